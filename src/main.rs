@@ -1,2 +1,7 @@
-//! The command line.
-fn main() {}
+//! The `lopper` command.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    lopper::cli::run()
+}

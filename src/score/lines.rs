@@ -8,24 +8,40 @@ use crate::text::{LineIndex, Lines};
 /// How far above the mean a spike stands, in standard deviations.
 const SPIKE_DEVIATIONS: f32 = 0.2;
 
-/// For each line of `text` the log2 of its perplexity given the lines above it; `None` for lines without a scored token.
+/// For each line of each text the log2 of its perplexity given the lines above it; `None` for lines without a scored token.
 ///
-/// One pass over the text. A text longer than the model's window is read in windows that overlap by half, so that every
+/// One pass over each text. A text longer than the model's window is read in windows that overlap by half, so that every
 /// line but the first few has at least half a window above it. The outer `None` says that `limits` left no time.
 ///
 /// # Errors
 /// When the model fails.
 pub fn log2_perplexities(
     engine: &Engine,
-    text: &str,
+    texts: &[&str],
     limits: &Limits,
-) -> Result<Option<Vec<Option<f32>>>, EngineError> {
-    let tokens = engine.tokenize(text);
-    let (sequences, first_scored) = windows(&engine.start(), &tokens, engine.window());
+) -> Result<Option<Vec<Vec<Option<f32>>>>, EngineError> {
+    let tokens: Vec<Vec<Token>> = texts.iter().map(|text| engine.tokenize(text)).collect();
+    let mut sequences = Vec::new();
+    let mut counts = Vec::new();
+    for tokens in &tokens {
+        let windows = windows(&engine.start(), tokens, engine.window());
+        counts.push(windows.len());
+        sequences.extend(windows);
+    }
     let scored = engine.likelihoods(sequences, limits)?;
-    let Some(likelihoods) = scored.into_iter().collect::<Option<Vec<_>>>() else { return Ok(None) };
-    let likelihoods = likelihoods.concat();
+    let Some(scored) = scored.into_iter().collect::<Option<Vec<_>>>() else { return Ok(None) };
+    let mut scored = scored.into_iter();
+    let mut result = Vec::new();
+    for ((text, tokens), count) in texts.iter().zip(&tokens).zip(counts) {
+        let likelihoods = scored.by_ref().take(count).collect::<Vec<_>>().concat();
+        result.push(means_by_line(engine, text, tokens, &likelihoods));
+    }
+    Ok(Some(result))
+}
 
+/// Mean of the likelihoods of each line's tokens, in bits. `likelihoods` are those of the last of `tokens`, in nats.
+fn means_by_line(engine: &Engine, text: &str, tokens: &[Token], likelihoods: &[f32]) -> Vec<Option<f32>> {
+    let unscored = tokens.len() - likelihoods.len();
     let index = LineIndex::new(text);
     let mut sums = vec![(0f32, 0usize); index.count()];
     let mut byte = 0;
@@ -33,19 +49,19 @@ pub fn log2_perplexities(
         let piece = engine.bytes(token);
         // A token that starts with the line break belongs to no line: the text above the line ends with that break.
         let breaks = piece.first() == Some(&b'\n');
-        if i >= first_scored && !breaks {
+        if i >= unscored && !breaks {
             let (sum, count) = &mut sums[index.line_of(byte)];
-            *sum += likelihoods[i - first_scored];
+            *sum += likelihoods[i - unscored];
             *count += 1;
         }
         byte += piece.len();
     }
     let mean = |(sum, count): (f32, usize)| (count > 0).then(|| sum / count as f32 / std::f32::consts::LN_2);
-    Ok(Some(sums.into_iter().map(mean).collect()))
+    sums.into_iter().map(mean).collect()
 }
 
-/// Sequences that score every token of `tokens` once, in order, and the index of the first token that is scored.
-fn windows(start: &[Token], tokens: &[Token], window: usize) -> (Vec<Sequence>, usize) {
+/// Sequences that score every token of `tokens` once, in order; the very first only where `start` goes before it.
+fn windows(start: &[Token], tokens: &[Token], window: usize) -> Vec<Sequence> {
     let room = window - start.len();
     let mut sequences = Vec::new();
     let mut done = 0;
@@ -56,12 +72,12 @@ fn windows(start: &[Token], tokens: &[Token], window: usize) -> (Vec<Sequence>, 
         sequences.push(Sequence::new(&context, &tokens[done..end]));
         done = end;
     }
-    (sequences, usize::from(start.is_empty()))
+    sequences
 }
 
 /// The lines whose value stands above both neighbours, and above one of them by mean + 0.2·std of the positive values.
 ///
-/// `values` are log2 perplexities; a missing one compares as neither above nor below, so it is no spike and makes none.
+/// `values` are log2 perplexities; a missing neighbour counts as equal, and a missing value is no spike.
 pub fn spikes(values: &[Option<f32>]) -> Vec<usize> {
     let positive: Vec<f32> = values.iter().flatten().copied().filter(|v| v.is_finite() && *v > 0.0).collect();
     if positive.is_empty() {
@@ -72,8 +88,9 @@ pub fn spikes(values: &[Option<f32>]) -> Vec<usize> {
     let threshold = mean + SPIKE_DEVIATIONS * variance.sqrt();
     (1..values.len().saturating_sub(1))
         .filter(|&i| {
-            let (Some(left), Some(value), Some(right)) = (values[i - 1], values[i], values[i + 1]) else { return false };
-            let (rise, fall) = (value - left, value - right);
+            let Some(value) = values[i] else { return false };
+            let above = |neighbour: Option<f32>| neighbour.map_or(0.0, |neighbour| value - neighbour);
+            let (rise, fall) = (above(values[i - 1]), above(values[i + 1]));
             rise >= 0.0 && fall >= 0.0 && (rise >= threshold || fall >= threshold)
         })
         .collect()
@@ -123,9 +140,9 @@ mod tests {
         #[test]
         fn windows_score_every_token_once(tokens in 1usize..300, window in 4usize..64, start in 0usize..2) {
             let tokens: Vec<Token> = (0..tokens as i32).map(Token).collect();
-            let (sequences, first) = windows(&vec![Token(-1); start], &tokens, window);
+            let sequences = windows(&vec![Token(-1); start], &tokens, window);
             let scored: Vec<Token> = sequences.iter().flat_map(|s| s.tokens[s.scored_from..].to_vec()).collect();
-            prop_assert_eq!(scored, tokens[first..].to_vec());
+            prop_assert_eq!(scored, tokens[usize::from(start == 0)..].to_vec());
             prop_assert!(sequences.iter().all(|s| s.tokens.len() <= window));
         }
     }

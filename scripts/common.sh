@@ -1,0 +1,32 @@
+# What every script here shares: strictness, the repository's root as the working directory, headings, errors.
+# Source it; it is not a command.
+set -euo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")/.."
+
+# heading TEXT: what happens next, with the time since this script began.
+heading() {
+    printf '\n== %s  [%d:%02d]\n' "$*" $((SECONDS / 60)) $((SECONDS % 60)) >&2
+}
+
+# say TEXT: one line about the step that runs.
+say() {
+    printf '   %s\n' "$*" >&2
+}
+
+# fail TEXT...: ends the script; one line for each argument: what is wrong, then what to do.
+fail() {
+    printf 'error: %s\n' "$1" >&2
+    shift
+    [ $# -eq 0 ] || printf '       %s\n' "$@" >&2
+    exit 1
+}
+
+# has COMMAND: whether the command can be run.
+has() {
+    command -v "$1" >/dev/null 2>&1
+}
+
+# cargo built by rustup may not be on the path of a fresh shell yet.
+if ! has cargo && [ -x "$HOME/.cargo/bin/cargo" ]; then
+    PATH="$HOME/.cargo/bin:$PATH"
+fi

@@ -1,0 +1,104 @@
+//! Which parts of a text are fenced code blocks (rule R8), by CommonMark's rules.
+
+use crate::text::Span;
+
+/// A closed fenced block.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Block<'a> {
+    /// From the opening fence's line to the end of the closing one's.
+    pub outer: Span,
+    /// The lines between the fences, line breaks included.
+    pub code: Span,
+    /// What follows the opening fence on its line, trimmed.
+    pub info: &'a str,
+    /// Whether the block may have been meant otherwise: it holds what looks like a fence of the same kind, or is a
+    /// bare fence that follows such a block.
+    pub doubtful: bool,
+}
+
+/// The closed fenced blocks of `text`, in order. An unclosed fence reaches to the end of the text and is no block.
+pub fn blocks(text: &str) -> Vec<Block<'_>> {
+    let mut blocks = Vec::new();
+    let mut open: Option<Open> = None;
+    let mut lost = false;
+    let mut next_line = 0;
+    for line in text.split_inclusive('\n') {
+        let start = next_line;
+        next_line += line.len();
+        let line = line.trim_end_matches(['\n', '\r']);
+        let fence = Fence::read(line);
+        match &mut open {
+            None => {
+                let Some(fence) = fence.filter(Fence::opens) else { continue };
+                open = Some(Open { fence, start, code: next_line, doubtful: lost && fence.info.is_empty() });
+            }
+            Some(Open { fence: opener, start: from, code, doubtful }) => match fence.filter(|f| f.reaches(opener)) {
+                Some(closer) if closer.info.is_empty() => {
+                    lost |= *doubtful;
+                    let outer = Span { start: *from, end: next_line };
+                    let code = Span { start: *code, end: start };
+                    blocks.push(Block { outer, code, info: opener.info, doubtful: *doubtful });
+                    open = None;
+                }
+                Some(inner) => *doubtful |= inner.opens(),
+                None => *doubtful |= opener.is_glued_to(line),
+            },
+        }
+    }
+    blocks
+}
+
+/// `text` with every fenced block blanked out by as many spaces, so that offsets stay what they are.
+pub fn prose(text: &str, blocks: &[Block]) -> String {
+    let mut prose = String::with_capacity(text.len());
+    for block in blocks {
+        prose.push_str(&text[prose.len()..block.outer.start]);
+        let blank = text[block.outer.range()].bytes().map(|byte| if byte == b'\n' { '\n' } else { ' ' });
+        prose.extend(blank);
+    }
+    prose.push_str(&text[prose.len()..]);
+    prose
+}
+
+struct Open<'a> {
+    fence: Fence<'a>,
+    start: usize,
+    code: usize,
+    doubtful: bool,
+}
+
+/// A line that begins with a fence.
+#[derive(Debug, Clone, Copy)]
+struct Fence<'a> {
+    sign: char,
+    length: usize,
+    info: &'a str,
+}
+
+impl<'a> Fence<'a> {
+    fn read(line: &'a str) -> Option<Self> {
+        let rest = line.trim_start_matches(' ');
+        let sign = rest.chars().next().filter(|sign| ['`', '~'].contains(sign))?;
+        let info = rest.trim_start_matches(sign);
+        let length = rest.len() - info.len();
+        (line.len() - rest.len() <= 3 && length >= 3).then_some(Self { sign, length, info: info.trim() })
+    }
+
+    /// A backtick in the info string makes the line inline code.
+    fn opens(&self) -> bool {
+        self.sign == '~' || !self.info.contains('`')
+    }
+
+    fn reaches(&self, opener: &Self) -> bool {
+        self.sign == opener.sign && self.length >= opener.length
+    }
+
+    /// Whether `line` is code with a closer right behind it, as when a file without a final line break is fenced.
+    /// A fence in a doc comment has only signs before it.
+    fn is_glued_to(&self, line: &str) -> bool {
+        let code = line.trim_end().trim_end_matches(self.sign);
+        line.trim_end().len() - code.len() >= self.length
+            && code.contains(char::is_alphanumeric)
+            && !code.contains("```")
+    }
+}

@@ -1,0 +1,112 @@
+//! What bodies are made of, and how one is read to its end without exceeding a limit.
+
+use std::pin::Pin;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use bytes::{Bytes, BytesMut};
+use http_body::{Body, Frame, SizeHint};
+use http_body_util::combinators::BoxBody;
+use http_body_util::{BodyExt, Full};
+use hyper::body::Incoming;
+use tokio::sync::mpsc;
+
+use super::error::{ProxyError, root_cause};
+
+/// The body of every response to a client.
+pub type ResponseBody = BoxBody<Bytes, Box<dyn std::error::Error + Send + Sync>>;
+
+/// A request body on its way to the upstream.
+#[derive(Debug)]
+pub enum RequestBody {
+    /// Read, and perhaps changed.
+    Whole(Bytes),
+    /// Forwarded as it arrives.
+    Stream(Incoming),
+}
+
+impl RequestBody {
+    /// All bytes of the body.
+    ///
+    /// # Errors
+    /// [`ProxyError::BodyTooLarge`] past `limit` bytes, [`ProxyError::UnreadableBody`] when the client breaks off.
+    pub async fn read(self, limit: usize) -> Result<Bytes, ProxyError> {
+        match self {
+            Self::Whole(bytes) => Ok(bytes),
+            Self::Stream(incoming) => read(incoming, limit).await,
+        }
+    }
+}
+
+/// A body that is known in full.
+pub fn whole(bytes: Bytes) -> ResponseBody {
+    Full::new(bytes).map_err(|never| match never {}).boxed()
+}
+
+/// A body made of what `chunks` brings, each chunk sent at once; it ends when the senders are gone.
+pub fn channel(chunks: mpsc::Receiver<Bytes>) -> ResponseBody {
+    ChannelBody(chunks).map_err(|never: std::convert::Infallible| match never {}).boxed()
+}
+
+/// How much of an oversized body is still read, so that the client gets to see the refusal: closing a connection on
+/// which unread bytes wait resets it, and the response is lost.
+const DISCARD_AT_MOST: u64 = 256 << 20;
+/// How long that reading may take.
+const DISCARD_FOR: Duration = Duration::from_secs(10);
+
+async fn read(mut incoming: Incoming, limit: usize) -> Result<Bytes, ProxyError> {
+    let too_large = |length: u64| length > limit as u64;
+    // The declared length comes first: nothing is read into memory that is going to be refused.
+    if too_large(incoming.size_hint().lower()) {
+        discard(incoming).await;
+        return Err(ProxyError::BodyTooLarge { limit });
+    }
+    let mut bytes = BytesMut::with_capacity(incoming.size_hint().lower() as usize);
+    while let Some(frame) = incoming.frame().await {
+        let frame = frame.map_err(|error| ProxyError::UnreadableBody(root_cause(&error)))?;
+        let Ok(data) = frame.into_data() else { continue };
+        if too_large(bytes.len() as u64 + data.len() as u64) {
+            drop(bytes);
+            discard(incoming).await;
+            return Err(ProxyError::BodyTooLarge { limit });
+        }
+        // A body that arrives in one piece is not copied.
+        if incoming.is_end_stream() && bytes.is_empty() {
+            return Ok(data);
+        }
+        bytes.extend_from_slice(&data);
+    }
+    Ok(bytes.freeze())
+}
+
+async fn discard(mut incoming: Incoming) {
+    let mut discarded = 0;
+    let reading = async {
+        while let Some(Ok(frame)) = incoming.frame().await {
+            discarded += frame.data_ref().map_or(0, |data| data.len() as u64);
+            if discarded > DISCARD_AT_MOST {
+                break;
+            }
+        }
+    };
+    // Out of time is as good as done: the refusal is sent either way.
+    let _ = tokio::time::timeout(DISCARD_FOR, reading).await;
+}
+
+struct ChannelBody(mpsc::Receiver<Bytes>);
+
+impl Body for ChannelBody {
+    type Data = Bytes;
+    type Error = std::convert::Infallible;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Self::Error>>> {
+        self.0.poll_recv(context).map(|chunk| chunk.map(|bytes| Ok(Frame::data(bytes))))
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        SizeHint::default()
+    }
+}

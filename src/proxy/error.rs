@@ -1,0 +1,115 @@
+//! What can go wrong in the proxy itself, and how a client of the OpenAI API is told.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::header::CONTENT_TYPE;
+use http::{HeaderValue, Response, StatusCode};
+use serde_json::json;
+
+use super::body::{self, ResponseBody};
+
+/// A failure of the proxy's own. An error status of the upstream is not one: it passes through.
+#[derive(Debug, thiserror::Error)]
+pub enum ProxyError {
+    /// The configured upstream is no usable base URL.
+    #[error(
+        "the upstream base URL `{shown}` cannot be used: {why}; write it like https://api.example.com/v1, or `embedded`"
+    )]
+    BaseUrl {
+        /// The URL, without a user name or password it may have held.
+        shown: String,
+        /// What is wrong with it.
+        why: String,
+    },
+    /// The configured key cannot stand in a header. The key itself is not told.
+    #[error(
+        "the upstream's API key is empty or has characters that a header cannot carry; check for a stray line break"
+    )]
+    ApiKey,
+    /// The HTTP client could not be set up.
+    #[error("cannot set up the connection to the upstream: {0}")]
+    Client(String),
+    /// The request's target has no counterpart at the upstream.
+    #[error("the request target cannot be forwarded: {0}")]
+    Target(&'static str),
+    /// The client's body could not be read to its end.
+    #[error("the request body could not be read: {0}")]
+    UnreadableBody(String),
+    /// The client's body is longer than the limit.
+    #[error("the request body is larger than {limit} bytes; raise `limits.body_bytes` to let it through")]
+    BodyTooLarge {
+        /// The limit in bytes.
+        limit: usize,
+    },
+    /// No connection to the upstream could be made.
+    #[error("cannot reach the upstream {upstream}: {cause}")]
+    Unreachable {
+        /// Scheme, host and port.
+        upstream: String,
+        /// The innermost cause.
+        cause: String,
+    },
+    /// Connecting to the upstream took longer than allowed.
+    #[error("the upstream {upstream} did not accept a connection within {} ms", limit.as_millis())]
+    ConnectTimeout {
+        /// Scheme, host and port.
+        upstream: String,
+        /// `upstream.connect_timeout`.
+        limit: Duration,
+    },
+    /// The upstream took the connection but gave no answer.
+    #[error("the upstream {upstream} gave no answer: {cause}")]
+    NoAnswer {
+        /// Scheme, host and port, or `embedded`.
+        upstream: String,
+        /// The innermost cause.
+        cause: String,
+    },
+    /// Lopper was told to stop and the time to finish is over.
+    #[error("Lopper is shutting down; send the request again once it is back")]
+    ShuttingDown,
+}
+
+impl ProxyError {
+    /// The status a client sees.
+    pub fn status(&self) -> StatusCode {
+        self.kind().0
+    }
+
+    /// The error as a response in OpenAI's shape: `{"error": {"message", "type", "param", "code"}}`.
+    pub fn response(&self) -> Response<ResponseBody> {
+        let (status, kind, code) = self.kind();
+        let error = json!({"error": {"message": self.to_string(), "type": kind, "param": null, "code": code}});
+        let mut response = Response::new(body::whole(Bytes::from(error.to_string())));
+        *response.status_mut() = status;
+        response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+        response
+    }
+
+    /// Status, OpenAI error type and code.
+    fn kind(&self) -> (StatusCode, &'static str, &'static str) {
+        const CLIENT: &str = "invalid_request_error";
+        match self {
+            Self::BaseUrl { .. } | Self::ApiKey | Self::Client(_) => {
+                (StatusCode::INTERNAL_SERVER_ERROR, "server_error", "misconfigured")
+            }
+            Self::Target(_) => (StatusCode::BAD_REQUEST, CLIENT, "invalid_target"),
+            Self::UnreadableBody(_) => (StatusCode::BAD_REQUEST, CLIENT, "unreadable_body"),
+            Self::BodyTooLarge { .. } => (StatusCode::PAYLOAD_TOO_LARGE, CLIENT, "body_too_large"),
+            Self::Unreachable { .. } => (StatusCode::BAD_GATEWAY, "upstream_error", "upstream_unreachable"),
+            Self::NoAnswer { .. } => (StatusCode::BAD_GATEWAY, "upstream_error", "upstream_no_answer"),
+            Self::ConnectTimeout { .. } => (StatusCode::GATEWAY_TIMEOUT, "upstream_error", "upstream_timeout"),
+            Self::ShuttingDown => (StatusCode::SERVICE_UNAVAILABLE, "server_error", "shutting_down"),
+        }
+    }
+}
+
+/// The innermost cause of an error: the one that says what happened rather than where.
+pub(crate) fn root_cause(error: &(dyn std::error::Error + 'static)) -> String {
+    let mut cause = error;
+    while let Some(source) = cause.source() {
+        cause = source;
+    }
+    cause.to_string()
+}

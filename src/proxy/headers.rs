@@ -1,0 +1,118 @@
+//! Which headers cross the proxy: all but those that belong to one connection (RFC 9110, section 7.6.1).
+
+use http::header::{self, HeaderMap, HeaderName, HeaderValue};
+use http::{Version, request, response};
+
+/// Makes a client's header fields ready for the upstream, whose connection sets `Host` and `Content-Length` itself.
+pub(crate) fn to_upstream(parts: &mut request::Parts) {
+    let headers = &mut parts.headers;
+    let takes_trailers = headers.get_all(header::TE).iter().any(names_trailers);
+    remove_hop_by_hop(headers);
+    if takes_trailers {
+        headers.insert(header::TE, HeaderValue::from_static("trailers"));
+    }
+    headers.remove(header::HOST);
+    headers.remove(header::CONTENT_LENGTH);
+    // Answered by the server as soon as the body is read; the upstream would only see it after the body.
+    headers.remove(header::EXPECT);
+    if parts.version == Version::HTTP_2 {
+        join_cookies(headers);
+    }
+}
+
+/// Makes the upstream's header fields ready for the client.
+pub(crate) fn to_client(parts: &mut response::Parts) {
+    remove_hop_by_hop(&mut parts.headers);
+    // The version is that of each connection, not of the message.
+    parts.version = Version::HTTP_11;
+}
+
+/// Whether the body is sent in an encoding that would have to be undone before it can be read.
+pub(crate) fn is_encoded(headers: &HeaderMap) -> bool {
+    headers.get_all(header::CONTENT_ENCODING).iter().any(|value| !value.as_bytes().eq_ignore_ascii_case(b"identity"))
+}
+
+fn remove_hop_by_hop(headers: &mut HeaderMap) {
+    let named: Vec<HeaderName> = headers
+        .get_all(header::CONNECTION)
+        .iter()
+        .filter_map(|value| value.to_str().ok())
+        .flat_map(|value| value.split(','))
+        .filter_map(|name| name.trim().parse().ok())
+        .collect();
+    let proxy: Vec<HeaderName> = headers.keys().filter(|name| name.as_str().starts_with("proxy-")).cloned().collect();
+    let always = [
+        header::CONNECTION,
+        HeaderName::from_static("keep-alive"),
+        header::TE,
+        header::TRAILER,
+        header::TRANSFER_ENCODING,
+        header::UPGRADE,
+    ];
+    for name in named.into_iter().chain(proxy).chain(always) {
+        headers.remove(name);
+    }
+}
+
+fn names_trailers(value: &HeaderValue) -> bool {
+    value.to_str().is_ok_and(|value| value.split(',').any(|coding| coding.trim().eq_ignore_ascii_case("trailers")))
+}
+
+/// HTTP/2 lets a client send its cookies as several fields, HTTP/1.1 wants one (RFC 9113, section 8.2.3).
+fn join_cookies(headers: &mut HeaderMap) {
+    let crumbs: Vec<&[u8]> = headers.get_all(header::COOKIE).iter().map(HeaderValue::as_bytes).collect();
+    if crumbs.len() > 1
+        && let Ok(joined) = HeaderValue::from_bytes(&crumbs.join(&b"; "[..]))
+    {
+        headers.insert(header::COOKIE, joined);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn after(version: Version, fields: &[(&str, &str)]) -> Vec<(String, String)> {
+        let mut request = http::Request::builder().version(version);
+        for (name, value) in fields {
+            request = request.header(*name, *value);
+        }
+        let (mut parts, ()) = request.body(()).unwrap().into_parts();
+        to_upstream(&mut parts);
+        parts.headers.iter().map(|(name, value)| (name.to_string(), value.to_str().unwrap().to_string())).collect()
+    }
+
+    #[test]
+    fn what_belongs_to_the_connection_stays_there() {
+        let kept = after(
+            Version::HTTP_11,
+            &[
+                ("host", "client"),
+                ("connection", "close, X-Private"),
+                ("connection", "x-other"),
+                ("x-private", "1"),
+                ("x-other", "2"),
+                ("keep-alive", "timeout=5"),
+                ("proxy-authorization", "Basic x"),
+                ("proxy-anything", "x"),
+                ("te", "gzip, trailers"),
+                ("trailer", "x-sum"),
+                ("transfer-encoding", "chunked"),
+                ("upgrade", "websocket"),
+                ("expect", "100-continue"),
+                ("content-length", "3"),
+                ("x-twice", "b"),
+                ("x-twice", "a"),
+            ],
+        );
+        let expected = [("x-twice", "b"), ("x-twice", "a"), ("te", "trailers")];
+        assert_eq!(kept, expected.map(|(name, value)| (name.to_string(), value.to_string())));
+    }
+
+    #[test]
+    fn crumbs_of_an_http2_cookie_become_one_field() {
+        let crumbs = [("cookie", "a=1"), ("cookie", "b=2")];
+        assert_eq!(after(Version::HTTP_2, &crumbs), [("cookie".into(), "a=1; b=2".into())]);
+        assert_eq!(after(Version::HTTP_11, &crumbs).len(), 2);
+    }
+}

@@ -1,0 +1,167 @@
+//! The listening socket: accepts connections, HTTP/1.1 and HTTP/2 on one port, until told to stop.
+
+use std::convert::Infallible;
+use std::future::Future;
+use std::io;
+use std::net::SocketAddr;
+use std::pin::pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use http::{Request, Response};
+use hyper::body::Incoming;
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioExecutor, TokioIo};
+use hyper_util::server::conn::auto;
+use hyper_util::server::graceful::GracefulShutdown;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+
+use super::body::ResponseBody;
+use super::error::ProxyError;
+use super::intercept::{Compress, Proxy};
+use super::upstream::Upstream;
+use crate::compress::Compressor;
+
+/// How the proxy listens and what it limits.
+#[derive(Debug, Clone)]
+pub struct ProxyConfig {
+    /// Port 0 takes a free one.
+    pub listen: SocketAddr,
+    /// Longest body, in bytes, of a request that has to be read before it is forwarded.
+    pub body_limit: usize,
+    /// How long requests in flight may go on after the signal to stop.
+    pub drain_timeout: Duration,
+}
+
+/// Opens the listening socket. Without a compressor, everything passes through.
+///
+/// # Errors
+/// If the address can't be bound.
+pub async fn bind(config: ProxyConfig, compressor: Option<Arc<Compressor>>, upstream: Upstream) -> io::Result<Server> {
+    let compress = compressor
+        .map(|compressor| -> Arc<Compress> { Arc::new(move |body, cancel| compressor.compress(body, cancel)) });
+    Server::bind(config, compress, upstream).await
+}
+
+/// A proxy whose socket is open.
+pub struct Server {
+    listener: TcpListener,
+    address: SocketAddr,
+    drain_timeout: Duration,
+    proxy: Arc<Proxy>,
+}
+
+impl Server {
+    pub(crate) async fn bind(
+        config: ProxyConfig,
+        compress: Option<Arc<Compress>>,
+        upstream: Upstream,
+    ) -> io::Result<Self> {
+        let ProxyConfig { listen, body_limit, drain_timeout } = config;
+        let listener = TcpListener::bind(listen).await?;
+        let address = listener.local_addr()?;
+        Ok(Self { listener, address, drain_timeout, proxy: Arc::new(Proxy { compress, upstream, body_limit }) })
+    }
+
+    /// The address that clients connect to.
+    pub fn local_addr(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Serves until `shutdown` resolves, then accepts no more and returns when the requests in flight are answered, or
+    /// cut off after the drain timeout.
+    pub async fn run(self, shutdown: impl Future<Output = ()>) {
+        let Self { listener, drain_timeout, proxy, .. } = self;
+        let mut shutdown = pin!(shutdown);
+        let mut connections = JoinSet::new();
+        let graceful = GracefulShutdown::new();
+        let out_of_time = CancellationToken::new();
+        loop {
+            tokio::select! {
+                accepted = listener.accept() => match accepted {
+                    Ok((stream, _)) => {
+                        connections.spawn(serve(stream, proxy.clone(), graceful.watcher(), out_of_time.clone()));
+                    }
+                    Err(error) => {
+                        tracing::warn!(%error, "cannot accept a connection");
+                        // Out of file descriptors, most likely: trying again at once would only spin.
+                        tokio::time::sleep(ACCEPT_PAUSE).await;
+                    }
+                },
+                // Finished connections are let go of as they end.
+                Some(_) = connections.join_next() => {}
+                () = &mut shutdown => break,
+            }
+        }
+        drop(listener);
+        tracing::info!(connections = connections.len(), "shutting down");
+        let mut drained = pin!(graceful.shutdown());
+        if tokio::time::timeout(drain_timeout, &mut drained).await.is_err() {
+            tracing::warn!("requests are still in flight after the drain timeout and are cut off");
+            out_of_time.cancel();
+            // Those still waiting for an answer get to hear why.
+            let _ = tokio::time::timeout(LAST_WORDS, drained).await;
+        }
+        connections.shutdown().await;
+    }
+}
+
+/// Resolves on SIGTERM or SIGINT (Ctrl-C).
+pub async fn shutdown_signal() {
+    let interrupt = async {
+        if tokio::signal::ctrl_c().await.is_err() {
+            std::future::pending::<()>().await;
+        }
+    };
+    #[cfg(unix)]
+    {
+        use tokio::signal::unix::{SignalKind, signal};
+        match signal(SignalKind::terminate()) {
+            Ok(mut terminate) => tokio::select! {
+                () = interrupt => {}
+                _ = terminate.recv() => {}
+            },
+            Err(_) => interrupt.await,
+        }
+    }
+    #[cfg(not(unix))]
+    interrupt.await;
+}
+
+/// Pause after a failed accept.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+/// Time to write out the refusals after the drain timeout.
+const LAST_WORDS: Duration = Duration::from_millis(500);
+
+async fn serve(
+    stream: TcpStream,
+    proxy: Arc<Proxy>,
+    watcher: hyper_util::server::graceful::Watcher,
+    out_of_time: CancellationToken,
+) {
+    if let Err(error) = stream.set_nodelay(true) {
+        tracing::debug!(%error, "cannot switch Nagle's algorithm off");
+    }
+    let service = service_fn(move |request| answer(proxy.clone(), request, out_of_time.clone()));
+    let mut builder = auto::Builder::new(TokioExecutor::new());
+    // The answer's Date is the upstream's.
+    builder.http1().auto_date_header(false);
+    builder.http2().auto_date_header(false);
+    let connection = builder.serve_connection(TokioIo::new(stream), service).into_owned();
+    if let Err(error) = watcher.watch(connection).await {
+        tracing::debug!(%error, "a connection ended early");
+    }
+}
+
+async fn answer(
+    proxy: Arc<Proxy>,
+    request: Request<Incoming>,
+    out_of_time: CancellationToken,
+) -> Result<Response<ResponseBody>, Infallible> {
+    Ok(tokio::select! {
+        response = proxy.answer(request) => response,
+        () = out_of_time.cancelled() => ProxyError::ShuttingDown.response(),
+    })
+}

@@ -1,0 +1,327 @@
+//! Which question a piece of code is judged by, and which names that question gives.
+
+use crate::detect::{fence, heading, tag};
+use crate::syntax::Language;
+use crate::text::Span;
+use crate::wire::{Message, Role};
+
+/// The question for code in message `message`: the words of its own message, else those of the next user message.
+///
+/// It depends on no message after that one, so it stays the same while the conversation grows. `None` where neither
+/// says anything beside headings of files. At most [`MAX_CHARS`] characters, the end of the text.
+pub fn question(messages: &[Message], message: usize) -> Option<String> {
+    let own = messages.get(message)?;
+    let asked = || words_of(messages[message + 1..].iter().find(|next| next.role == Role::User)?);
+    words_of(own).or_else(asked)
+}
+
+/// What a question is cut to, in characters: about 300 tokens. Every piece of code costs one pass over the question.
+pub const MAX_CHARS: usize = 1200;
+
+/// The identifiers that a question names: in backticks, with `()`, dotted, or in `snake_case`, `camelCase` or
+/// `PascalCase`. Of a qualified name (`Store.get`, `store::get`) the last part. Each once, in order.
+pub fn names(question: &str) -> Vec<String> {
+    let mut names: Vec<String> = Vec::new();
+    let ticks = question.matches('`').count();
+    for (part, text) in question.split('`').enumerate() {
+        let quoted = part % 2 == 1 && part < ticks;
+        for word in text.split(|c: char| c.is_whitespace() || "\"',;!?=+<>[]{}|".contains(c)) {
+            if let Some(name) = name(word, quoted)
+                && !names.iter().any(|known| known == name)
+            {
+                names.push(name.to_owned());
+            }
+        }
+    }
+    names
+}
+
+/// Blocks of at most this many lines belong to the question they stand in; longer ones are what it is about.
+const SHORT_BLOCK_LINES: usize = 12;
+
+/// Fewer words than this are no question: a lone `Files:` is a heading.
+const MIN_WORDS: usize = 2;
+
+/// How lines begin that clients put over the files they attach.
+const BOILERPLATE: [&str; 13] = [
+    "I have *added these files to the chat*",
+    "*Trust this message as the true content",
+    "Any other messages in the chat may contain outdated versions",
+    "Here are some READ ONLY files",
+    "Do not edit these files!",
+    "Here are summaries of some files present in my git repository",
+    "Do not propose changes to these files",
+    "If you need to edit any of these files, ask me to *add them to the chat*",
+    "I am not sharing any files that you can edit yet",
+    "The following items were attached by the user",
+    "Use the above code to answer the following question",
+    "SELECTIONS",
+    "--- End of content ---",
+];
+
+/// How the rules begin that clients append to the person's words. All that follows is theirs.
+const RULES: [&str; 4] = [
+    "# *SEARCH/REPLACE block* Rules:",
+    "# File editing rules:",
+    "To suggest changes to a file you MUST return",
+    "IMPORTANT: Use *quadruple* backticks",
+];
+
+/// Tags whose content is not the person's words.
+const ATTACHED: [&str; 14] = [
+    "environment_details",
+    "system-reminder",
+    "attachments",
+    "attachment",
+    "attached_files",
+    "context",
+    "files",
+    "file_content",
+    "file",
+    "document",
+    "documents",
+    "selected_files",
+    "editorContext",
+    "reminderInstructions",
+];
+
+fn words_of(message: &Message) -> Option<String> {
+    let parts = message.slots.iter().map(|slot| Words::read(&slot.text));
+    let parts: Vec<Words> = parts.collect();
+    // Where a client marks the person's words, the rest of the message is the client's.
+    let marked = parts.iter().any(|words| words.marked);
+    let spoken: Vec<&Words> = parts.iter().filter(|words| words.marked == marked).collect();
+    if spoken.iter().map(|words| words.count).sum::<usize>() < MIN_WORDS {
+        return None;
+    }
+    let texts: Vec<&str> = spoken.iter().map(|words| words.text.trim()).filter(|text| !text.is_empty()).collect();
+    Some(end_of(&texts.join("\n\n")).to_owned())
+}
+
+/// What a person says in one text.
+struct Words {
+    /// Their words, with the short pieces of code among them.
+    text: String,
+    /// How many words there are outside of code, paths left out.
+    count: usize,
+    /// Whether a tag says that these are the person's words.
+    marked: bool,
+}
+
+impl Words {
+    fn read(text: &str) -> Self {
+        let blocks = fence::blocks(text);
+        let (short, long): (Vec<_>, Vec<_>) =
+            blocks.iter().partition(|block| text[block.code.range()].lines().count() <= SHORT_BLOCK_LINES);
+        // Both have the text's offsets and lines.
+        let shown = fence::prose(text, &long);
+        let prose = fence::prose(&shown, &short);
+
+        let end = RULES.iter().filter_map(|rules| prose.find(rules)).min().unwrap_or(prose.len());
+        let asked = spans(&prose, &tag::QUESTION, |element| element.body);
+        let silent = spans(&prose, &ATTACHED, |element| element.outer);
+        let marked = !asked.is_empty();
+        let spoken = if marked { asked } else { vec![Span { start: 0, end }] };
+
+        let mut words = Self { text: String::new(), count: 0, marked };
+        for span in without(&spoken, &silent) {
+            let mut at = span.start;
+            for line in prose[span.start..span.end.min(end).max(span.start)].split_inclusive('\n') {
+                words.add(line, &shown[at..at + line.len()]);
+                at += line.len();
+            }
+        }
+        words
+    }
+
+    /// Adds a line: as prose, and as it is shown with the short pieces of code.
+    fn add(&mut self, prose: &str, shown: &str) {
+        let is_clients = BOILERPLATE.iter().any(|start| prose.trim_start().starts_with(start));
+        let is_empty = shown.trim().is_empty();
+        if is_clients || heading::is_bare(prose) || (is_empty && self.text.ends_with("\n\n")) {
+            return;
+        }
+        self.count += prose.split_whitespace().map(weight).sum::<usize>();
+        self.text.push_str(shown.trim_end());
+        if shown.ends_with('\n') {
+            self.text.push('\n');
+        }
+    }
+}
+
+/// What a token of prose adds to the count of words: none if it is a path, a tag or punctuation; scripts without
+/// blanks between words have about two characters in one.
+fn weight(token: &str) -> usize {
+    let bare = token.trim_matches(|c: char| !c.is_alphanumeric());
+    if bare.is_empty() || heading::is_path(bare) || (token.starts_with('<') && token.ends_with('>')) {
+        return 0;
+    }
+    let letters = || bare.chars().filter(|c| c.is_alphabetic()).count();
+    if bare.is_ascii() { usize::from(letters() > 0) } else { letters().div_ceil(2) }
+}
+
+/// One span of every element of these names, in order.
+fn spans(prose: &str, names: &[&str], of: impl Fn(&tag::Element) -> Span) -> Vec<Span> {
+    let mut spans: Vec<Span> = names.iter().flat_map(|name| tag::elements(prose, name)).map(|e| of(&e)).collect();
+    spans.sort_unstable_by_key(|span| span.start);
+    spans
+}
+
+/// What of `spans` is not in `holes`, in order and without overlaps. Both are in order of their starts.
+fn without(spans: &[Span], holes: &[Span]) -> Vec<Span> {
+    let mut rest = Vec::new();
+    let mut done = 0;
+    let mut holes = holes.iter().peekable();
+    for span in spans {
+        done = done.max(span.start);
+        while let Some(hole) = holes.next_if(|hole| hole.start < span.end) {
+            if done < hole.start {
+                rest.push(Span { start: done, end: hole.start });
+            }
+            done = done.max(hole.end);
+        }
+        if done < span.end {
+            rest.push(Span { start: done, end: span.end });
+            done = span.end;
+        }
+    }
+    rest
+}
+
+/// The last [`MAX_CHARS`] characters of `text`, from the beginning of a word.
+fn end_of(text: &str) -> &str {
+    let Some((start, _)) = text.char_indices().rev().nth(MAX_CHARS - 1) else { return text };
+    if start == 0 {
+        return text;
+    }
+    let end = &text[start..];
+    end.find(char::is_whitespace).map_or(end, |blank| end[blank..].trim_start())
+}
+
+/// The identifier that a word of a question names. A word in backticks need not look like one.
+fn name(word: &str, quoted: bool) -> Option<&str> {
+    /// Endings of names that are files or hosts.
+    const FILES: [&str; 16] = [
+        "json", "yaml", "yml", "toml", "md", "txt", "lock", "html", "css", "xml", "ini", "cfg", "log", "csv", "com",
+        "org",
+    ];
+    let (word, called) = match word.split_once('(') {
+        Some((before, _)) => (before, true),
+        None => (word, false),
+    };
+    let word = word.trim_matches(|c: char| !(c.is_alphanumeric() || c == '_'));
+    let last = word.rsplit("::").next()?.rsplit("->").next()?.rsplit('#').next()?;
+    if last.contains(['/', '\\']) || Language::from_path(last).is_some() {
+        return None;
+    }
+    let (owner, name) = last.rsplit_once('.').unwrap_or(("", last));
+    let is_identifier = name.len() > 1
+        && name.starts_with(|c: char| c.is_alphabetic() || c == '_')
+        && name.chars().all(|c| c.is_alphanumeric() || c == '_');
+    let qualified = owner.len() > 1 && !FILES.contains(&name) || last.len() < word.len();
+    let plain_file = !owner.is_empty() && FILES.contains(&name);
+    (is_identifier && !plain_file && (quoted || called || qualified || looks_like_code(name))).then_some(name)
+}
+
+/// Whether a word is in `snake_case`, `camelCase` or `PascalCase` and not only an acronym or its plural.
+fn looks_like_code(word: &str) -> bool {
+    let inner_capitals = word.chars().skip(1).filter(|c| c.is_uppercase()).count();
+    let small = word.chars().filter(|c| c.is_lowercase()).count();
+    let is_plural = small == 1 && word.ends_with('s');
+    (word.contains('_') && word.contains(char::is_alphabetic)) || (inner_capitals > 0 && small > 0 && !is_plural)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::wire::Slot;
+    use proptest::prelude::*;
+
+    fn said(role: Role, texts: &[&str]) -> Message {
+        let slot = |text: &&str| Slot { literal: Span { start: 0, end: 0 }, text: (*text).to_owned(), message: 0 };
+        Message { role, slots: texts.iter().map(slot).collect() }
+    }
+
+    fn asked(texts: &[&str]) -> Option<String> {
+        question(&[said(Role::User, texts)], 0)
+    }
+
+    fn long_block() -> String {
+        format!("```py\n{}```", "x = 1\n".repeat(SHORT_BLOCK_LINES + 1))
+    }
+
+    #[test]
+    fn own_prose_is_the_question() {
+        let text = format!("Why is this slow?\n\nsrc/a.py:\n{}\nI call it so:\n```py\na.run(3)\n```\n", long_block());
+        assert_eq!(asked(&[&text]).unwrap(), "Why is this slow?\n\nI call it so:\n```py\na.run(3)\n```");
+        assert_eq!(asked(&[&long_block(), "Explain `run`", "please"]).unwrap(), "Explain `run`\n\nplease");
+        assert_eq!(asked(&["这个函数为什么慢"]).unwrap(), "这个函数为什么慢");
+    }
+
+    #[test]
+    fn the_persons_tags_are_the_question() {
+        let text = "<attachments>\n<attachment id=\"a\">some text here</attachment>\n</attachments>\n<userRequest>Fix the bug</userRequest> and more of the client's";
+        assert_eq!(asked(&[text, "<reminder>a b c</reminder>"]).unwrap(), "Fix the bug");
+        let task = "<task>\nFix 'src/a.py' (see below for file content)\n</task>\n<file_content path=\"src/a.py\">\nx\n</file_content>";
+        assert_eq!(asked(&[task]).unwrap(), "Fix 'src/a.py' (see below for file content)");
+        let open = "<context>\nThese are up-to-date files.\n</context>\nFix the bug";
+        assert_eq!(asked(&[open]).unwrap(), "Fix the bug");
+    }
+
+    #[test]
+    fn clients_headings_and_rules_are_not() {
+        let files = format!(
+            "I have *added these files to the chat* so you can go ahead and edit them.\n\n*Trust this message as the true content of these files!*\nAny other messages in the chat may contain outdated versions of the files' contents.\n\nsrc/a.py\n{}\n",
+            long_block()
+        );
+        let rules = "Add a test\n\n# *SEARCH/REPLACE block* Rules:\n\nEvery block must use this format";
+        let chat = [
+            said(Role::User, &[&files]),
+            said(Role::Assistant, &["Ok, any changes I propose will be to those files."]),
+            said(Role::User, &[rules]),
+            said(Role::User, &["Something else entirely"]),
+        ];
+        assert_eq!(question(&chat, 0).unwrap(), "Add a test");
+        assert_eq!(question(&chat[..2], 0), None);
+        assert_eq!(question(&[chat[0].clone(), chat[0].clone(), chat[3].clone()], 0), None);
+        assert_eq!(question(&chat, 9), None);
+    }
+
+    #[test]
+    fn long_questions_keep_their_end() {
+        let text = format!("{}what is é?", "word ".repeat(1000));
+        let question = asked(&[&text]).unwrap();
+        assert!(question.starts_with("word ") && question.ends_with("what is é?"));
+        assert!(question.chars().count() <= MAX_CHARS);
+    }
+
+    #[test]
+    fn names_are_identifiers() {
+        let question = "Why does `Store.get` (see src/store.py, config.json and Node.js) call parse_args(argv) and HTTPServer, \
+            e.g. in self.cache.flush()? The APIs of JSON, `run` and camelCase; tests/test_a.py::test_it, `x` and main(). Parse it.";
+        assert_eq!(
+            names(question),
+            ["get", "parse_args", "HTTPServer", "flush", "run", "camelCase", "test_it", "main"]
+        );
+        assert_eq!(names("an unbalanced ` tick names nothing"), Vec::<String>::new());
+    }
+
+    proptest! {
+        #[test]
+        fn later_turns_change_no_question(
+            texts in prop::collection::vec(("(src/a.py\n)?(```py\nx\n```\n)?(<task>|</task>|<file>|</file>|fix it now|`é`| ){0,6}", 0..3u8), 2..8),
+            more in ".{0,40}",
+        ) {
+            let role = |kind| [Role::User, Role::Assistant, Role::Tool][usize::from(kind)];
+            let mut chat: Vec<Message> = texts.iter().map(|(text, kind)| said(role(*kind), &[text])).collect();
+            let before: Vec<_> = (0..chat.len()).map(|index| question(&chat, index)).collect();
+            chat.push(said(Role::User, &[&more]));
+            for (index, known) in before.into_iter().enumerate() {
+                let next = texts[index + 1..].iter().any(|(_, kind)| *kind == 0);
+                if known.is_some() || next {
+                    prop_assert_eq!(question(&chat, index), known);
+                }
+            }
+        }
+    }
+}

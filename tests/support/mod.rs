@@ -1,0 +1,20 @@
+//! What the tests share: the model, and the binary started as a user would.
+
+use std::path::PathBuf;
+
+use lopper::engine::EngineOptions;
+
+/// The model that tests run on. `scripts/test` fetches it and says where it is.
+pub fn model() -> PathBuf {
+    let path = std::env::var_os("LOPPER_TEST_MODEL").map_or_else(
+        || PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("models/SmolLM2-135M-Instruct.Q8_0.gguf"),
+        PathBuf::from,
+    );
+    assert!(path.is_file(), "no model at {}; run scripts/fetch-model", path.display());
+    path
+}
+
+/// That model, loaded as the proxy would.
+pub fn model_options() -> EngineOptions {
+    EngineOptions { model: model(), threads: 0, gpu_layers: None }
+}
