@@ -1,10 +1,17 @@
 //! The command line: one file a verb.
 
+mod compress;
+mod demo;
 mod model;
+mod serve;
 
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
+use tracing_subscriber::EnvFilter;
+
+use crate::config::{self, Config};
+use crate::engine::{Engine, EngineError, EngineOptions};
 
 /// Compresses the code in requests to a language model, on their way there.
 #[derive(Parser)]
@@ -16,13 +23,26 @@ struct Command {
 
 #[derive(Subcommand)]
 enum Verb {
+    /// Run the proxy.
+    Serve(serve::Arguments),
+    /// Compress files for a question: code to stdout, figures to stderr.
+    Compress(compress::Arguments),
+    /// Show a bundled request being compressed and answered, without a key.
+    Demo(demo::Arguments),
     /// Get, convert and inspect local models.
     Model(model::Arguments),
 }
 
 /// Runs the command that the process was started with.
 pub fn run() -> ExitCode {
+    // llama.cpp talks a lot; what it does wrong comes back as an error as well.
+    let filter = EnvFilter::try_from_env("LOPPER_LOG").unwrap_or_else(|_| EnvFilter::new("info,llama-cpp-2=error"));
+    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_target(false).init();
+    hide_panic_messages();
     let result = match Command::parse().verb {
+        Verb::Serve(arguments) => serve::run(arguments),
+        Verb::Compress(arguments) => compress::run(arguments),
+        Verb::Demo(arguments) => demo::run(arguments),
         Verb::Model(arguments) => model::run(arguments),
     };
     match result {
@@ -32,4 +52,21 @@ pub fn run() -> ExitCode {
             ExitCode::FAILURE
         }
     }
+}
+
+/// The model that `config` names, loaded.
+fn load_engine(config: &Config) -> Result<Engine, EngineError> {
+    Engine::load(&EngineOptions {
+        model: config::default_model_path(config),
+        threads: config.scorer.threads,
+        gpu_layers: config.scorer.gpu_layers,
+    })
+}
+
+/// A panic's message may quote a prompt (a slice out of bounds quotes its text), so only its place is logged.
+fn hide_panic_messages() {
+    std::panic::set_hook(Box::new(|panic| {
+        let place = panic.location().map(ToString::to_string).unwrap_or_default();
+        tracing::error!(place, "a part of Lopper panicked; this is a bug");
+    }));
 }

@@ -2,8 +2,11 @@
 
 use std::path::{Path, PathBuf};
 
+use anyhow::Context;
 use clap::{Args, Subcommand};
 
+use crate::config::{self, Config, Overrides};
+use crate::engine::fetch::{DownloadProgress, Source, fetch};
 use crate::engine::quantize::{self, Format};
 use crate::engine::{Engine, EngineOptions, Sequence, Speed};
 
@@ -20,6 +23,14 @@ pub struct Arguments {
 
 #[derive(Subcommand)]
 enum Verb {
+    /// Get the default scorer from the hub (HF_ENDPOINT) into the user's data folder.
+    Fetch {
+        /// Settings file; its [model] section says what to get.
+        #[arg(long, value_name = "FILE")]
+        config: Option<PathBuf>,
+    },
+    /// List the models in the user's data folder.
+    List,
     /// Rewrite a GGUF file in another weight format.
     Convert {
         /// The GGUF file to read.
@@ -42,12 +53,50 @@ enum Verb {
 
 pub fn run(arguments: Arguments) -> anyhow::Result<()> {
     match arguments.verb {
+        Verb::Fetch { config } => get(config.as_deref())?,
+        Verb::List => list()?,
         Verb::Convert { source, target, format } => {
             eprintln!("converting {} to {format:?}", source.display());
             quantize::convert(&source, &target, format)?;
             eprintln!("wrote {}", target.display());
         }
         Verb::Info { file, threads } => info(&file, threads)?,
+    }
+    Ok(())
+}
+
+fn get(config: Option<&Path>) -> anyhow::Result<()> {
+    let model = Config::load(config, config::environment(), Overrides::default())?.config.model;
+    let source = Source {
+        repository: &model.repository,
+        file: &model.file,
+        revision: &model.revision,
+        sha256: model.sha256.as_deref(),
+    };
+    let endpoint = std::env::var("HF_ENDPOINT").ok();
+    let fetched = fetch(&source, &config::models_dir(), endpoint, DownloadProgress::on_stderr())?;
+    let checked = if fetched.verified { "checksum verified" } else { "no checksum known" };
+    let was_there = if fetched.was_there { ", was there already" } else { "" };
+    println!("{} ({checked}{was_there})", fetched.path.display());
+    Ok(())
+}
+
+fn list() -> anyhow::Result<()> {
+    let folder = config::models_dir();
+    let mut models: Vec<PathBuf> = match std::fs::read_dir(&folder) {
+        Ok(entries) => entries.filter_map(|entry| Some(entry.ok()?.path())).collect(),
+        // The folder is made by the first download.
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Vec::new(),
+        Err(error) => return Err(error).with_context(|| format!("{} can't be read", folder.display())),
+    };
+    models.retain(|path| path.extension().is_some_and(|extension| extension == "gguf"));
+    models.sort();
+    if models.is_empty() {
+        println!("no models in {}; get one with `lopper model fetch`", folder.display());
+    }
+    for path in models {
+        let megabytes = path.metadata().map_or(0.0, |file| file.len() as f64 / 1e6);
+        println!("{megabytes:6.0} MB  {}", path.display());
     }
     Ok(())
 }

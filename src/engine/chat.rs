@@ -86,6 +86,14 @@ impl ChatModel {
         &self.name
     }
 
+    /// Whether `messages` fit the template and leave room for an answer.
+    ///
+    /// # Errors
+    /// When they do not.
+    pub fn check(&self, messages: &[Message]) -> Result<(), EngineError> {
+        self.prompt(messages).map(|_| ())
+    }
+
     /// Answers `messages`, handing each piece of text to `emit` as it is made, until `emit` returns false.
     ///
     /// # Errors
@@ -99,12 +107,7 @@ impl ChatModel {
         // A panic while the lock was held leaves nothing half done: each answer has a context of its own.
         let _turn = self.one_at_a_time.lock().unwrap_or_else(PoisonError::into_inner);
         let prompt = self.prompt(messages)?;
-        let limit = (self.model.n_ctx_train() as usize).min(MAX_CONTEXT);
-        if prompt.len() >= limit {
-            let length = prompt.len();
-            return Err(EngineError::Chat(format!("it is {length} tokens long, and the model reads {limit}")));
-        }
-        let most = sampling.max_tokens.min(limit - prompt.len());
+        let most = sampling.max_tokens.min(self.limit() - prompt.len());
         let mut context = self.context(prompt.len() + most)?;
         let mut sampler = sampler(sampling);
         let mut text = Text::new(&sampling.stop);
@@ -141,6 +144,12 @@ impl ChatModel {
         Ok(answer)
     }
 
+    /// The longest conversation, in tokens.
+    fn limit(&self) -> usize {
+        (self.model.n_ctx_train() as usize).min(MAX_CONTEXT)
+    }
+
+    /// The tokens of the filled-in template; fewer than the limit.
     fn prompt(&self, messages: &[Message]) -> Result<Vec<LlamaToken>, EngineError> {
         let failed = |error: &dyn std::fmt::Display| EngineError::Chat(error.to_string());
         let template = self.model.chat_template(None).map_err(|e| failed(&e))?;
@@ -150,7 +159,12 @@ impl ChatModel {
             .collect::<Result<Vec<_>, _>>()
             .map_err(|e| failed(&e))?;
         let prompt = self.model.apply_chat_template(&template, &chat, true).map_err(|e| failed(&e))?;
-        Ok(self.model.vocab().tokenize(prompt.as_bytes(), true, true))
+        let prompt = self.model.vocab().tokenize(prompt.as_bytes(), true, true);
+        let (length, limit) = (prompt.len(), self.limit());
+        if length >= limit {
+            return Err(EngineError::Chat(format!("it is {length} tokens long, and the model reads {limit}")));
+        }
+        Ok(prompt)
     }
 
     fn context(&self, tokens: usize) -> Result<LlamaContext<'_>, EngineError> {

@@ -7,14 +7,11 @@ use http::{Version, request, response};
 pub(crate) fn to_upstream(parts: &mut request::Parts) {
     let headers = &mut parts.headers;
     let takes_trailers = headers.get_all(header::TE).iter().any(names_trailers);
-    remove_hop_by_hop(headers);
+    // `Expect` is answered by the server as soon as the body is read; the upstream would only see it after the body.
+    remove_hop_by_hop(headers, &[header::HOST, header::CONTENT_LENGTH, header::EXPECT]);
     if takes_trailers {
         headers.insert(header::TE, HeaderValue::from_static("trailers"));
     }
-    headers.remove(header::HOST);
-    headers.remove(header::CONTENT_LENGTH);
-    // Answered by the server as soon as the body is read; the upstream would only see it after the body.
-    headers.remove(header::EXPECT);
     if parts.version == Version::HTTP_2 {
         join_cookies(headers);
     }
@@ -22,7 +19,7 @@ pub(crate) fn to_upstream(parts: &mut request::Parts) {
 
 /// Makes the upstream's header fields ready for the client.
 pub(crate) fn to_client(parts: &mut response::Parts) {
-    remove_hop_by_hop(&mut parts.headers);
+    remove_hop_by_hop(&mut parts.headers, &[]);
     // The version is that of each connection, not of the message.
     parts.version = Version::HTTP_11;
 }
@@ -32,7 +29,8 @@ pub(crate) fn is_encoded(headers: &HeaderMap) -> bool {
     headers.get_all(header::CONTENT_ENCODING).iter().any(|value| !value.as_bytes().eq_ignore_ascii_case(b"identity"))
 }
 
-fn remove_hop_by_hop(headers: &mut HeaderMap) {
+/// Removes what belongs to the connection, and `more`. Rebuilt rather than removed from: removing from a header map changes the order of the rest.
+fn remove_hop_by_hop(headers: &mut HeaderMap, more: &[HeaderName]) {
     let named: Vec<HeaderName> = headers
         .get_all(header::CONNECTION)
         .iter()
@@ -40,18 +38,18 @@ fn remove_hop_by_hop(headers: &mut HeaderMap) {
         .flat_map(|value| value.split(','))
         .filter_map(|name| name.trim().parse().ok())
         .collect();
-    let proxy: Vec<HeaderName> = headers.keys().filter(|name| name.as_str().starts_with("proxy-")).cloned().collect();
-    let always = [
-        header::CONNECTION,
-        HeaderName::from_static("keep-alive"),
-        header::TE,
-        header::TRAILER,
-        header::TRANSFER_ENCODING,
-        header::UPGRADE,
-    ];
-    for name in named.into_iter().chain(proxy).chain(always) {
-        headers.remove(name);
+    let is_hop_by_hop = |name: &HeaderName| {
+        let always = ["connection", "keep-alive", "te", "trailer", "transfer-encoding", "upgrade"];
+        always.contains(&name.as_str())
+            || name.as_str().starts_with("proxy-")
+            || named.contains(name)
+            || more.contains(name)
+    };
+    let mut kept = HeaderMap::with_capacity(headers.len());
+    for (name, value) in headers.iter().filter(|(name, _)| !is_hop_by_hop(name)) {
+        kept.append(name, value.clone());
     }
+    *headers = kept;
 }
 
 fn names_trailers(value: &HeaderValue) -> bool {

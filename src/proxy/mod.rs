@@ -5,12 +5,17 @@
 //! code or a model is.
 
 pub mod body;
+mod embedded;
 pub mod error;
 mod headers;
 mod intercept;
 pub mod server;
 pub mod upstream;
 
+#[cfg(test)]
+mod tests;
+
+pub use embedded::Embedded;
 pub use error::ProxyError;
 pub use server::{ProxyConfig, Server, bind, shutdown_signal};
 pub use upstream::{ApiKey, BaseUrl, HttpUpstream, Local, LocalBody, LocalResponse, Upstream, UpstreamConfig};

@@ -186,20 +186,15 @@ impl HttpUpstream {
     /// on this machine.
     ///
     /// # Errors
-    /// [`ProxyError::Client`] if TLS can't be set up, for example without any root certificate.
+    /// [`ProxyError::Client`] if TLS can't be set up, for example for an `https` upstream without root certificates.
     pub fn new(config: UpstreamConfig) -> Result<Self, ProxyError> {
         install_crypto();
-        let mut client = reqwest::Client::builder()
-            .connect_timeout(config.connect_timeout)
-            .redirect(reqwest::redirect::Policy::none())
-            .retry(reqwest::retry::never())
-            .referer(false)
-            .tcp_nodelay(true);
-        if config.base_url.loopback {
-            // A company-wide HTTP_PROXY rarely reaches the machine it is set on.
-            client = client.no_proxy();
-        }
-        let client = client.build().map_err(|error| ProxyError::Client(root_cause(&error)))?;
+        let client = match client_builder(&config).build() {
+            // Without encryption no certificates are needed, and a bare container has none.
+            Err(_) if config.base_url.origin.starts_with("http:") => client_builder(&config).tls_certs_only([]).build(),
+            built => built,
+        };
+        let client = client.map_err(|error| ProxyError::Client(root_cause(&error)))?;
         Ok(Self { client, config })
     }
 
@@ -262,6 +257,17 @@ async fn answer_locally(local: Arc<dyn Local>, request: Request<Bytes>) -> Resul
     *response.status_mut() = status;
     *response.headers_mut() = HeaderMap::from_iter([(CONTENT_TYPE, HeaderValue::from_static(content_type))]);
     Ok(response)
+}
+
+fn client_builder(config: &UpstreamConfig) -> reqwest::ClientBuilder {
+    let builder = reqwest::Client::builder()
+        .connect_timeout(config.connect_timeout)
+        .redirect(reqwest::redirect::Policy::none())
+        .retry(reqwest::retry::never())
+        .referer(false)
+        .tcp_nodelay(true);
+    // A company-wide HTTP_PROXY rarely reaches the machine it is set on.
+    if config.base_url.loopback { builder.no_proxy() } else { builder }
 }
 
 /// Chooses the cryptography that every TLS connection of this process uses.

@@ -1,9 +1,486 @@
 //! Where the units of a source text begin and end.
 
-use super::{Language, SyntaxError, Unit};
+use tree_sitter::Node;
 
-/// stub
+use super::grammar::{self, CLOSERS, Grammar};
+use super::parse::parse_clean;
+use super::{Language, SyntaxError, Unit, UnitKind};
+use crate::text::{LineIndex, Lines};
+
+/// The fewest lines of a lambda or accessor that make it a function; shorter ones are values or fields.
+const MIN_CLOSURE_LINES: usize = 3;
+
+/// How deep types and namespaces are followed into each other; deeper ones stay whole. Real code has less than ten levels.
+const MAX_NESTING: usize = 32;
+
+/// How deep a definition is looked for in its wrappers, and a body in its definition.
+const MAX_WRAPPING: usize = 8;
+
+/// The longest name, in bytes; what is longer is an expression.
+const MAX_NAME: usize = 100;
+
+/// Cuts `source` into units that are in order and hold every line once.
+///
+/// # Errors
+/// Where the text is empty, too long to be parsed, or not clean code in `language`.
 pub fn units(source: &str, language: Language) -> Result<Vec<Unit>, SyntaxError> {
-    let _ = (source, language);
-    Err(SyntaxError::Empty)
+    let grammar = grammar::row(language);
+    let tree = parse_clean(source, grammar)?;
+    let splitter = Splitter { source, grammar };
+    let pieces = splitter.pieces(tree.root_node(), Place { in_type: false, depth: 0 });
+    let mut outline = Outline::default();
+    for piece in pieces {
+        outline.add(piece, None);
+    }
+    Ok(outline.into_units(LineIndex::new(source).count()))
+}
+
+/// Rows of one unit without the blank lines before it. Row ends are exclusive.
+struct Leaf {
+    kind: UnitKind,
+    name: Option<String>,
+    start: usize,
+    signature_end: usize,
+    tail_start: usize,
+    end: usize,
+}
+
+impl Leaf {
+    fn run(kind: UnitKind, start: usize, end: usize) -> Self {
+        Self { kind, name: None, start, signature_end: start, tail_start: end, end }
+    }
+}
+
+/// A part of a file or of a type's body.
+enum Piece {
+    Leaf(Leaf),
+    Container { header: Leaf, members: Vec<Piece>, closer: Option<Leaf>, end: usize },
+}
+
+impl Piece {
+    fn start(&self) -> usize {
+        match self {
+            Self::Leaf(leaf) => leaf.start,
+            Self::Container { header, .. } => header.start,
+        }
+    }
+
+    fn end(&self) -> usize {
+        match self {
+            Self::Leaf(leaf) => leaf.end,
+            Self::Container { end, .. } => *end,
+        }
+    }
+
+    fn is_run(&self) -> bool {
+        matches!(self, Self::Leaf(Leaf { kind: UnitKind::Preamble | UnitKind::Statement, .. }))
+    }
+
+    /// The piece as one unit, lengthened to `end`.
+    fn into_leaf(self, end: usize) -> Leaf {
+        let leaf = match self {
+            Self::Leaf(leaf) => leaf,
+            Self::Container { mut header, closer, .. } => {
+                header.tail_start = closer.map_or(end, |closer| closer.tail_start).max(header.signature_end);
+                header
+            }
+        };
+        let tail_start = if leaf.tail_start == leaf.end { end } else { leaf.tail_start };
+        Leaf { end, tail_start, ..leaf }
+    }
+}
+
+/// Where a list of pieces stands.
+#[derive(Clone, Copy)]
+struct Place {
+    in_type: bool,
+    depth: usize,
+}
+
+/// What defines something, found in its wrappers.
+struct Definition<'t> {
+    role: Role,
+    /// From the outermost wrapper to the definition.
+    path: Vec<Node<'t>>,
+}
+
+#[derive(Clone, Copy, PartialEq)]
+enum Role {
+    Function,
+    Type,
+    Scope,
+}
+
+struct Splitter<'s> {
+    source: &'s str,
+    grammar: &'static Grammar,
+}
+
+impl<'s> Splitter<'s> {
+    /// The parts of `list`, in order; no two share a line.
+    fn pieces(&self, list: Node, place: Place) -> Vec<Piece> {
+        let mut pieces: Vec<Piece> = Vec::new();
+        // Rows of comments and attributes whose definition has not come yet.
+        let mut leading: Option<Lines> = None;
+        for node in self.items(list) {
+            let rows = rows(node);
+            let kind = node.kind();
+            let is_comment = self.grammar.comments.contains(&kind);
+            let trails = is_comment && leading.is_none() && pieces.last().is_some_and(|last| rows.start < last.end());
+            if trails || self.grammar.continuations.contains(&kind) {
+                if let Some(last) = pieces.pop() {
+                    let end = last.end().max(rows.end);
+                    pieces.push(if end > last.end() { Piece::Leaf(last.into_leaf(end)) } else { last });
+                }
+                continue;
+            }
+            let first_comment = leading.filter(|_| place.depth == 0 && pieces.is_empty());
+            if let Some(license) = first_comment.filter(|license| license.end < rows.start) {
+                pieces.push(Piece::Leaf(Leaf::run(UnitKind::Preamble, license.start, license.end)));
+                leading = None;
+            }
+            let start = leading.map_or(rows.start, |leading| leading.start);
+            if is_comment || self.grammar.attributes.contains(&kind) {
+                leading = Some(Lines::new(start, rows.end));
+                continue;
+            }
+            leading = None;
+            for piece in self.classify(node, start, place, pieces.last()) {
+                push(&mut pieces, piece);
+            }
+        }
+        if let Some(rest) = leading {
+            push(&mut pieces, Piece::Leaf(Leaf::run(UnitKind::Statement, rest.start, rest.end)));
+        }
+        pieces
+    }
+
+    /// The children of `list` that make its pieces.
+    fn items<'t>(&self, list: Node<'t>) -> Vec<Node<'t>> {
+        let mut items = Vec::new();
+        for child in list.children(&mut list.walk()) {
+            if self.grammar.flattened.contains(&child.kind()) {
+                items.extend(child.children(&mut child.walk()).filter(Node::is_named));
+            } else if child.is_named() {
+                items.push(child);
+            }
+        }
+        items
+    }
+
+    fn classify(&self, node: Node, start: usize, place: Place, last: Option<&Piece>) -> Vec<Piece> {
+        if let Some(definition) = self.definition(node, 0) {
+            let piece = match definition.role {
+                Role::Function => Some(Piece::Leaf(self.function(&definition, start, place))),
+                role => self.container(&definition, role == Role::Type, start, place),
+            };
+            if let Some(piece) = piece {
+                return vec![piece];
+            }
+        }
+        let continues_statements = matches!(last, Some(Piece::Leaf(Leaf { kind: UnitKind::Statement, .. })));
+        let is_preamble = !place.in_type
+            && (self.is_import(node) || (self.is_constant(node) && !continues_statements));
+        let kind = if is_preamble { UnitKind::Preamble } else { UnitKind::Statement };
+        vec![Piece::Leaf(Leaf::run(kind, start, rows(node).end))]
+    }
+
+    fn is_import(&self, node: Node) -> bool {
+        self.grammar.imports.contains(&node.kind())
+            || self.text(node).split([' ', '\t', '\n', '(']).next().is_some_and(|w| self.grammar.import_words.contains(&w))
+    }
+
+    fn is_constant(&self, node: Node) -> bool {
+        let is_constant = |node: Node| self.grammar.constants.contains(&node.kind());
+        is_constant(node) || (node.named_child_count() == 1 && node.named_child(0).is_some_and(is_constant))
+    }
+
+    /// The definition that `node` is or wraps; of several, the last, which in a call is the callback.
+    fn definition<'t>(&self, node: Node<'t>, depth: usize) -> Option<Definition<'t>> {
+        let (grammar, kind) = (self.grammar, node.kind());
+        let long = || self.body(node).is_some_and(|body| rows(body).len() >= MIN_CLOSURE_LINES);
+        let role = if grammar.functions.contains(&kind) && self.body(node).is_some()
+            || grammar.closures.contains(&kind) && long()
+        {
+            Some(Role::Function)
+        } else if grammar.types.contains(&kind) {
+            Some(Role::Type)
+        } else if grammar.scopes.contains(&kind) {
+            Some(Role::Scope)
+        } else {
+            None
+        };
+        if let Some(role) = role {
+            return Some(Definition { role, path: vec![node] });
+        }
+        if depth >= MAX_WRAPPING || !grammar.wrappers.contains(&kind) {
+            return None;
+        }
+        let children: Vec<Node> = node.named_children(&mut node.walk()).collect();
+        let mut inner = children.into_iter().rev().find_map(|child| self.definition(child, depth + 1))?;
+        inner.path.insert(0, node);
+        Some(inner)
+    }
+
+    fn function(&self, definition: &Definition, start: usize, place: Place) -> Leaf {
+        let (name, named_as_method) = self.name(&definition.path);
+        let kind = if place.in_type || named_as_method { UnitKind::Method } else { UnitKind::Function };
+        self.whole(definition, kind, name, start)
+    }
+
+    /// A type or namespace with its members; as one unit where no member has a body, and none where it is a namespace
+    /// without definitions.
+    fn container(&self, definition: &Definition, is_type: bool, start: usize, place: Place) -> Option<Piece> {
+        let (outer, node) = definition.ends();
+        let (name, _) = self.name(&definition.path);
+        let body = self.body(node);
+        let mut members = Vec::new();
+        if place.depth < MAX_NESTING && (body.is_some() || !is_type) {
+            let inside = Place { in_type: place.in_type || is_type, depth: place.depth + 1 };
+            members = self.pieces(body.unwrap_or(node), inside);
+        }
+        let splits = members.iter().any(|member| match member {
+            Piece::Leaf(leaf) => match leaf.kind {
+                UnitKind::Function | UnitKind::Method => true,
+                UnitKind::TypeHeader => !is_type,
+                _ => false,
+            },
+            Piece::Container { .. } => true,
+        });
+        if !splits {
+            return is_type.then(|| Piece::Leaf(self.whole(definition, UnitKind::TypeHeader, name, start)));
+        }
+        let mut header = self.whole(definition, UnitKind::TypeHeader, name, start);
+        let whole_tail = header.tail_start;
+        let end = rows(outer).end;
+        header.end = header.signature_end;
+        // Scopes without a body of their own, such as `#ifdef`, list their condition or name among their children.
+        if body.is_none() {
+            while members.first().is_some_and(|first| first.is_run() && first.start() < header.end) {
+                members.remove(0);
+            }
+        }
+        if is_type && members.first().is_some_and(Piece::is_run) {
+            header.end = header.end.max(members.remove(0).end());
+        }
+        header.tail_start = header.end;
+        let closer = (whole_tail < end).then(|| Leaf {
+            kind: UnitKind::Closer,
+            ..Leaf::run(UnitKind::Closer, whole_tail, end)
+        });
+        // A member on the line of the header or the closer can't be dropped alone, so the type is not taken apart.
+        let joined = |member: Option<&Piece>, shares: &dyn Fn(&Piece) -> bool| {
+            member.is_some_and(|member| matches!(member, Piece::Leaf(_)) && shares(member))
+        };
+        if joined(members.first(), &|first| first.start() < header.end)
+            || joined(members.last(), &|last| last.end() > whole_tail)
+        {
+            header.tail_start = whole_tail;
+            header.end = end;
+            return Some(Piece::Leaf(header));
+        }
+        Some(Piece::Container { header, members, closer, end })
+    }
+
+    /// The definition as one unit.
+    fn whole(&self, definition: &Definition, kind: UnitKind, name: Option<String>, start: usize) -> Leaf {
+        let (outer, node) = definition.ends();
+        let end = rows(outer).end;
+        let body = self.body(node);
+        let signature_end = body.map_or(rows(node).start + 1, |body| self.signature_end(node, body)).min(end);
+        let closing_row = body.into_iter().chain([node]).find_map(|part| {
+            let last = part.child(part.child_count().checked_sub(1)? as u32)?;
+            CLOSERS.contains(&last.kind()).then(|| last.start_position().row)
+        });
+        let tail_start = closing_row.filter(|&row| row >= signature_end).unwrap_or(end);
+        Leaf { kind, name, start, signature_end, tail_start, end }
+    }
+
+    /// One past the last row of the signature: of the token that opens the body, and the docstring after it.
+    fn signature_end(&self, node: Node, body: Node) -> usize {
+        let opener = body.child(0).filter(|first| !first.is_named() && body.id() != node.id());
+        let mut end = match opener {
+            Some(opener) => opener.start_position().row + 1,
+            None => {
+                let is_before = |child: &Node| {
+                    child.end_byte() <= body.start_byte() && !self.grammar.comments.contains(&child.kind())
+                };
+                let before = node.children(&mut node.walk()).filter(is_before).last();
+                before.map_or(node.start_position().row + 1, |before| before.end_position().row + 1)
+            }
+        };
+        if let (Some(docstring), Some(first)) = (self.grammar.docstring, body.named_child(0))
+            && first.named_child_count() == 1
+            && first.named_child(0).is_some_and(|only| only.kind() == docstring)
+        {
+            end = end.max(rows(first).end);
+        }
+        end
+    }
+
+    /// What holds the statements or members of `node`.
+    fn body<'t>(&self, node: Node<'t>) -> Option<Node<'t>> {
+        let is_body = |node: &Node| self.grammar.bodies.contains(&node.kind());
+        let find = |node: Node<'t>| {
+            let by_kind = || node.named_children(&mut node.walk()).filter(is_body).last();
+            node.child_by_field_name("body").or_else(by_kind)
+        };
+        // Such as Go's `type_declaration`, where the body is that of the type it names.
+        let mut found = find(node);
+        let mut inner = node;
+        for _ in 0..MAX_WRAPPING {
+            if found.is_some() || !self.grammar.types.contains(&node.kind()) {
+                break;
+            }
+            inner = inner.named_children(&mut inner.walk()).last()?;
+            found = find(inner);
+        }
+        let mut body = found?;
+        // Such as Kotlin's `function_body`, which holds a `block`.
+        while body.named_child_count() == 1
+            && let Some(only) = body.named_child(0).filter(is_body)
+            && body.child_count() == 1
+        {
+            body = only;
+        }
+        Some(body)
+    }
+
+    /// The name found on the way from the outermost wrapper to the definition, and whether it is said to be a method's.
+    fn name(&self, path: &[Node]) -> (Option<String>, bool) {
+        let is_method = |node: Node| self.grammar.methods.contains(&node.kind());
+        let mut method = path.last().copied().is_some_and(is_method);
+        for &start in path {
+            let mut node = start;
+            while let Some(next) = self.towards_name(node) {
+                node = next;
+                method |= is_method(node);
+            }
+            let text = self.text(node);
+            if node.id() != start.id() && text.len() <= MAX_NAME && !text.contains('\n') {
+                return (Some(text.to_owned()), method);
+            }
+        }
+        (None, method)
+    }
+
+    fn towards_name<'t>(&self, node: Node<'t>) -> Option<Node<'t>> {
+        let by_field = self.grammar.names.iter().find_map(|field| node.child_by_field_name(field));
+        by_field.or_else(|| self.grammar.named_by_child.contains(&node.kind()).then(|| node.named_child(0))?)
+    }
+
+    fn text(&self, node: Node) -> &'s str {
+        &self.source[node.byte_range()]
+    }
+}
+
+impl<'t> Definition<'t> {
+    /// The outermost wrapper and the definition itself.
+    fn ends(&self) -> (Node<'t>, Node<'t>) {
+        (self.path[0], self.path[self.path.len() - 1])
+    }
+}
+
+/// The rows of `node`, as lines.
+fn rows(node: Node) -> Lines {
+    let (start, end) = (node.start_position(), node.end_position());
+    // Some nodes end with their line break, so in column 0 of the row after.
+    let last = if end.column == 0 && end.row > start.row { end.row } else { end.row + 1 };
+    Lines::new(start.row, last)
+}
+
+/// Adds `piece`; joins it to the last one where both are one run or share a line.
+fn push(pieces: &mut Vec<Piece>, piece: Piece) {
+    let Some(last) = pieces.pop() else { return pieces.push(piece) };
+    let same_run = match (&last, &piece) {
+        (Piece::Leaf(last), Piece::Leaf(next)) => last.kind == next.kind,
+        _ => false,
+    } && piece.is_run();
+    if piece.start() >= last.end() && !same_run {
+        pieces.push(last);
+        pieces.push(piece);
+        return;
+    }
+    let end = last.end().max(piece.end());
+    // Statements before a definition on the same line are not what the line is about.
+    let (main, start) = (last.start(), last.start());
+    let mut joined = if last.is_run() && !piece.is_run() { piece.into_leaf(end) } else { last.into_leaf(end) };
+    debug_assert!(main <= joined.start);
+    joined.start = start;
+    if joined.kind == UnitKind::Preamble || joined.kind == UnitKind::Statement {
+        joined.signature_end = start;
+        joined.tail_start = end;
+    }
+    pieces.push(Piece::Leaf(joined));
+}
+
+/// Units in the making, with the parents of each.
+#[derive(Default)]
+struct Outline {
+    leaves: Vec<(Leaf, Option<usize>)>,
+}
+
+impl Outline {
+    fn add(&mut self, piece: Piece, parent: Option<usize>) {
+        match piece {
+            Piece::Leaf(leaf) => {
+                self.add_leaf(leaf, parent);
+            }
+            Piece::Container { header, members, closer, .. } => {
+                let header = self.add_leaf(header, parent);
+                for member in members {
+                    self.add(member, Some(header));
+                }
+                if let Some(closer) = closer {
+                    self.add_leaf(closer, Some(header));
+                }
+            }
+        }
+    }
+
+    /// Adds `leaf` and says at which index. Two headers, or two closers, that share a line become one.
+    fn add_leaf(&mut self, leaf: Leaf, parent: Option<usize>) -> usize {
+        if let Some((last, last_parent)) = self.leaves.last_mut()
+            && leaf.start < last.end
+        {
+            if leaf.kind == UnitKind::Closer {
+                // It closes the outer one too, so it stands where the outer one does.
+                *last_parent = parent;
+            } else {
+                last.signature_end = leaf.signature_end.max(last.signature_end);
+            }
+            last.end = last.end.max(leaf.end);
+            last.tail_start = if leaf.kind == UnitKind::Closer { last.start } else { last.end };
+        } else {
+            self.leaves.push((leaf, parent));
+        }
+        self.leaves.len() - 1
+    }
+
+    /// Gives the blank lines before each unit to it, and those at the end to the last.
+    fn into_units(self, line_count: usize) -> Vec<Unit> {
+        let count = self.leaves.len();
+        let mut start = 0;
+        let unit = |(i, (leaf, parent)): (usize, (Leaf, Option<usize>))| {
+            let end = if i + 1 == count { line_count } else { leaf.end };
+            let has_signature = !matches!(leaf.kind, UnitKind::Preamble | UnitKind::Statement | UnitKind::Closer);
+            let signature_end = if has_signature { leaf.signature_end.clamp(start, end) } else { start };
+            let tail_start = match leaf.kind {
+                UnitKind::Closer => start,
+                _ if leaf.tail_start >= leaf.end => end,
+                _ => leaf.tail_start.clamp(signature_end, end),
+            };
+            let unit = Unit {
+                kind: leaf.kind,
+                name: leaf.name,
+                lines: Lines::new(start, end),
+                signature: Lines::new(start, signature_end),
+                tail: Lines::new(tail_start, end),
+                parent,
+            };
+            start = end;
+            unit
+        };
+        self.leaves.into_iter().enumerate().map(unit).collect()
+    }
 }

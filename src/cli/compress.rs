@@ -1,0 +1,90 @@
+//! `lopper compress`: offline what the proxy does. Code to stdout, figures to stderr.
+
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::time::Instant;
+
+use anyhow::{Context, bail};
+use clap::Args;
+
+use super::load_engine;
+use crate::config::{self, Config, Fine, Overrides};
+use crate::engine::{Engine, Limits};
+use crate::prune::{self, Code, Target};
+use crate::syntax::Language;
+use crate::text::Tokens;
+use crate::tokens::Counter;
+use crate::{query, render};
+
+#[derive(Args)]
+pub struct Arguments {
+    /// Source files.
+    #[arg(required = true, value_name = "FILE")]
+    files: Vec<PathBuf>,
+    /// The question that the code is to help answer.
+    #[arg(long, short, value_name = "Q")]
+    query: String,
+    /// Share of the code's tokens to keep, above 0 and at most 1.
+    #[arg(long, value_name = "R", allow_negative_numbers = true)]
+    ratio: Option<String>,
+    /// The GGUF model that scores.
+    #[arg(long, value_name = "FILE")]
+    model: Option<PathBuf>,
+    /// Settings file.
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+}
+
+pub fn run(arguments: Arguments) -> anyhow::Result<()> {
+    let overrides = Overrides { model: arguments.model, ratio: arguments.ratio, ..Overrides::default() };
+    let config = Config::load(arguments.config.as_deref(), config::environment(), overrides)?.config;
+    if arguments.query.trim().is_empty() {
+        bail!("--query is empty; say what the code is to help with");
+    }
+    let sources = arguments.files.iter().map(|file| read(file)).collect::<anyhow::Result<Vec<_>>>()?;
+    let engine = load_engine(&config)?;
+    let mut out = std::io::stdout().lock();
+    for (file, (source, language)) in arguments.files.iter().zip(sources) {
+        let text = compress(&engine, &config, file, &source, language, &arguments.query);
+        out.write_all(text.as_bytes())?;
+    }
+    Ok(())
+}
+
+fn read(file: &Path) -> anyhow::Result<(String, Language)> {
+    let source = std::fs::read_to_string(file).with_context(|| format!("{} can't be read", file.display()))?;
+    let by_shebang = || Language::from_shebang(source.lines().next()?);
+    let language = Language::from_path(&file.to_string_lossy()).or_else(by_shebang).with_context(|| {
+        let known: Vec<&str> = Language::ALL.iter().map(|language| language.name()).collect();
+        format!("{}: its language is not known; known are {}", file.display(), known.join(", "))
+    })?;
+    Ok((source, language))
+}
+
+/// The file as the proxy would send it. What can't be compressed stays as it is, with a word on why to stderr.
+fn compress(engine: &Engine, config: &Config, file: &Path, source: &str, language: Language, query: &str) -> String {
+    let counter = Counter::for_model(None);
+    let names = query::names(query);
+    let code = Code { source, language, question: query, names: &names };
+    let target = Target { ratio: config.compression.ratio as f32, fine: config.compression.fine != Fine::Off };
+    let start = Instant::now();
+    let path = file.display().to_string();
+    let before = counter.count(source);
+    // Who runs this waits for it, so there is no deadline.
+    let text = match prune::prune(engine, &counter, &code, target, &Limits::default()) {
+        Ok(pruned) => render::render(source, &pruned.keep, language, 1, Some(&path)),
+        Err(error) => {
+            eprintln!("{path}: left as it is: {error}");
+            return source.to_owned();
+        }
+    };
+    let after = counter.count(&text);
+    eprintln!("{path}: {} in {} ms", change(before, after), start.elapsed().as_millis());
+    text
+}
+
+/// For example `1,163 → 480 tokens (−59 %)`.
+pub fn change(before: Tokens, after: Tokens) -> String {
+    let saved = 100.0 * (1.0 - after.0 as f64 / before.0.max(1) as f64);
+    format!("{} → {} tokens ({:+.0} %)", before.0, after.0, -saved)
+}

@@ -1,0 +1,111 @@
+//! `lopper serve`: the proxy.
+
+use std::io::Write;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use anyhow::Context;
+use clap::Args;
+
+use super::load_engine;
+use crate::compress::{Compressor, Settings};
+use crate::config::{self, Config, Mode, Overrides};
+use crate::engine::Engine;
+use crate::engine::chat::ChatModel;
+use crate::proxy::{self, ApiKey, Embedded, HttpUpstream, ProxyConfig, Upstream, UpstreamConfig};
+
+#[derive(Args)]
+pub struct Arguments {
+    /// Settings file; else ./lopper.toml, else the one in the user's configuration folder.
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// Address and port to listen on.
+    #[arg(long, value_name = "ADDR")]
+    listen: Option<String>,
+    /// Base URL of the API to forward to, or `embedded` for the local model.
+    #[arg(long, value_name = "URL")]
+    upstream: Option<String>,
+    /// The GGUF model that scores.
+    #[arg(long, value_name = "FILE")]
+    model: Option<PathBuf>,
+    /// Share of the code's tokens to keep, above 0 and at most 1.
+    #[arg(long, value_name = "R", allow_negative_numbers = true)]
+    ratio: Option<String>,
+}
+
+pub fn run(arguments: Arguments) -> anyhow::Result<()> {
+    let Arguments { config, listen, upstream, model, ratio } = arguments;
+    let overrides = Overrides { listen, upstream, model, ratio };
+    let loaded = Config::load(config.as_deref(), config::environment(), overrides)?;
+    if let Some(file) = &loaded.file {
+        eprintln!("settings   {}", file.display());
+    }
+    let config = loaded.config;
+    let engine = match (config.compression.mode, config.upstream.is_embedded()) {
+        (Mode::Off, false) => None,
+        _ => Some(load_engine(&config)?),
+    };
+    if let Some(engine) = &engine {
+        let info = engine.info();
+        eprintln!("model      {} ({}, {:.0} M parameters)", info.name, info.format, info.parameters as f64 / 1e6);
+    }
+    eprintln!("upstream   {}", config.upstream.base_url);
+    let runtime = tokio::runtime::Runtime::new().context("the runtime can't be started")?;
+    runtime.block_on(async {
+        let server = bind(&config, engine).await?;
+        println!("listening on http://{}", server.local_addr());
+        std::io::stdout().flush()?;
+        server.run(proxy::shutdown_signal()).await;
+        Ok(())
+    })
+}
+
+/// A proxy that listens as `config` says. `engine` may be missing where nothing needs it.
+pub async fn bind(config: &Config, engine: Option<Engine>) -> anyhow::Result<proxy::Server> {
+    let upstream = upstream(config, engine.as_ref())?;
+    let compressor = match config.compression.mode {
+        Mode::On => engine.map(|engine| Arc::new(Compressor::new(engine, settings(config)))),
+        Mode::Off => None,
+    };
+    let proxy = ProxyConfig {
+        listen: config.server.listen,
+        body_limit: config.limits.body_bytes,
+        drain_timeout: config.server.drain_timeout,
+    };
+    let address = config.server.listen;
+    proxy::bind(proxy, compressor, upstream)
+        .await
+        .with_context(|| format!("can't listen on {address}; choose another address with --listen"))
+}
+
+/// How requests are compressed under `config`.
+pub fn settings(config: &Config) -> Settings {
+    let compression = &config.compression;
+    Settings {
+        ratio: compression.ratio as f32,
+        min_tokens: compression.min_tokens,
+        min_saving: compression.min_saving as f32,
+        fine: compression.fine,
+        deadline: config.scorer.deadline,
+    }
+}
+
+fn upstream(config: &Config, engine: Option<&Engine>) -> anyhow::Result<Upstream> {
+    if let (true, Some(engine)) = (config.upstream.is_embedded(), engine) {
+        return Ok(Upstream::Embedded(Arc::new(Embedded::new(ChatModel::new(engine)))));
+    }
+    let api_key = match &config.upstream.api_key_env {
+        None => None,
+        Some(name) => {
+            let key = std::env::var(name)
+                .with_context(|| format!("upstream.api_key_env names {name}, which is not set in the environment"))?;
+            Some(ApiKey::new(&key).with_context(|| format!("the key in {name} can't be used"))?)
+        }
+    };
+    let http = UpstreamConfig {
+        base_url: config.upstream.base_url.parse()?,
+        api_key,
+        connect_timeout: config.upstream.connect_timeout,
+    };
+    Ok(Upstream::Http(HttpUpstream::new(http)?))
+}

@@ -1,0 +1,356 @@
+//! Where settings come from: flags, then the environment, then one file, then defaults.
+
+use std::path::{Path, PathBuf};
+
+use toml::de::{DeTable, DeValue};
+
+use super::keys::{KEYS, Key, Value};
+use super::problem::nearest;
+use super::{Config, ConfigErrors, Problem, project_dirs};
+use crate::text::LineIndex;
+
+const FILE: &str = "lopper.toml";
+const PREFIX: &str = "LOPPER_";
+
+/// Variables with the prefix that are not keys: the log filter, and what the scripts and the tests are told.
+const OTHER_VARIABLES: [&str; 3] = ["LOPPER_LOG", "LOPPER_OFFLINE", "LOPPER_TEST_MODEL"];
+
+/// What the command line sets. Values are checked like those of a file.
+#[derive(Debug, Clone, Default)]
+pub struct Overrides {
+    /// `--listen`
+    pub listen: Option<String>,
+    /// `--upstream`
+    pub upstream: Option<String>,
+    /// `--model`, relative to the current folder.
+    pub model: Option<PathBuf>,
+    /// `--ratio`
+    pub ratio: Option<String>,
+}
+
+/// A complete configuration.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Loaded {
+    /// The settings.
+    pub config: Config,
+    /// The file that was read, if there is one.
+    pub file: Option<PathBuf>,
+}
+
+/// This process's variables that begin with `LOPPER_`.
+pub fn environment() -> impl Iterator<Item = (String, String)> {
+    // Not `vars()`, which panics where any variable at all is not Unicode.
+    std::env::vars_os()
+        .map(|(name, value)| (name.to_string_lossy().into_owned(), value.to_string_lossy().into_owned()))
+        .filter(|(name, _)| name.starts_with(PREFIX))
+}
+
+pub(super) fn load(
+    config_flag: Option<&Path>,
+    env: impl Iterator<Item = (String, String)>,
+    overrides: Overrides,
+) -> Result<Loaded, ConfigErrors> {
+    let mut config = Config::default();
+    let mut problems = Vec::new();
+    let user_file = project_dirs().map(|dirs| dirs.config_dir().join(FILE));
+    let file = find(config_flag, [Some(PathBuf::from(FILE)), user_file]);
+    if let Some(path) = &file {
+        match std::fs::read_to_string(path) {
+            Ok(text) => apply_file(&mut config, path, &text, &mut problems),
+            Err(error) => problems.push(Problem::new(path.display().to_string(), format!("can't be read: {error}"))),
+        }
+    }
+    apply_environment(&mut config, env, &mut problems);
+    apply_flags(&mut config, overrides, &mut problems);
+    if problems.is_empty() { Ok(Loaded { config, file }) } else { Err(ConfigErrors(problems)) }
+}
+
+/// A file that was asked for, even if it is missing; else the first that is there.
+fn find(asked: Option<&Path>, usual: [Option<PathBuf>; 2]) -> Option<PathBuf> {
+    asked.map(Path::to_path_buf).or_else(|| usual.into_iter().flatten().find(|path| path.is_file()))
+}
+
+fn apply_file(config: &mut Config, path: &Path, text: &str, problems: &mut Vec<Problem>) {
+    let lines = LineIndex::new(text);
+    let name = path.strip_prefix(".").unwrap_or(path).display().to_string();
+    let place = |byte: usize| format!("{name}:{}", lines.line_of(byte) + 1);
+    let folder = path.parent().unwrap_or(Path::new(""));
+
+    let (document, errors) = DeTable::parse_recoverable(text);
+    if !errors.is_empty() {
+        // What was read beside a syntax error may be something else than what was meant.
+        problems.extend(errors.iter().map(|error| {
+            let byte = error.span().map_or(0, |span| span.start);
+            Problem::new(place(byte), error.message())
+        }));
+        return;
+    }
+    // A table has the order of its names; a person reads from top to bottom.
+    let mut found: Vec<(usize, String)> = Vec::new();
+    for (section, content) in document.get_ref() {
+        let section_byte = section.span().start;
+        let section: &str = section.get_ref();
+        if !KEYS.iter().any(|key| key.section == section) {
+            found.push((section_byte, unknown_section(section, content.get_ref())));
+            continue;
+        }
+        let DeValue::Table(entries) = content.get_ref() else {
+            found.push((section_byte, format!("\"{section}\" is a section; write [{section}] and its keys below")));
+            continue;
+        };
+        for (name, value) in entries {
+            let result = match KEYS.iter().find(|key| key.section == section && key.name == *name.get_ref()) {
+                Some(key) => key.set(config, &Value::Toml(value.get_ref(), folder)),
+                None => Err(unknown_key(section, name.get_ref())),
+            };
+            found.extend(result.err().map(|message| (name.span().start, message)));
+        }
+    }
+    found.sort();
+    problems.extend(found.into_iter().map(|(byte, message)| Problem::new(place(byte), message)));
+}
+
+fn unknown_section(name: &str, content: &DeValue<'_>) -> String {
+    if !matches!(content, DeValue::Table(_)) {
+        return format!("key \"{name}\" stands outside of any section{}", in_other_section(name));
+    }
+    let nearest = nearest(name, KEYS.iter().map(|key| key.section));
+    format!("unknown section [{name}]{}", did_you_mean(nearest.map(|section| format!("[{section}]"))))
+}
+
+fn unknown_key(section: &str, name: &str) -> String {
+    let near = nearest(name, KEYS.iter().filter(|key| key.section == section).map(|key| key.name));
+    let hint = match near {
+        Some(near) => did_you_mean(Some(format!("\"{near}\""))),
+        None => in_other_section(name),
+    };
+    format!("unknown key \"{name}\" in [{section}]{hint}")
+}
+
+/// The section in which there is a key of this name or one close to it, as a hint.
+fn in_other_section(name: &str) -> String {
+    let near = nearest(name, KEYS.iter().map(|key| key.name));
+    let key = near.and_then(|near| KEYS.iter().find(|key| key.name == near));
+    did_you_mean(key.map(|key| format!("\"{}\" in [{}]", key.name, key.section)))
+}
+
+fn did_you_mean(what: Option<String>) -> String {
+    what.map_or_else(String::new, |what| format!("; did you mean {what}?"))
+}
+
+fn apply_environment(config: &mut Config, env: impl Iterator<Item = (String, String)>, problems: &mut Vec<Problem>) {
+    // In the order of their names: the environment has none.
+    let mut variables: Vec<_> = env.filter(|(name, _)| name.starts_with(PREFIX)).collect();
+    variables.sort();
+    for (name, value) in variables {
+        if value.is_empty() || OTHER_VARIABLES.contains(&name.as_str()) {
+            continue;
+        }
+        let result = match KEYS.iter().find(|key| key.variable() == name) {
+            Some(key) => key.set(config, &Value::Plain(&value)),
+            None => {
+                // Without the prefix: what all names share must not make them near.
+                let names = KEYS.iter().map(Key::variable).chain(OTHER_VARIABLES.map(String::from));
+                let near = nearest(&name[PREFIX.len()..], names.map(|known| known[PREFIX.len()..].to_owned()));
+                Err(format!("unknown variable{}", did_you_mean(near.map(|near| PREFIX.to_owned() + &near))))
+            }
+        };
+        problems.extend(result.err().map(|message| Problem::new(name, message)));
+    }
+}
+
+fn apply_flags(config: &mut Config, overrides: Overrides, problems: &mut Vec<Problem>) {
+    let Overrides { listen, upstream, model, ratio } = overrides;
+    let flags = [
+        ("--listen", "server", "listen", listen),
+        ("--upstream", "upstream", "base_url", upstream),
+        ("--ratio", "compression", "ratio", ratio),
+    ];
+    for (flag, section, name, value) in flags {
+        let is_meant = |key: &&Key| key.section == section && key.name == name;
+        if let (Some(key), Some(value)) = (KEYS.iter().find(is_meant), value) {
+            let result = key.set(config, &Value::Plain(&value));
+            problems.extend(result.err().map(|message| Problem::new(flag, message)));
+        }
+    }
+    // Beside the keys' table: a path need not be Unicode.
+    config.scorer.model = model.or(config.scorer.model.take());
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::text::Tokens;
+    use std::collections::BTreeSet;
+
+    const DOCUMENTED: &str = include_str!("../../config/lopper.toml");
+
+    /// Loads a file of this text, with these variables and flags. Problems name the file `lopper.toml`.
+    fn try_load(text: &str, env: &[(&str, &str)], flags: Overrides) -> Result<Config, String> {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join(FILE);
+        std::fs::write(&path, text).unwrap();
+        let env = env.iter().map(|(name, value)| (name.to_string(), value.to_string()));
+        let loaded = Config::load(Some(&path), env, flags)
+            .map_err(|errors| errors.to_string().replace(&format!("{}/", folder.path().display()), ""))?;
+        assert_eq!(loaded.file.as_ref(), Some(&path));
+        Ok(loaded.config)
+    }
+
+    fn problems(text: &str, env: &[(&str, &str)]) -> String {
+        try_load(text, env, Overrides::default()).unwrap_err()
+    }
+
+    /// `section.key` of each line that sets one, commented out or not.
+    fn keys_in(text: &str, commented: bool) -> BTreeSet<String> {
+        let mut section = "";
+        let mut keys = BTreeSet::new();
+        for line in text.lines() {
+            if let Some(name) = line.strip_prefix('[').and_then(|line| line.strip_suffix(']')) {
+                section = name;
+            }
+            let setting = if commented { line.strip_prefix("# ").unwrap_or("") } else { line };
+            if let Some((key, _)) = setting.split_once(" = ").filter(|(key, _)| !key.contains([' ', '#'])) {
+                keys.insert(format!("{section}.{key}"));
+            }
+        }
+        keys
+    }
+
+    #[test]
+    fn the_documented_file_has_every_key_with_its_default() {
+        let defaults = try_load(DOCUMENTED, &[], Overrides::default()).unwrap();
+        assert_eq!(defaults, Config::default());
+
+        // What `Debug` shows is the one list of fields that can't be forgotten.
+        let (mut section, mut set, mut unset) = (String::new(), BTreeSet::new(), BTreeSet::new());
+        for line in format!("{:#?}", Config::default()).lines() {
+            let indent = line.len() - line.trim_start().len();
+            let Some((field, value)) = line.trim().split_once(": ") else { continue };
+            match indent {
+                4 => section = field.to_owned(),
+                8 => {
+                    let key = if field == "deadline" { "deadline_ms" } else { field };
+                    let keys = if value == "None," { &mut unset } else { &mut set };
+                    keys.insert(format!("{section}.{key}"));
+                }
+                _ => {}
+            }
+        }
+        assert_eq!(keys_in(DOCUMENTED, false), set);
+        assert_eq!(keys_in(DOCUMENTED, true), unset);
+        let known: BTreeSet<String> = KEYS.iter().map(|key| format!("{}.{}", key.section, key.name)).collect();
+        assert_eq!(known, &set | &unset);
+    }
+
+    #[test]
+    fn the_documented_examples_are_valid() {
+        let mut text = DOCUMENTED.to_owned();
+        for key in keys_in(DOCUMENTED, true) {
+            let name = key.split_once('.').unwrap().1;
+            text = text.replace(&format!("# {name} = "), &format!("{name} = "));
+        }
+        let config = try_load(&text, &[], Overrides::default()).unwrap();
+        assert_eq!(config.upstream.api_key_env.as_deref(), Some("OPENAI_API_KEY"));
+        assert_eq!(config.scorer.gpu_layers, Some(99));
+        assert!(config.scorer.model.unwrap().is_absolute(), "relative to the file's folder");
+        assert!(config.model.sha256.unwrap().starts_with("b179c952"));
+    }
+
+    #[test]
+    fn flags_beat_the_environment_beats_the_file() {
+        let file = "[compression]\nratio = 0.5\nmin_tokens = 1_000\n[server]\nlisten = '127.0.0.1:1'";
+        let env =
+            [("LOPPER_COMPRESSION_RATIO", "0.6"), ("LOPPER_SERVER_LISTEN", "127.0.0.1:2"), ("LOPPER_LOG", "debug")];
+        let listen = Some("[::1]:3".into());
+        let flags = Overrides { listen, model: Some("m.gguf".into()), ..Overrides::default() };
+        let config = try_load(file, &env, flags).unwrap();
+        assert_eq!(config.compression.min_tokens, Tokens(1000));
+        assert_eq!(config.compression.ratio, 0.6);
+        assert_eq!(config.server.listen.to_string(), "[::1]:3");
+        assert_eq!(super::super::default_model_path(&config), Path::new("m.gguf"));
+    }
+
+    #[test]
+    fn an_asked_for_file_wins_and_the_first_usual_one_comes_next() {
+        let folder = tempfile::tempdir().unwrap();
+        let [here, user] = ["here.toml", "user.toml"].map(|name| folder.path().join(name));
+        let usual = [Some(here.clone()), Some(user.clone())];
+        assert_eq!(find(None, usual.clone()), None);
+        std::fs::write(&user, "").unwrap();
+        assert_eq!(find(None, usual.clone()), Some(user));
+        std::fs::write(&here, "").unwrap();
+        assert_eq!(find(None, usual.clone()), Some(here));
+        let missing = folder.path().join("missing.toml");
+        assert_eq!(find(Some(&missing), usual), Some(missing.clone()));
+        let errors = Config::load(Some(&missing), std::iter::empty(), Overrides::default()).unwrap_err();
+        assert!(errors.to_string().contains("missing.toml: can't be read"), "{errors}");
+    }
+
+    #[test]
+    fn every_mistake_is_told_with_its_place() {
+        let file = "stray = 1\nratio = 0.5\n[compresion]\nmode = 'on'\n[compression]\nratio = 1.5\nratoi = 0.4\n\
+            mode = true\n[server]\nlisten = 'localhost'\ndrain_timeout = 30\nmin_tokens = 5\n[scorer]\nthreads = -1\n";
+        assert_eq!(
+            problems(file, &[("LOPPER_COMPRESSION_RATOI", "1"), ("LOPPER_SCORER_DEADLINE_MS", "0"), ("LOPPER_XY", "")]),
+            "lopper.toml:1: key \"stray\" stands outside of any section\n\
+             lopper.toml:2: key \"ratio\" stands outside of any section; did you mean \"ratio\" in [compression]?\n\
+             lopper.toml:3: unknown section [compresion]; did you mean [compression]?\n\
+             lopper.toml:6: compression.ratio is 1.5; it must be above 0 and at most 1\n\
+             lopper.toml:7: unknown key \"ratoi\" in [compression]; did you mean \"ratio\"?\n\
+             lopper.toml:8: compression.mode is true; it must be \"on\" or \"off\"\n\
+             lopper.toml:10: server.listen is \"localhost\"; it must be an IP address and a port, such as \
+             127.0.0.1:8787\n\
+             lopper.toml:11: server.drain_timeout is 30; it must be a time with its unit, such as \"10s\", \"500ms\" \
+             or \"2m\"\n\
+             lopper.toml:12: unknown key \"min_tokens\" in [server]; did you mean \"min_tokens\" in [compression]?\n\
+             lopper.toml:14: scorer.threads is -1; it must be a whole number, 0 or above\n\
+             LOPPER_COMPRESSION_RATOI: unknown variable; did you mean LOPPER_COMPRESSION_RATIO?\n\
+             LOPPER_SCORER_DEADLINE_MS: scorer.deadline_ms is \"0\"; it must be above 0"
+        );
+    }
+
+    #[test]
+    fn bad_syntax_is_told_with_its_line() {
+        let told = problems("[server]\nlisten = \n", &[]);
+        assert!(told.starts_with("lopper.toml:2: "), "{told}");
+        let twice = problems("[limits]\nbody_bytes = 1\nbody_bytes = 2\n", &[]);
+        assert!(twice.starts_with("lopper.toml:3: "), "{twice}");
+    }
+
+    #[test]
+    fn secrets_are_not_repeated() {
+        let file = "[upstream]\napi_key_env = 'sk-12345'\nbase_url = 'https://me:hunter2@host/v1'\n";
+        let told = problems(file, &[]);
+        assert!(told.contains("not the key itself") && told.contains("without user name"), "{told}");
+        assert!(!told.contains("12345") && !told.contains("hunter2"), "{told}");
+    }
+
+    #[test]
+    fn values_at_their_limits() {
+        let cases = [
+            ("upstream", "base_url", "'http://host:1/a/v1/'", true),
+            ("upstream", "base_url", "'embedded'", true),
+            ("upstream", "base_url", "'host/v1'", false),
+            ("upstream", "base_url", "'https://host/v1?x=1'", false),
+            ("upstream", "connect_timeout", "'0s'", false),
+            ("upstream", "connect_timeout", "'500ms'", true),
+            ("compression", "ratio", "1", true),
+            ("compression", "ratio", "0", false),
+            ("compression", "ratio", "nan", false),
+            ("compression", "min_saving", "0.0", true),
+            ("compression", "min_saving", "1.0", false),
+            ("scorer", "gpu_layers", "0x10", true),
+            ("scorer", "gpu_layers", "5_000_000_000", false),
+            ("model", "repository", "'a/b/c'", false),
+            ("model", "file", "'../up.gguf'", false),
+            ("model", "file", "'q8/m.gguf'", true),
+            ("model", "sha256", "'abc'", false),
+            ("limits", "body_bytes", "0", false),
+        ];
+        for (section, key, value, fits) in cases {
+            let loaded = try_load(&format!("[{section}]\n{key} = {value}\n"), &[], Overrides::default());
+            assert_eq!(loaded.is_ok(), fits, "{section}.{key} = {value}: {loaded:?}");
+        }
+    }
+}

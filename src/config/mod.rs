@@ -1,0 +1,234 @@
+//! What can be set: every key of `lopper.toml` with its default. `config/lopper.toml` says the same to a user.
+
+mod keys;
+mod load;
+mod problem;
+
+pub use load::{Loaded, Overrides, environment};
+pub use problem::{ConfigErrors, Problem};
+
+use std::net::{Ipv4Addr, SocketAddr};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use directories::ProjectDirs;
+
+use crate::text::Tokens;
+
+/// The value of `upstream.base_url` that means: the local model answers.
+pub const EMBEDDED: &str = "embedded";
+
+/// Every setting; a field is a section of `lopper.toml`, its fields are the section's keys.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Config {
+    /// Where Lopper listens.
+    pub server: Server,
+    /// Who answers.
+    pub upstream: Upstream,
+    /// What is compressed, and how far.
+    pub compression: Compression,
+    /// How code is scored, and on what.
+    pub scorer: Scorer,
+    /// Which model `lopper model fetch` gets.
+    pub model: Model,
+    /// How much is too much.
+    pub limits: Limits,
+}
+
+/// `[server]`
+#[derive(Debug, Clone, PartialEq)]
+pub struct Server {
+    /// Address and port; port 0 takes a free one.
+    pub listen: SocketAddr,
+    /// How long requests in flight may go on after the signal to stop.
+    pub drain_timeout: Duration,
+}
+
+/// `[upstream]`
+#[derive(Debug, Clone, PartialEq)]
+pub struct Upstream {
+    /// An `http` or `https` URL without query and without a slash at its end, or [`EMBEDDED`].
+    pub base_url: String,
+    /// Name of the environment variable whose value replaces the client's key; none: the client's is forwarded.
+    pub api_key_env: Option<String>,
+    /// How long connecting may take; above 0.
+    pub connect_timeout: Duration,
+}
+
+/// `[compression]`
+#[derive(Debug, Clone, PartialEq)]
+pub struct Compression {
+    /// Off: every request passes through unchanged.
+    pub mode: Mode,
+    /// Share of a block's code tokens to keep; above 0, at most 1.
+    pub ratio: f64,
+    /// A block of fewer tokens (the upstream model's) is left alone.
+    pub min_tokens: Tokens,
+    /// Share of its tokens that a block must lose, or it stays as it was; from 0 to below 1.
+    pub min_saving: f64,
+    /// Whether kept functions are pruned inside.
+    pub fine: Fine,
+}
+
+/// Whether requests are compressed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Mode {
+    /// They are.
+    On,
+    /// They pass through.
+    Off,
+}
+
+/// Whether the fine stage runs: pruning blocks of lines inside the functions that are kept.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Fine {
+    /// Except where the request offers tools: who edits by tool must see a function whole.
+    Auto,
+    /// Always.
+    On,
+    /// Never: a function is kept or dropped as a whole.
+    Off,
+}
+
+/// `[scorer]`
+#[derive(Debug, Clone, PartialEq)]
+pub struct Scorer {
+    /// A GGUF file; none: [`default_model_path`]. In a configuration file, relative to that file's folder.
+    pub model: Option<PathBuf>,
+    /// How code is scored.
+    pub method: Method,
+    /// Threads that compute; 0: one for each physical core.
+    pub threads: usize,
+    /// Layers of the model on the GPU; none: all that fit. Without effect in a build for the CPU.
+    pub gpu_layers: Option<u32>,
+    /// How long one request may wait for its scores (key `deadline_ms`); above 0.
+    pub deadline: Duration,
+}
+
+/// How code is scored.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Method {
+    /// Step by step as in the LongCodeZip paper (arXiv 2510.00446).
+    LongCodeZip,
+}
+
+/// `[model]`
+#[derive(Debug, Clone, PartialEq)]
+pub struct Model {
+    /// `owner/name` on the hub.
+    pub repository: String,
+    /// The file's path in the repository.
+    pub file: String,
+    /// Branch, tag or commit.
+    pub revision: String,
+    /// The file's SHA-256, 64 lower-case hex digits; none: the hub's own word is checked.
+    pub sha256: Option<String>,
+}
+
+/// `[limits]`
+#[derive(Debug, Clone, PartialEq)]
+pub struct Limits {
+    /// Longest request body that is read, in bytes; above 0.
+    pub body_bytes: usize,
+}
+
+impl Config {
+    /// Puts together flags, environment, file and defaults, in this order of precedence. The file is `config_flag`,
+    /// else `./lopper.toml`, else `lopper.toml` in the user's configuration folder, else none. `env` may hold any
+    /// variables; those that start with `LOPPER_` count ([`environment`] has them).
+    ///
+    /// # Errors
+    /// All that is wrong in the file, the environment and the flags at once, each with its place.
+    pub fn load(
+        config_flag: Option<&Path>,
+        env: impl Iterator<Item = (String, String)>,
+        overrides: Overrides,
+    ) -> Result<Loaded, ConfigErrors> {
+        load::load(config_flag, env, overrides)
+    }
+}
+
+impl Upstream {
+    /// Whether the local model answers instead of a server.
+    pub fn is_embedded(&self) -> bool {
+        self.base_url == EMBEDDED
+    }
+}
+
+/// Where Lopper keeps its own files: the platform's folder for a user's data (`XDG_DATA_HOME` counts), or the current
+/// folder for a user without a home.
+pub fn data_dir() -> PathBuf {
+    project_dirs().map_or_else(PathBuf::new, |dirs| dirs.data_dir().to_path_buf())
+}
+
+/// Where `lopper model fetch` puts models.
+pub fn models_dir() -> PathBuf {
+    data_dir().join("models")
+}
+
+/// The model that scores: `scorer.model`, else the one that `lopper model fetch` gets. The file may be missing.
+pub fn default_model_path(config: &Config) -> PathBuf {
+    config.scorer.model.clone().unwrap_or_else(|| models_dir().join(config.model.file_name()))
+}
+
+impl Model {
+    /// The name that the fetched file has, without the folders it has in the repository.
+    pub fn file_name(&self) -> &str {
+        self.file.rsplit('/').next().unwrap_or(&self.file)
+    }
+}
+
+fn project_dirs() -> Option<ProjectDirs> {
+    ProjectDirs::from("", "", "lopper")
+}
+
+impl Default for Server {
+    fn default() -> Self {
+        Self { listen: (Ipv4Addr::LOCALHOST, 8787).into(), drain_timeout: Duration::from_secs(30) }
+    }
+}
+
+impl Default for Upstream {
+    fn default() -> Self {
+        Self {
+            base_url: "https://api.openai.com/v1".into(),
+            api_key_env: None,
+            connect_timeout: Duration::from_secs(10),
+        }
+    }
+}
+
+impl Default for Compression {
+    fn default() -> Self {
+        Self { mode: Mode::On, ratio: 0.4, min_tokens: Tokens(500), min_saving: 0.2, fine: Fine::Auto }
+    }
+}
+
+impl Default for Scorer {
+    fn default() -> Self {
+        Self {
+            model: None,
+            method: Method::LongCodeZip,
+            threads: 0,
+            gpu_layers: None,
+            deadline: Duration::from_millis(15_000),
+        }
+    }
+}
+
+impl Default for Model {
+    fn default() -> Self {
+        Self {
+            repository: "Qwen/Qwen2.5-Coder-0.5B-Instruct-GGUF".into(),
+            file: "qwen2.5-coder-0.5b-instruct-q8_0.gguf".into(),
+            revision: "main".into(),
+            sha256: None,
+        }
+    }
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self { body_bytes: 64 << 20 }
+    }
+}

@@ -1,0 +1,110 @@
+//! A real `lopper serve`, started as a user would, and clients for it.
+
+use std::fs::File;
+use std::io::{BufRead, BufReader};
+use std::net::SocketAddr;
+use std::process::{Child, ChildStdout, Command, ExitStatus, Stdio};
+
+use tempfile::TempDir;
+
+/// The file that holds what a process writes to stderr.
+const LOG: &str = "stderr.log";
+
+/// A running `lopper serve`, killed when dropped.
+pub struct Lopper {
+    process: Child,
+    /// Where it listens.
+    pub address: SocketAddr,
+    /// Kept open: a process whose output nobody takes is in trouble.
+    _stdout: BufReader<ChildStdout>,
+    _directory: TempDir,
+}
+
+impl Lopper {
+    /// Starts with the default configuration in front of `upstream`.
+    pub fn start(upstream: &str) -> Self {
+        Self::configured(upstream, "", &[])
+    }
+
+    /// Starts with the text of a `lopper.toml` and environment variables.
+    pub fn configured(upstream: &str, config: &str, environment: &[(&str, &str)]) -> Self {
+        let (mut process, directory) = spawn(upstream, config, environment);
+        let mut stdout = BufReader::new(process.stdout.take().expect("stdout is piped"));
+        let mut line = String::new();
+        let address = loop {
+            line.clear();
+            if stdout.read_line(&mut line).unwrap() == 0 {
+                panic!("lopper ended before it listened: {}", stderr(&directory));
+            }
+            if let Some((_, address)) = line.trim_end().split_once("listening on http://") {
+                break address.parse().unwrap();
+            }
+        };
+        Self { process, address, _stdout: stdout, _directory: directory }
+    }
+
+    /// The URL of `path`, which starts with a slash.
+    pub fn url(&self, path: &str) -> String {
+        format!("http://{}{path}", self.address)
+    }
+
+    /// Asks it to stop, as a service manager does, and returns once it accepts no more connections.
+    pub fn terminate(&self) {
+        let sent = Command::new("kill").args(["-TERM", &self.process.id().to_string()]).status().unwrap();
+        assert!(sent.success());
+        while std::net::TcpStream::connect(self.address).is_ok() {
+            std::thread::yield_now();
+        }
+    }
+
+    /// Waits for it to end by itself.
+    pub fn wait(&mut self) -> ExitStatus {
+        self.process.wait().unwrap()
+    }
+}
+
+impl Drop for Lopper {
+    fn drop(&mut self) {
+        // It may have ended already.
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+    }
+}
+
+/// What `lopper serve` says when it refuses to start.
+pub fn refusal(upstream: &str) -> (ExitStatus, String) {
+    let (mut process, directory) = spawn(upstream, "", &[]);
+    (process.wait().unwrap(), stderr(&directory))
+}
+
+/// A client that changes nothing by itself: no proxy, no redirects.
+pub fn client() -> reqwest::Client {
+    builder().build().unwrap()
+}
+
+/// The same over HTTP/2 without TLS.
+pub fn h2c_client() -> reqwest::Client {
+    builder().http2_prior_knowledge().build().unwrap()
+}
+
+fn builder() -> reqwest::ClientBuilder {
+    // reqwest asks for one even where nothing is encrypted.
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    reqwest::Client::builder().no_proxy().redirect(reqwest::redirect::Policy::none())
+}
+
+fn spawn(upstream: &str, config: &str, environment: &[(&str, &str)]) -> (Child, TempDir) {
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("lopper.toml");
+    std::fs::write(&file, config).unwrap();
+    // A file and not a pipe: a pipe that nobody empties fills up and blocks the process.
+    let log = File::create(directory.path().join(LOG)).unwrap();
+    let mut command = Command::new(env!("CARGO_BIN_EXE_lopper"));
+    command.args(["serve", "--listen", "127.0.0.1:0", "--upstream", upstream, "--config"]).arg(file);
+    command.envs(environment.iter().copied()).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(log);
+    (command.spawn().unwrap(), directory)
+}
+
+fn stderr(directory: &TempDir) -> String {
+    std::fs::read_to_string(directory.path().join(LOG)).unwrap()
+}
