@@ -263,7 +263,8 @@ impl<'a> Body<'a> {
     fn keep_best(&self, counter: &Counter, outline: &Outline, blocks: &[Block], stays: &mut [bool]) {
         let weigh = |lines: Lines| counter.count(outline.text(lines));
         let mut room = self.share.0;
-        for frame in [Lines::new(self.unit.lines.start, self.inside.start), Lines::new(self.inside.end, self.unit.lines.end)]
+        for frame in
+            [Lines::new(self.unit.lines.start, self.inside.start), Lines::new(self.inside.end, self.unit.lines.end)]
         {
             room = room.saturating_sub(weigh(frame).0);
             mark(stays, frame);
@@ -369,10 +370,12 @@ mod tests {
 
     #[test]
     fn a_gap_is_closed_where_a_marker_would_cost_more() {
-        let long = "a long line of words that goes on and on until it costs more than a marker would, and then some more\n";
+        let long =
+            "a long line of words that goes on and on until it costs more than a marker would, and then some more\n";
         let source = format!("a\nb\n{long}c\n");
         let counter = Counter::for_model(None);
-        let outline = Outline { source: &source, index: LineIndex::new(&source), units: Vec::new(), weights: Vec::new() };
+        let outline =
+            Outline { source: &source, index: LineIndex::new(&source), units: Vec::new(), weights: Vec::new() };
         let keep = |keep: &[Lines]| close_small_gaps(&outline, &counter, keep);
         assert_eq!(keep(&[Lines::new(1, 2)]), [Lines::new(0, 2)]);
         assert_eq!(keep(&[Lines::new(0, 1), Lines::new(3, 4)]), [Lines::new(0, 1), Lines::new(3, 4)]);

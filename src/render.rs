@@ -57,6 +57,15 @@ pub fn gaps(source: &str, keep: &[Lines], language: Language, first_line: usize,
         .collect()
 }
 
+/// The lines that a marker line says are left out, first and last, counted from 1; `None` for any other line.
+pub fn left_out(line: &str) -> Option<(usize, usize)> {
+    let start = line.find(MARKER_PREFIX).filter(|_| is_marker(line))? + MARKER_PREFIX.len();
+    let range = line[start..].trim_start_matches('s').trim_start();
+    let range = &range[..range.find(|c: char| !c.is_ascii_digit() && c != '-').unwrap_or(range.len())];
+    let (first, last) = range.split_once('-').unwrap_or((range, range));
+    Some((first.parse().ok()?, last.parse().ok()?))
+}
+
 /// Whether a line is one of our markers.
 pub fn is_marker(line: &str) -> bool {
     line.trim_start_matches(|c: char| c.is_whitespace() || "#/".contains(c)).starts_with(MARKER_PREFIX)
@@ -125,6 +134,13 @@ mod tests {
         assert!(is_marker("// [lopper: line 3 left out; read again before editing]\r"));
         assert!(!is_marker("x = '[lopper: lines 3-9'"));
         assert!(!is_marker("# lopper: keep"));
+    }
+
+    #[test]
+    fn a_marker_tells_what_it_stands_for() {
+        assert_eq!(left_out("    # [lopper: lines 37-40 of a.py left out; read again]"), Some((37, 40)));
+        assert_eq!(left_out("// [lopper: line 5 left out]"), Some((5, 5)));
+        assert_eq!(left_out("let lines = 37;"), None);
     }
 
     proptest! {

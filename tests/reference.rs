@@ -138,10 +138,8 @@ fn the_knapsack_is_worth_at_least_the_references() {
         let free: Vec<usize> = (0..knapsack.weights.len()).filter(|i| !knapsack.preserved.contains(i)).collect();
         let preserved: usize = knapsack.preserved.iter().map(|&i| knapsack.weights[i]).sum();
         let capacity = knapsack.target_tokens.saturating_sub(preserved);
-        let items: Vec<Item> = free
-            .iter()
-            .map(|&i| Item { weight: Tokens(knapsack.weights[i]), value: knapsack.values[i] })
-            .collect();
+        let items: Vec<Item> =
+            free.iter().map(|&i| Item { weight: Tokens(knapsack.weights[i]), value: knapsack.values[i] }).collect();
         let kept = solve(&items, Tokens(capacity));
         let weight: usize = free.iter().zip(&kept).filter(|(_, kept)| **kept).map(|(&i, _)| knapsack.weights[i]).sum();
         let value = |i: &usize| f64::from(knapsack.values[*i]);

@@ -5,6 +5,7 @@ mod demo;
 mod model;
 mod serve;
 
+use std::io::IsTerminal;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
@@ -35,11 +36,10 @@ enum Verb {
 
 /// Runs the command that the process was started with.
 pub fn run() -> ExitCode {
-    // llama.cpp talks a lot; what it does wrong comes back as an error as well.
-    let filter = EnvFilter::try_from_env("LOPPER_LOG").unwrap_or_else(|_| EnvFilter::new("info,llama-cpp-2=error"));
-    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_target(false).init();
+    let verb = Command::parse().verb;
+    log_to_stderr(matches!(verb, Verb::Serve(_)));
     hide_panic_messages();
-    let result = match Command::parse().verb {
+    let result = match verb {
         Verb::Serve(arguments) => serve::run(arguments),
         Verb::Compress(arguments) => compress::run(arguments),
         Verb::Demo(arguments) => demo::run(arguments),
@@ -52,6 +52,16 @@ pub fn run() -> ExitCode {
             ExitCode::FAILURE
         }
     }
+}
+
+/// Logs what `LOPPER_LOG` asks for; else a line a request for a server, and only warnings for the rest.
+fn log_to_stderr(is_server: bool) {
+    // llama.cpp talks a lot, and what goes wrong there comes back as an error as well.
+    let usual = if is_server { "info,llama-cpp-2=error" } else { "warn,llama-cpp-2=error" };
+    let filter = EnvFilter::try_from_env("LOPPER_LOG").unwrap_or_else(|_| EnvFilter::new(usual));
+    let colours = std::io::stderr().is_terminal();
+    let log = tracing_subscriber::fmt().with_env_filter(filter).with_target(false).with_ansi(colours);
+    log.with_writer(std::io::stderr).init();
 }
 
 /// The model that `config` names, loaded.

@@ -17,8 +17,8 @@ use llama_cpp_2::{LogOptions, send_logs_to_tracing};
 
 use super::{EngineError, EngineOptions, Limits, Sequence, Token, batch};
 
-/// Tokens a batch holds. Larger batches gain nothing on a CPU, and attention is computed over all cells of the
-/// batch, so they even lose: on 2 cores SmolLM2-135M was fastest between 256 and 512.
+/// Tokens a batch holds. Attention is computed over all cells of a batch, so larger is not better: on 2 cores
+/// SmolLM2-135M (Q8_0) scored 905 tokens/s with 128, 1000 with 256, 1050 with 512 and 950 with 1024.
 const BATCH_TOKENS: usize = 512;
 /// Sequences a batch holds. llama.cpp's own limit is 256.
 const BATCH_SEQUENCES: usize = 64;
@@ -154,11 +154,7 @@ impl Engine {
     ///
     /// # Errors
     /// When the model fails, or a sequence is longer than [`Engine::window`] (tokens).
-    pub fn likelihoods(
-        &self,
-        sequences: Vec<Sequence>,
-        limits: &Limits,
-    ) -> Result<Vec<Option<Vec<f32>>>, EngineError> {
+    pub fn likelihoods(&self, sequences: Vec<Sequence>, limits: &Limits) -> Result<Vec<Option<Vec<f32>>>, EngineError> {
         Ok(self.run(Work::Score(sequences), limits)?.likelihoods)
     }
 

@@ -67,7 +67,8 @@ impl Embedded {
             if !send(&shape.chunk(json!({"role": "assistant", "content": ""}), None)) {
                 return;
             }
-            let answer = model.answer(&messages, &sampling, |piece| send(&shape.chunk(json!({"content": piece}), None)));
+            let answer =
+                model.answer(&messages, &sampling, |piece| send(&shape.chunk(json!({"content": piece}), None)));
             let delivered = match answer {
                 Ok(answer) => {
                     send(&shape.chunk(json!({}), Some(answer.finish)))

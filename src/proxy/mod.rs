@@ -18,4 +18,5 @@ mod tests;
 pub use embedded::Embedded;
 pub use error::ProxyError;
 pub use server::{ProxyConfig, Server, bind, shutdown_signal};
+pub(crate) use upstream::install_crypto;
 pub use upstream::{ApiKey, BaseUrl, HttpUpstream, Local, LocalBody, LocalResponse, Upstream, UpstreamConfig};

@@ -271,7 +271,7 @@ fn client_builder(config: &UpstreamConfig) -> reqwest::ClientBuilder {
 }
 
 /// Chooses the cryptography that every TLS connection of this process uses.
-fn install_crypto() {
+pub(crate) fn install_crypto() {
     static ONCE: Once = Once::new();
     ONCE.call_once(|| {
         // An error says that the process has chosen already, which is as good.

@@ -5,7 +5,7 @@ use std::ops::ControlFlow;
 use tree_sitter::{Node, ParseOptions, Parser, Tree};
 
 use super::SyntaxError;
-use super::grammar::Grammar;
+use super::grammar::{Grammar, OPTIONAL};
 
 /// The longest text that is parsed, in bytes. Longer ones are data or generated code.
 const MAX_BYTES: usize = 1 << 20;
@@ -91,8 +91,7 @@ impl Errors {
     fn add(&mut self, node: Node, grammar: &Grammar) {
         self.first_row.get_or_insert(node.start_position().row);
         self.bytes += node.end_byte() - node.start_byte();
-        // A forgotten semicolon moves no boundary; a bracket that never comes does.
-        let unclosed = node.is_missing() && node.kind() != ";";
+        let unclosed = node.is_missing() && !OPTIONAL.contains(&node.kind());
         let several_lines = node.end_position().row > node.start_position().row;
         self.fatal |= unclosed || (several_lines && stands_between_definitions(node, grammar));
     }

@@ -2,7 +2,7 @@
 
 use tree_sitter::Node;
 
-use super::grammar::{self, CLOSERS, Grammar};
+use super::grammar::{self, ARGUMENTS, CLOSERS, Grammar};
 use super::parse::parse_clean;
 use super::{Language, SyntaxError, Unit, UnitKind};
 use crate::text::{LineIndex, Lines};
@@ -149,7 +149,8 @@ impl<'s> Splitter<'s> {
                 push(&mut pieces, piece);
             }
         }
-        if let Some(rest) = leading {
+        // What stands before a closing token goes with it.
+        if let Some(rest) = leading.filter(|_| closing_row(list).is_none()) {
             push(&mut pieces, Piece::Leaf(Leaf::run(UnitKind::Statement, rest.start, rest.end)));
         }
         pieces
@@ -169,7 +170,11 @@ impl<'s> Splitter<'s> {
     }
 
     fn classify(&self, node: Node, start: usize, place: Place, last: Option<&Piece>) -> Vec<Piece> {
-        if let Some(definition) = self.definition(node, 0) {
+        let definition = self.definition(node, 0).filter(|found| {
+            let is_field = found.role == Role::Type && self.grammar.constants.contains(&found.ends().1.kind());
+            !is_field || !place.in_type || self.body(found.ends().1).is_some()
+        });
+        if let Some(definition) = definition {
             let piece = match definition.role {
                 Role::Function => Some(Piece::Leaf(self.function(&definition, start, place))),
                 role => self.container(&definition, role == Role::Type, start, place),
@@ -179,15 +184,18 @@ impl<'s> Splitter<'s> {
             }
         }
         let continues_statements = matches!(last, Some(Piece::Leaf(Leaf { kind: UnitKind::Statement, .. })));
-        let is_preamble = !place.in_type
-            && (self.is_import(node) || (self.is_constant(node) && !continues_statements));
+        let is_preamble = !place.in_type && (self.is_import(node) || (self.is_constant(node) && !continues_statements));
         let kind = if is_preamble { UnitKind::Preamble } else { UnitKind::Statement };
         vec![Piece::Leaf(Leaf::run(kind, start, rows(node).end))]
     }
 
     fn is_import(&self, node: Node) -> bool {
         self.grammar.imports.contains(&node.kind())
-            || self.text(node).split([' ', '\t', '\n', '(']).next().is_some_and(|w| self.grammar.import_words.contains(&w))
+            || self
+                .text(node)
+                .split([' ', '\t', '\n', '('])
+                .next()
+                .is_some_and(|w| self.grammar.import_words.contains(&w))
     }
 
     fn is_constant(&self, node: Node) -> bool {
@@ -203,7 +211,7 @@ impl<'s> Splitter<'s> {
             || grammar.closures.contains(&kind) && long()
         {
             Some(Role::Function)
-        } else if grammar.types.contains(&kind) {
+        } else if grammar.types.contains(&kind) && (!grammar.mentions.contains(&kind) || self.body(node).is_some()) {
             Some(Role::Type)
         } else if grammar.scopes.contains(&kind) {
             Some(Role::Scope)
@@ -264,10 +272,8 @@ impl<'s> Splitter<'s> {
             header.end = header.end.max(members.remove(0).end());
         }
         header.tail_start = header.end;
-        let closer = (whole_tail < end).then(|| Leaf {
-            kind: UnitKind::Closer,
-            ..Leaf::run(UnitKind::Closer, whole_tail, end)
-        });
+        let closer =
+            (whole_tail < end).then(|| Leaf { kind: UnitKind::Closer, ..Leaf::run(UnitKind::Closer, whole_tail, end) });
         // A member on the line of the header or the closer can't be dropped alone, so the type is not taken apart.
         let joined = |member: Option<&Piece>, shares: &dyn Fn(&Piece) -> bool| {
             member.is_some_and(|member| matches!(member, Piece::Leaf(_)) && shares(member))
@@ -288,10 +294,7 @@ impl<'s> Splitter<'s> {
         let end = rows(outer).end;
         let body = self.body(node);
         let signature_end = body.map_or(rows(node).start + 1, |body| self.signature_end(node, body)).min(end);
-        let closing_row = body.into_iter().chain([node]).find_map(|part| {
-            let last = part.child(part.child_count().checked_sub(1)? as u32)?;
-            CLOSERS.contains(&last.kind()).then(|| last.start_position().row)
-        });
+        let closing_row = body.and_then(closing_row).or_else(|| closing_row(node));
         let tail_start = closing_row.filter(|&row| row >= signature_end).unwrap_or(end);
         Leaf { kind, name, start, signature_end, tail_start, end }
     }
@@ -350,7 +353,10 @@ impl<'s> Splitter<'s> {
     fn name(&self, path: &[Node]) -> (Option<String>, bool) {
         let is_method = |node: Node| self.grammar.methods.contains(&node.kind());
         let mut method = path.last().copied().is_some_and(is_method);
-        for &start in path {
+        for (i, &start) in path.iter().enumerate() {
+            if path.get(i + 1).is_some_and(|inner| inner.kind() == ARGUMENTS) {
+                continue;
+            }
             let mut node = start;
             while let Some(next) = self.towards_name(node) {
                 node = next;
@@ -365,6 +371,9 @@ impl<'s> Splitter<'s> {
     }
 
     fn towards_name<'t>(&self, node: Node<'t>) -> Option<Node<'t>> {
+        if self.grammar.nameless.contains(&node.kind()) {
+            return None;
+        }
         let by_field = self.grammar.names.iter().find_map(|field| node.child_by_field_name(field));
         by_field.or_else(|| self.grammar.named_by_child.contains(&node.kind()).then(|| node.named_child(0))?)
     }
@@ -389,6 +398,12 @@ fn rows(node: Node) -> Lines {
     Lines::new(start.row, last)
 }
 
+/// The row of the token that closes `node`, such as `}` or `end`.
+fn closing_row(node: Node) -> Option<usize> {
+    let last = node.children(&mut node.walk()).last()?;
+    CLOSERS.contains(&last.kind()).then(|| last.start_position().row)
+}
+
 /// Adds `piece`; joins it to the last one where both are one run or share a line.
 fn push(pieces: &mut Vec<Piece>, piece: Piece) {
     let Some(last) = pieces.pop() else { return pieces.push(piece) };
@@ -402,10 +417,9 @@ fn push(pieces: &mut Vec<Piece>, piece: Piece) {
         return;
     }
     let end = last.end().max(piece.end());
+    let start = last.start();
     // Statements before a definition on the same line are not what the line is about.
-    let (main, start) = (last.start(), last.start());
     let mut joined = if last.is_run() && !piece.is_run() { piece.into_leaf(end) } else { last.into_leaf(end) };
-    debug_assert!(main <= joined.start);
     joined.start = start;
     if joined.kind == UnitKind::Preamble || joined.kind == UnitKind::Statement {
         joined.signature_end = start;
