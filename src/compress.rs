@@ -31,7 +31,8 @@ pub struct Settings {
 
 /// Compresses request bodies. Shared by all requests.
 pub struct Compressor {
-    engine: Engine,
+    /// The scorer, or why there is none.
+    engine: Result<Engine, String>,
     settings: Settings,
 }
 
@@ -82,8 +83,9 @@ enum Verdict {
 }
 
 impl Compressor {
-    /// A compressor that scores with `engine`.
-    pub fn new(engine: Engine, settings: Settings) -> Self {
+    /// A compressor that scores with `engine`. Where there is none, for the reason given, requests with code to
+    /// compress fail over to the original.
+    pub fn new(engine: Result<Engine, String>, settings: Settings) -> Self {
         Self { engine, settings }
     }
 
@@ -140,10 +142,14 @@ impl Compressor {
         if let Some(reason) = vetoed_by_orders(chat, slot.message) {
             return Verdict::Skipped(reason);
         }
+        let engine = match &self.engine {
+            Ok(engine) => engine,
+            Err(reason) => return Verdict::Failed(reason.clone()),
+        };
         let names = query::names(&question);
         let code = Code { source, language: region.language, question: &question, names: &names };
         let target = Target { ratio: self.settings.ratio, fine: self.cuts_functions(chat) };
-        let pruned = match prune::prune(&self.engine, counter, &code, target, limits) {
+        let pruned = match prune::prune(engine, counter, &code, target, limits) {
             Ok(pruned) => pruned,
             Err(PruneError::Syntax(_)) => return Verdict::Skipped("syntax"),
             Err(PruneError::TooFewUnits) => return Verdict::Skipped("few-units"),

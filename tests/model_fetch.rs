@@ -1,14 +1,17 @@
 //! `lopper model fetch` against a hub of our own: whole, resumed, refused.
 #![allow(clippy::unwrap_used)]
 
+mod support;
+
 use std::io::{BufRead, BufReader, Write};
 use std::net::{TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output};
+use std::process::Output;
 use std::sync::{Arc, Mutex};
 use std::thread;
 
 use sha2::{Digest, Sha256};
+use support::process::command;
 
 /// More than one read of a socket, and no multiple of anything.
 const SIZE: usize = 1_234_567;
@@ -119,7 +122,7 @@ impl User {
     }
 
     fn fetch(&self, hub: &Hub) -> Output {
-        Command::new(env!("CARGO_BIN_EXE_lopper"))
+        command()
             .args(["model", "fetch"])
             .current_dir(self.home.path())
             .env("HOME", self.home.path())

@@ -1,10 +1,7 @@
 //! The proxy as a client and an upstream see it: what passes unchanged, what streams, what is refused.
 #![allow(clippy::unwrap_used)]
 
-#[path = "support/lopper.rs"]
-mod lopper;
-#[path = "support/upstream.rs"]
-mod upstream;
+mod support;
 
 use std::io::{Read, Write};
 use std::net::TcpStream;
@@ -12,11 +9,11 @@ use std::net::TcpStream;
 use bytes::Bytes;
 use futures_util::{StreamExt, stream};
 use http::Version;
-use lopper::{Lopper, client, h2c_client, refusal};
 use proptest::prelude::*;
 use serde_json::Value;
+use support::process::{Lopper, client, h2c_client, refusal};
+use support::upstream::{Reply, Upstream};
 use tokio::sync::{mpsc, oneshot};
-use upstream::{Reply, Upstream};
 
 const CHAT: &str = "/v1/chat/completions";
 

@@ -59,7 +59,7 @@ pub fn run(arguments: Arguments) -> anyhow::Result<()> {
     };
     let runtime = tokio::runtime::Runtime::new().context("the runtime can't be started")?;
     runtime.block_on(async {
-        let compressor = Arc::new(Compressor::new(engine, settings));
+        let compressor = Arc::new(Compressor::new(Ok(engine), settings));
         let server = proxy::bind(proxy, Some(compressor), upstream).await.context("can't listen on a free port")?;
         let url = format!("http://{}/v1/chat/completions", server.local_addr());
         let (done, stop) = tokio::sync::oneshot::channel::<()>();

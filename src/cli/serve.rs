@@ -41,18 +41,18 @@ pub fn run(arguments: Arguments) -> anyhow::Result<()> {
         eprintln!("settings   {}", file.display());
     }
     let config = loaded.config;
-    let engine = match (config.compression.mode, config.upstream.is_embedded()) {
-        (Mode::Off, false) => None,
-        _ => Some(load_engine(&config)?),
-    };
-    if let Some(engine) = &engine {
-        let info = engine.info();
-        eprintln!("model      {} ({}, {:.0} M parameters)", info.name, info.format, info.parameters as f64 / 1e6);
-    }
     eprintln!("upstream   {}", config.upstream.base_url);
+    let (upstream, compressor) = assemble(&config)?;
     let runtime = tokio::runtime::Runtime::new().context("the runtime can't be started")?;
     runtime.block_on(async {
-        let server = bind(&config, engine).await?;
+        let proxy = ProxyConfig {
+            listen: config.server.listen,
+            body_limit: config.limits.body_bytes,
+            drain_timeout: config.server.drain_timeout,
+        };
+        let server = proxy::bind(proxy, compressor, upstream)
+            .await
+            .with_context(|| format!("can't listen on {}; choose another --listen", config.server.listen))?;
         println!("listening on http://{}", server.local_addr());
         std::io::stdout().flush()?;
         server.run(proxy::shutdown_signal()).await;
@@ -60,22 +60,32 @@ pub fn run(arguments: Arguments) -> anyhow::Result<()> {
     })
 }
 
-/// A proxy that listens as `config` says. `engine` may be missing where nothing needs it.
-pub async fn bind(config: &Config, engine: Option<Engine>) -> anyhow::Result<proxy::Server> {
-    let upstream = upstream(config, engine.as_ref())?;
-    let compressor = match config.compression.mode {
-        Mode::On => engine.map(|engine| Arc::new(Compressor::new(engine, settings(config)))),
-        Mode::Off => None,
-    };
-    let proxy = ProxyConfig {
-        listen: config.server.listen,
-        body_limit: config.limits.body_bytes,
-        drain_timeout: config.server.drain_timeout,
-    };
-    let address = config.server.listen;
-    proxy::bind(proxy, compressor, upstream)
-        .await
-        .with_context(|| format!("can't listen on {address}; choose another address with --listen"))
+/// Who answers and who compresses. Only the embedded upstream can't do without the model: a proxy that is down is worse
+/// than one that does not compress.
+fn assemble(config: &Config) -> anyhow::Result<(Upstream, Option<Arc<Compressor>>)> {
+    let compresses = config.compression.mode == Mode::On;
+    let compressor = |engine| compresses.then(|| Arc::new(Compressor::new(engine, settings(config))));
+    if config.upstream.is_embedded() {
+        let engine = load_engine(config)?;
+        introduce(&engine);
+        let upstream = Upstream::Embedded(Arc::new(Embedded::new(ChatModel::new(&engine))));
+        return Ok((upstream, compressor(Ok(engine))));
+    }
+    let upstream = http_upstream(config)?;
+    if !compresses {
+        return Ok((upstream, None));
+    }
+    let engine = load_engine(config);
+    match &engine {
+        Ok(engine) => introduce(engine),
+        Err(error) => eprintln!("warning    NOTHING IS COMPRESSED: {error}"),
+    }
+    Ok((upstream, compressor(engine.map_err(|error| error.to_string()))))
+}
+
+fn introduce(engine: &Engine) {
+    let info = engine.info();
+    eprintln!("model      {} ({}, {:.0} M parameters)", info.name, info.format, info.parameters as f64 / 1e6);
 }
 
 /// How requests are compressed under `config`.
@@ -90,10 +100,7 @@ pub fn settings(config: &Config) -> Settings {
     }
 }
 
-fn upstream(config: &Config, engine: Option<&Engine>) -> anyhow::Result<Upstream> {
-    if let (true, Some(engine)) = (config.upstream.is_embedded(), engine) {
-        return Ok(Upstream::Embedded(Arc::new(Embedded::new(ChatModel::new(engine)))));
-    }
+fn http_upstream(config: &Config) -> anyhow::Result<Upstream> {
     let api_key = match &config.upstream.api_key_env {
         None => None,
         Some(name) => {

@@ -1,4 +1,10 @@
-//! What the tests share: the model, and the binary started as a user would.
+//! What the tests share: the model, the binary started as a user would, and an upstream for it.
+
+// Every test is a crate of its own and uses a part of this.
+#![allow(dead_code, clippy::unwrap_used)]
+
+pub mod process;
+pub mod upstream;
 
 use std::path::PathBuf;
 

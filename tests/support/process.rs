@@ -1,4 +1,4 @@
-//! A real `lopper serve`, started as a user would, and clients for it.
+//! The real binary, started as a user would, and clients for it.
 
 use std::fs::File;
 use std::io::{BufRead, BufReader};
@@ -7,8 +7,24 @@ use std::process::{Child, ChildStdout, Command, ExitStatus, Stdio};
 
 use tempfile::TempDir;
 
+use super::model;
+
 /// The file that holds what a process writes to stderr.
 const LOG: &str = "stderr.log";
+
+/// The `lopper` command, without the settings and the proxies of whoever runs the tests.
+pub fn command() -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_lopper"));
+    for (name, _) in std::env::vars_os() {
+        if name.to_string_lossy().starts_with("LOPPER_") {
+            command.env_remove(name);
+        }
+    }
+    for name in ["http_proxy", "HTTP_PROXY", "all_proxy", "ALL_PROXY", "HF_ENDPOINT", "COLUMNS"] {
+        command.env_remove(name);
+    }
+    command
+}
 
 /// A running `lopper serve`, killed when dropped.
 pub struct Lopper {
@@ -26,7 +42,7 @@ impl Lopper {
         Self::configured(upstream, "", &[])
     }
 
-    /// Starts with the text of a `lopper.toml` and environment variables.
+    /// Starts with the text of a `lopper.toml` and environment variables, which are stronger.
     pub fn configured(upstream: &str, config: &str, environment: &[(&str, &str)]) -> Self {
         let (mut process, directory) = spawn(upstream, config, environment);
         let mut stdout = BufReader::new(process.stdout.take().expect("stdout is piped"));
@@ -99,8 +115,11 @@ fn spawn(upstream: &str, config: &str, environment: &[(&str, &str)]) -> (Child, 
     std::fs::write(&file, config).unwrap();
     // A file and not a pipe: a pipe that nobody empties fills up and blocks the process.
     let log = File::create(directory.path().join(LOG)).unwrap();
-    let mut command = Command::new(env!("CARGO_BIN_EXE_lopper"));
+    let mut command = command();
     command.args(["serve", "--listen", "127.0.0.1:0", "--upstream", upstream, "--config"]).arg(file);
+    command.env("LOPPER_SCORER_MODEL", model());
+    // Tests run side by side: a thread each, and no test depends on how long the others take.
+    command.env("LOPPER_SCORER_THREADS", "1").env("LOPPER_SCORER_DEADLINE_MS", "3600000");
     command.envs(environment.iter().copied()).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(log);
     (command.spawn().unwrap(), directory)
 }
