@@ -363,8 +363,8 @@ async fn a_client_that_leaves_before_the_answer_ends_the_upstream_request() {
 #[tokio::test]
 async fn the_key_is_the_clients_unless_one_is_configured() {
     let (mut upstream, lopper) = pair().await;
-    let config = "[upstream]\napi_key_env = \"LOPPER_TEST_KEY\"\n";
-    let keyed = Lopper::configured(&upstream.url("/v1"), config, &[("LOPPER_TEST_KEY", "sk-ours")]);
+    let config = "[upstream]\napi_key_env = \"UPSTREAM_TEST_KEY\"\n";
+    let keyed = Lopper::configured(&upstream.url("/v1"), config, &[("UPSTREAM_TEST_KEY", "sk-ours")]);
     for (lopper, expected) in [(&lopper, "Bearer sk-client"), (&keyed, "Bearer sk-ours")] {
         for path in [CHAT, "/v1/models"] {
             client().post(lopper.url(path)).header("authorization", "Bearer sk-client").send().await.unwrap();

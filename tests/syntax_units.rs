@@ -1,5 +1,7 @@
 //! Whether each language is cut where a reader would cut it, and whether what is cut is still all there.
 
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on should stop")]
+
 use std::fmt::Write;
 
 use lopper::syntax::{Language, SyntaxError, Unit, UnitKind, units};
@@ -62,14 +64,17 @@ fn each_language_is_cut_at_its_definitions() {
     assert_eq!(failures, "");
 }
 
-fn kinds(source: &str, language: Language) -> Vec<(UnitKind, usize, usize)> {
+/// A unit by its kind, its first line from 0 and one past its last.
+type Cut = (UnitKind, usize, usize);
+
+fn kinds(source: &str, language: Language) -> Vec<Cut> {
     units(source, language).unwrap().iter().map(|unit| (unit.kind, unit.lines.start, unit.lines.end)).collect()
 }
 
 #[test]
 fn units_that_would_share_a_line_are_one() {
     use UnitKind::*;
-    let cases: &[(Language, &str, &[(UnitKind, usize, usize)])] = &[
+    let cases: &[(Language, &str, &[Cut])] = &[
         (Language::JavaScript, "function a(){return 1}function b(){return 2}var c=a();", &[(Function, 0, 1)]),
         (Language::Java, "class A { int f() { return 1; } }\n", &[(TypeHeader, 0, 1)]),
         // The header can't be kept without the member on its line, so the class stays whole.
@@ -81,6 +86,44 @@ fn units_that_would_share_a_line_are_one() {
         ),
         (Language::Python, "x = 1; y = 2\ndef f(): return x\n", &[(Preamble, 0, 1), (Function, 1, 2)]),
         (Language::Go, "package a; func f() {\n}\n", &[(Function, 0, 2)]),
+    ];
+    for (language, source, expected) in cases {
+        assert_eq!(kinds(source, *language), *expected, "{source}");
+    }
+}
+
+#[test]
+fn a_comment_beside_an_opening_line_stays_there() {
+    use UnitKind::*;
+    let source = "class A { // a\n  f() { // f\n    g();\n  } // end of f\n  // more\n} // end of a\n\nlet b; // b\n";
+    let expected = [(TypeHeader, 0, 1), (Method, 1, 4), (Closer, 4, 6), (Preamble, 6, 8)];
+    assert_eq!(kinds(source, Language::JavaScript), expected);
+    let source = "class A:  # a\n    def f(self):  # f\n        pass  # end\n\nB = 1  # b\n";
+    assert_eq!(kinds(source, Language::Python), [(TypeHeader, 0, 1), (Method, 1, 3), (Preamble, 3, 5)]);
+    let source = "class A # a\n  def f # f\n    g\n  end # end\nend\n";
+    assert_eq!(kinds(source, Language::Ruby), [(TypeHeader, 0, 1), (Method, 1, 4), (Closer, 4, 5)]);
+}
+
+#[test]
+fn long_lambdas_are_functions_and_short_ones_values() {
+    use UnitKind::*;
+    let cases: &[(Language, &str, &[Cut])] = &[
+        (
+            Language::Kotlin,
+            "val a = 1\ntask(\"b\") {\n    c()\n    d()\n}\ne { f() }\n",
+            &[(Preamble, 0, 1), (Function, 1, 5), (Statement, 5, 6)],
+        ),
+        (Language::Swift, "let a = 1\ntask(\"b\") {\n    c()\n    d()\n}\n", &[(Preamble, 0, 1), (Function, 1, 5)]),
+        (
+            Language::JavaScript,
+            "const a = () => 1;\nconst b = () => {\n  c();\n};\n",
+            &[(Preamble, 0, 1), (Function, 1, 4)],
+        ),
+        (
+            Language::JavaScript,
+            "module.exports = {\n  a: 1,\n  b() {\n    c();\n  },\n};\n",
+            &[(TypeHeader, 0, 1), (Statement, 1, 2), (Function, 2, 5), (Closer, 5, 6)],
+        ),
     ];
     for (language, source, expected) in cases {
         assert_eq!(kinds(source, *language), *expected, "{source}");
@@ -131,6 +174,14 @@ fn deep_nesting_neither_hangs_nor_overflows() {
 }
 
 #[test]
+fn a_text_that_is_hard_to_parse_is_given_up() {
+    let unended = "/* \" ' ` ".repeat(1 << 13);
+    for language in [Language::Java, Language::C, Language::Go, Language::JavaScript] {
+        assert_eq!(units(&unended, language), Err(SyntaxError::TooHard), "{language:?}");
+    }
+}
+
+#[test]
 fn languages_go_by_many_names() {
     let tags =
         [("Py", Language::Python), ("c++", Language::Cpp), ("TS", Language::TypeScript), ("zsh", Language::Bash)];
@@ -171,11 +222,7 @@ fn assert_partition(source: &str, units: &[Unit]) {
         if let Some(parent) = unit.parent {
             assert!(parent < i && units[parent].kind == UnitKind::TypeHeader, "unit {i}");
         }
-        assert!(
-            unit.kind != UnitKind::Closer
-                || unit.parent.is_some()
-                || units[..i].iter().any(|u| u.kind == UnitKind::TypeHeader)
-        );
+        assert!(unit.kind != UnitKind::Closer || unit.parent.is_some(), "unit {i}");
         next = unit.lines.end;
     }
     assert_eq!(next, LineIndex::new(source).count());

@@ -4,6 +4,7 @@ mod compress;
 mod demo;
 mod model;
 mod serve;
+mod threads;
 
 use std::io::IsTerminal;
 use std::process::ExitCode;
@@ -37,6 +38,7 @@ enum Verb {
 /// Runs the command that the process was started with.
 pub fn run() -> ExitCode {
     let verb = Command::parse().verb;
+    threads::sleep_when_idle();
     log_to_stderr(matches!(verb, Verb::Serve(_)));
     hide_panic_messages();
     let result = match verb {

@@ -2,6 +2,9 @@
 
 use super::Language;
 
+/// Makes the parser's tables; a function since they can't be made in a constant.
+pub(super) type Parser = fn() -> tree_sitter::Language;
+
 /// Everything Lopper knows about one language. Lists hold node kinds of the grammar unless said otherwise.
 pub(super) struct Grammar {
     pub language: Language,
@@ -15,9 +18,9 @@ pub(super) struct Grammar {
     pub file_names: &'static [&'static str],
     /// Starts a comment that ends with the line.
     pub line_comment: &'static str,
-    pub parser: fn() -> tree_sitter::Language,
+    pub parser: Parser,
     /// For a source without the marker, this parser instead.
-    pub fragment: Option<(&'static str, fn() -> tree_sitter::Language)>,
+    pub fragment: Option<(&'static str, Parser)>,
     pub comments: &'static [&'static str],
     /// Siblings that belong to the definition after them.
     pub attributes: &'static [&'static str],
@@ -31,7 +34,7 @@ pub(super) struct Grammar {
     pub constants: &'static [&'static str],
     /// A function where it has a body, a declaration where not.
     pub functions: &'static [&'static str],
-    /// A function only where its body is long; a value where not.
+    /// A function only where its body is long; a value where not. One that is a body kind too is its own body.
     pub closures: &'static [&'static str],
     /// A function of one of these kinds, or named through one, is a method wherever it stands.
     pub methods: &'static [&'static str],
@@ -257,8 +260,10 @@ pub(super) const TABLE: &[Grammar; 16] = &[
         imports: &["package_clause", "import_declaration"],
         constants: &["const_declaration", "var_declaration"],
         functions: &["function_declaration", "method_declaration"],
+        closures: &["func_literal"],
         methods: &["method_declaration"],
         types: &["type_declaration"],
+        wrappers: &["var_declaration", "var_spec", "expression_list"],
         bodies: &["block", "field_declaration_list", "interface_type"],
         named_by_child: &["type_declaration"],
         ..BASE
@@ -431,7 +436,7 @@ pub(super) const TABLE: &[Grammar; 16] = &[
         closures: &["lambda_literal"],
         types: &["class_declaration", "object_declaration", "companion_object", "type_alias"],
         wrappers: &["call_expression", "annotated_lambda"],
-        bodies: &["class_body", "enum_class_body", "function_body", "block"],
+        bodies: &["class_body", "enum_class_body", "function_body", "block", "lambda_literal"],
         names: &["name", "type"],
         ..BASE
     },
@@ -452,9 +457,17 @@ pub(super) const TABLE: &[Grammar; 16] = &[
             "typealias_declaration",
         ],
         functions: &["function_declaration", "init_declaration", "deinit_declaration", "subscript_declaration"],
-        closures: &["property_declaration"],
+        closures: &["property_declaration", "lambda_literal"],
         types: &["class_declaration", "protocol_declaration", "typealias_declaration"],
-        bodies: &["class_body", "enum_class_body", "protocol_body", "function_body", "computed_property"],
+        bodies: &[
+            "class_body",
+            "enum_class_body",
+            "protocol_body",
+            "function_body",
+            "computed_property",
+            "lambda_literal",
+        ],
+        wrappers: &["call_expression", "call_suffix"],
         nameless: &["subscript_declaration"],
         ..BASE
     },

@@ -1,6 +1,7 @@
 //! What code is made of: a source text cut into units (imports, type headers, functions) along its syntax tree.
 
 mod grammar;
+mod outline;
 mod parse;
 mod units;
 

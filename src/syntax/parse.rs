@@ -1,21 +1,30 @@
 //! Whether a text is clean code: a bounded parse, and a look at what the parser could not read.
 
+use std::cell::Cell;
 use std::ops::ControlFlow;
 
-use tree_sitter::{Node, ParseOptions, Parser, Tree};
+use tree_sitter::{Node, ParseOptions, ParseState, Parser, Tree};
 
 use super::SyntaxError;
 use super::grammar::{Grammar, OPTIONAL};
 
 /// The longest text that is parsed, in bytes. Longer ones are data or generated code.
-const MAX_BYTES: usize = 1 << 20;
+const MAX_BYTES: usize = 1 << 19;
 
-/// Progress calls the parser may make for each byte, after `BASE_STEPS`. Real code takes far less than one; a text that
-/// takes more makes the parser follow many readings at once. Counted, not timed, so that the outcome is always the same.
-const STEPS_PER_BYTE: usize = 1;
-
-/// Progress calls any text may make.
+/// Progress calls the parser may make for a text of any length.
 const BASE_STEPS: usize = 1_000;
+
+/// One progress call more is allowed for so many bytes. Real code takes one for about 100 bytes, tables of literals up to
+/// five; a text that takes more makes the parser follow many readings at once. Work is counted, not timed, so that the
+/// outcome is always the same.
+const BYTES_PER_STEP: usize = 4;
+
+/// How much of the text the parser is given at a time, in bytes.
+const CHUNK: usize = 1024;
+
+/// How often the parser may ask for each chunk, on average; real code has it ask ten times at most. Where a comment or
+/// string never ends, it runs to the end of the text again from every place it might start at.
+const READS_PER_CHUNK: usize = 32;
 
 /// The largest share of bytes in error that is still clean: a macro or a new keyword the grammar does not know, but not a
 /// text in another language.
@@ -45,16 +54,26 @@ fn parse(source: &str, grammar: &Grammar) -> Option<Tree> {
     };
     let mut parser = Parser::new();
     parser.set_language(&language).expect("every grammar in the table is built for this version of tree-sitter");
-    let mut steps_left = BASE_STEPS + STEPS_PER_BYTE * source.len();
-    let mut count = |_: &tree_sitter::ParseState| match steps_left.checked_sub(1) {
-        Some(left) => {
-            steps_left = left;
-            ControlFlow::Continue(())
-        }
-        None => ControlFlow::Break(()),
+    let reads_left = Cell::new(READS_PER_CHUNK * (1 + source.len() / CHUNK));
+    let mut steps_left = BASE_STEPS + source.len() / BYTES_PER_STEP;
+    let mut read = |byte: usize, _| {
+        let Some(left) = reads_left.get().checked_sub(1) else {
+            // An early end of the text brings the parser to its next step, which is its last.
+            return "";
+        };
+        reads_left.set(left);
+        let chunk_end = (byte / CHUNK + 1) * CHUNK;
+        let end = (chunk_end..source.len()).find(|&end| source.is_char_boundary(end)).unwrap_or(source.len());
+        &source[byte..end]
     };
-    let options = ParseOptions::new().progress_callback(&mut count);
-    parser.parse_with_options(&mut |byte, _| &source.as_bytes()[byte..], None, Some(options))
+    let mut check = |_: &ParseState| {
+        steps_left = steps_left.saturating_sub(1);
+        if steps_left == 0 || reads_left.get() == 0 { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+    };
+    let options = ParseOptions::new().progress_callback(&mut check);
+    let tree = parser.parse_with_options(&mut read, None, Some(options))?;
+    // The parser does not check after its last step: a tree of the text's beginning is none.
+    (reads_left.get() > 0).then_some(tree)
 }
 
 /// What a parse could not read.
@@ -93,7 +112,7 @@ impl Errors {
         self.bytes += node.end_byte() - node.start_byte();
         let unclosed = node.is_missing() && !OPTIONAL.contains(&node.kind());
         let several_lines = node.end_position().row > node.start_position().row;
-        self.fatal |= unclosed || (several_lines && stands_between_definitions(node, grammar));
+        self.fatal = self.fatal || unclosed || (several_lines && stands_between_definitions(node, grammar));
     }
 }
 

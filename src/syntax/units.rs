@@ -3,6 +3,7 @@
 use tree_sitter::Node;
 
 use super::grammar::{self, ARGUMENTS, CLOSERS, Grammar};
+use super::outline::{Leaf, Outline, Piece, push};
 use super::parse::parse_clean;
 use super::{Language, SyntaxError, Unit, UnitKind};
 use crate::text::{LineIndex, Lines};
@@ -27,7 +28,7 @@ pub fn units(source: &str, language: Language) -> Result<Vec<Unit>, SyntaxError>
     let grammar = grammar::row(language);
     let tree = parse_clean(source, grammar)?;
     let splitter = Splitter { source, grammar };
-    let pieces = splitter.pieces(tree.root_node(), Place { in_type: false, depth: 0 });
+    let pieces = splitter.pieces(tree.root_node(), Place { in_type: false, depth: 0, opening: 0 });
     let mut outline = Outline::default();
     for piece in pieces {
         outline.add(piece, None);
@@ -35,66 +36,13 @@ pub fn units(source: &str, language: Language) -> Result<Vec<Unit>, SyntaxError>
     Ok(outline.into_units(LineIndex::new(source).count()))
 }
 
-/// Rows of one unit without the blank lines before it. Row ends are exclusive.
-struct Leaf {
-    kind: UnitKind,
-    name: Option<String>,
-    start: usize,
-    signature_end: usize,
-    tail_start: usize,
-    end: usize,
-}
-
-impl Leaf {
-    fn run(kind: UnitKind, start: usize, end: usize) -> Self {
-        Self { kind, name: None, start, signature_end: start, tail_start: end, end }
-    }
-}
-
-/// A part of a file or of a type's body.
-enum Piece {
-    Leaf(Leaf),
-    Container { header: Leaf, members: Vec<Piece>, closer: Option<Leaf>, end: usize },
-}
-
-impl Piece {
-    fn start(&self) -> usize {
-        match self {
-            Self::Leaf(leaf) => leaf.start,
-            Self::Container { header, .. } => header.start,
-        }
-    }
-
-    fn end(&self) -> usize {
-        match self {
-            Self::Leaf(leaf) => leaf.end,
-            Self::Container { end, .. } => *end,
-        }
-    }
-
-    fn is_run(&self) -> bool {
-        matches!(self, Self::Leaf(Leaf { kind: UnitKind::Preamble | UnitKind::Statement, .. }))
-    }
-
-    /// The piece as one unit, lengthened to `end`.
-    fn into_leaf(self, end: usize) -> Leaf {
-        let leaf = match self {
-            Self::Leaf(leaf) => leaf,
-            Self::Container { mut header, closer, .. } => {
-                header.tail_start = closer.map_or(end, |closer| closer.tail_start).max(header.signature_end);
-                header
-            }
-        };
-        let tail_start = if leaf.tail_start == leaf.end { end } else { leaf.tail_start };
-        Leaf { end, tail_start, ..leaf }
-    }
-}
-
 /// Where a list of pieces stands.
 #[derive(Clone, Copy)]
 struct Place {
     in_type: bool,
     depth: usize,
+    /// Comments before this row stand beside the line that opens the list, and belong to that.
+    opening: usize,
 }
 
 /// What defines something, found in its wrappers.
@@ -126,6 +74,9 @@ impl<'s> Splitter<'s> {
             let rows = rows(node);
             let kind = node.kind();
             let is_comment = self.grammar.comments.contains(&kind);
+            if is_comment && rows.start < place.opening {
+                continue;
+            }
             let trails = is_comment && leading.is_none() && pieces.last().is_some_and(|last| rows.start < last.end());
             if trails || self.grammar.continuations.contains(&kind) {
                 if let Some(last) = pieces.pop() {
@@ -242,9 +193,11 @@ impl<'s> Splitter<'s> {
         let (outer, node) = definition.ends();
         let (name, _) = self.name(&definition.path);
         let body = self.body(node);
+        let mut header = self.whole(definition, UnitKind::TypeHeader, name, start);
         let mut members = Vec::new();
         if place.depth < MAX_NESTING && (body.is_some() || !is_type) {
-            let inside = Place { in_type: place.in_type || is_type, depth: place.depth + 1 };
+            let inside =
+                Place { in_type: place.in_type || is_type, depth: place.depth + 1, opening: header.signature_end };
             members = self.pieces(body.unwrap_or(node), inside);
         }
         let splits = members.iter().any(|member| match member {
@@ -256,9 +209,8 @@ impl<'s> Splitter<'s> {
             Piece::Container { .. } => true,
         });
         if !splits {
-            return is_type.then(|| Piece::Leaf(self.whole(definition, UnitKind::TypeHeader, name, start)));
+            return is_type.then_some(Piece::Leaf(header));
         }
-        let mut header = self.whole(definition, UnitKind::TypeHeader, name, start);
         let whole_tail = header.tail_start;
         let end = rows(outer).end;
         header.end = header.signature_end;
@@ -324,6 +276,9 @@ impl<'s> Splitter<'s> {
     /// What holds the statements or members of `node`.
     fn body<'t>(&self, node: Node<'t>) -> Option<Node<'t>> {
         let is_body = |node: &Node| self.grammar.bodies.contains(&node.kind());
+        if is_body(&node) && self.grammar.closures.contains(&node.kind()) {
+            return Some(node);
+        }
         let find = |node: Node<'t>| {
             let by_kind = || node.named_children(&mut node.walk()).filter(is_body).last();
             node.child_by_field_name("body").or_else(by_kind)
@@ -402,99 +357,4 @@ fn rows(node: Node) -> Lines {
 fn closing_row(node: Node) -> Option<usize> {
     let last = node.children(&mut node.walk()).last()?;
     CLOSERS.contains(&last.kind()).then(|| last.start_position().row)
-}
-
-/// Adds `piece`; joins it to the last one where both are one run or share a line.
-fn push(pieces: &mut Vec<Piece>, piece: Piece) {
-    let Some(last) = pieces.pop() else { return pieces.push(piece) };
-    let same_run = match (&last, &piece) {
-        (Piece::Leaf(last), Piece::Leaf(next)) => last.kind == next.kind,
-        _ => false,
-    } && piece.is_run();
-    if piece.start() >= last.end() && !same_run {
-        pieces.push(last);
-        pieces.push(piece);
-        return;
-    }
-    let end = last.end().max(piece.end());
-    let start = last.start();
-    // Statements before a definition on the same line are not what the line is about.
-    let mut joined = if last.is_run() && !piece.is_run() { piece.into_leaf(end) } else { last.into_leaf(end) };
-    joined.start = start;
-    if joined.kind == UnitKind::Preamble || joined.kind == UnitKind::Statement {
-        joined.signature_end = start;
-        joined.tail_start = end;
-    }
-    pieces.push(Piece::Leaf(joined));
-}
-
-/// Units in the making, with the parents of each.
-#[derive(Default)]
-struct Outline {
-    leaves: Vec<(Leaf, Option<usize>)>,
-}
-
-impl Outline {
-    fn add(&mut self, piece: Piece, parent: Option<usize>) {
-        match piece {
-            Piece::Leaf(leaf) => {
-                self.add_leaf(leaf, parent);
-            }
-            Piece::Container { header, members, closer, .. } => {
-                let header = self.add_leaf(header, parent);
-                for member in members {
-                    self.add(member, Some(header));
-                }
-                if let Some(closer) = closer {
-                    self.add_leaf(closer, Some(header));
-                }
-            }
-        }
-    }
-
-    /// Adds `leaf` and says at which index. Two headers, or two closers, that share a line become one.
-    fn add_leaf(&mut self, leaf: Leaf, parent: Option<usize>) -> usize {
-        if let Some((last, last_parent)) = self.leaves.last_mut()
-            && leaf.start < last.end
-        {
-            if leaf.kind == UnitKind::Closer {
-                // It closes the outer one too, so it stands where the outer one does.
-                *last_parent = parent;
-            } else {
-                last.signature_end = leaf.signature_end.max(last.signature_end);
-            }
-            last.end = last.end.max(leaf.end);
-            last.tail_start = if leaf.kind == UnitKind::Closer { last.start } else { last.end };
-        } else {
-            self.leaves.push((leaf, parent));
-        }
-        self.leaves.len() - 1
-    }
-
-    /// Gives the blank lines before each unit to it, and those at the end to the last.
-    fn into_units(self, line_count: usize) -> Vec<Unit> {
-        let count = self.leaves.len();
-        let mut start = 0;
-        let unit = |(i, (leaf, parent)): (usize, (Leaf, Option<usize>))| {
-            let end = if i + 1 == count { line_count } else { leaf.end };
-            let has_signature = !matches!(leaf.kind, UnitKind::Preamble | UnitKind::Statement | UnitKind::Closer);
-            let signature_end = if has_signature { leaf.signature_end.clamp(start, end) } else { start };
-            let tail_start = match leaf.kind {
-                UnitKind::Closer => start,
-                _ if leaf.tail_start >= leaf.end => end,
-                _ => leaf.tail_start.clamp(signature_end, end),
-            };
-            let unit = Unit {
-                kind: leaf.kind,
-                name: leaf.name,
-                lines: Lines::new(start, end),
-                signature: Lines::new(start, signature_end),
-                tail: Lines::new(tail_start, end),
-                parent,
-            };
-            start = end;
-            unit
-        };
-        self.leaves.into_iter().enumerate().map(unit).collect()
-    }
 }
