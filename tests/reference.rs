@@ -1,6 +1,8 @@
 //! Holds the scores against what the LongCodeZip reference gave with the same weights in float32.
 //! The figures and their meaning: fixtures/reference/longcodezip.json.
 
+#![allow(clippy::unwrap_used)]
+
 mod support;
 
 use lopper::engine::{Engine, Limits};

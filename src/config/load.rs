@@ -139,24 +139,32 @@ fn did_you_mean(what: Option<String>) -> String {
 }
 
 fn apply_environment(config: &mut Config, env: impl Iterator<Item = (String, String)>, problems: &mut Vec<Problem>) {
-    // In the order of their names: the environment has none.
-    let mut variables: Vec<_> = env.filter(|(name, _)| name.starts_with(PREFIX)).collect();
-    variables.sort();
-    for (name, value) in variables {
+    let mut found = Vec::new();
+    let mut unknown = Vec::new();
+    for (name, value) in env.filter(|(name, _)| name.starts_with(PREFIX)) {
         if value.is_empty() || OTHER_VARIABLES.contains(&name.as_str()) {
             continue;
         }
-        let result = match KEYS.iter().find(|key| key.variable() == name) {
-            Some(key) => key.set(config, &Value::Plain(&value)),
-            None => {
-                // Without the prefix: what all names share must not make them near.
-                let names = KEYS.iter().map(Key::variable).chain(OTHER_VARIABLES.map(String::from));
-                let near = nearest(&name[PREFIX.len()..], names.map(|known| known[PREFIX.len()..].to_owned()));
-                Err(format!("unknown variable{}", did_you_mean(near.map(|near| PREFIX.to_owned() + &near))))
+        match KEYS.iter().find(|key| key.variable() == name) {
+            Some(key) => {
+                let result = key.set(config, &Value::Plain(&value));
+                found.extend(result.err().map(|message| (name, message)));
             }
-        };
-        problems.extend(result.err().map(|message| Problem::new(name, message)));
+            None => unknown.push(name),
+        }
     }
+    // The upstream's key may stand in a variable with our prefix; which one is known only now.
+    unknown.retain(|name| config.upstream.api_key_env.as_ref() != Some(name));
+    for name in unknown {
+        // Without the prefix: what all names share must not make them near.
+        let names = KEYS.iter().map(Key::variable).chain(OTHER_VARIABLES.map(String::from));
+        let near = nearest(&name[PREFIX.len()..], names.map(|known| known[PREFIX.len()..].to_owned()));
+        let message = format!("unknown variable{}", did_you_mean(near.map(|near| PREFIX.to_owned() + &near)));
+        found.push((name, message));
+    }
+    // In the order of their names: the environment has none.
+    found.sort();
+    problems.extend(found.into_iter().map(|(name, message)| Problem::new(name, message)));
 }
 
 fn apply_flags(config: &mut Config, overrides: Overrides, problems: &mut Vec<Problem>) {
@@ -215,6 +223,21 @@ mod tests {
             }
         }
         keys
+    }
+
+    #[test]
+    fn the_variable_that_holds_the_key_may_have_the_prefix() {
+        let env = |name: &str| {
+            let variables = [("LOPPER_API_KEY", "sk-1"), ("LOPPER_UPSTREAM_API_KEY_ENV", name)];
+            variables.map(|(name, value)| (name.to_owned(), value.to_owned())).into_iter()
+        };
+        assert!(load(Some(&example()), env("LOPPER_API_KEY"), Overrides::default()).is_ok());
+        let error = load(Some(&example()), env("OTHER_KEY"), Overrides::default()).unwrap_err();
+        assert!(error.to_string().contains("LOPPER_API_KEY: unknown variable"), "{error}");
+    }
+
+    fn example() -> PathBuf {
+        Path::new(env!("CARGO_MANIFEST_DIR")).join("config/lopper.toml")
     }
 
     #[test]
