@@ -200,7 +200,7 @@ impl Default for Upstream {
 
 impl Default for Compression {
     fn default() -> Self {
-        Self { mode: Mode::On, ratio: 0.4, min_tokens: Tokens(500), min_saving: 0.2, fine: Fine::Auto }
+        Self { mode: Mode::On, ratio: 0.4, min_tokens: Tokens(500), min_saving: 0.2, fine: Fine::Off }
     }
 }
 
