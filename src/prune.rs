@@ -81,29 +81,25 @@ pub fn prune(
     limits: &Limits,
 ) -> Result<Pruned, PruneError> {
     let outline = Outline::new(code.source, syntax::units(code.source, code.language)?, counter);
-    let definitions = outline.units.iter().filter(|unit| is_definition(unit)).count();
-    if definitions < MIN_DEFINITIONS {
+    if outline.units.iter().filter(|unit| is_definition(unit)).count() < MIN_DEFINITIONS {
         return Err(PruneError::TooFewUnits);
     }
-    let worths = coarse(engine, &outline, code.question, limits)?;
-    let named: Vec<bool> = outline.units.iter().map(|unit| is_named(unit, code.names)).collect();
+    let named = outline.units.iter().map(|unit| is_named(unit, code.names)).collect();
     let total: Tokens = outline.weights.iter().copied().sum();
     let budget = Tokens((total.0 as f32 * target.ratio) as usize);
+    let worths = coarse(engine, &outline, code.question, limits)?;
+    let choice = Choice { engine, counter, question: code.question, limits, outline, worths, named, budget };
 
-    let mut stays = vec![false; outline.index.count()];
+    let mut stays = vec![false; choice.outline.index.count()];
     if target.fine {
-        let room = Tokens((budget.0 as f32 * FINE_ROOM) as usize);
-        let taken = budget::take_best(&outline.weights, &worths, &named, room);
-        fine(engine, counter, &outline, code.question, &taken, &named, &worths, budget, limits, &mut stays)?;
+        choice.keep_best_parts(&mut stays)?;
     } else {
-        for i in whole_units(&outline, &worths, &named, budget) {
-            mark(&mut stays, outline.units[i].lines);
-        }
+        choice.keep_best_units(&mut stays);
     }
-    let kept_units = outline.units.iter().filter(|unit| (unit.lines.start..unit.lines.end).any(|l| stays[l])).count();
-    outline.keep_frames(&mut stays);
-    let keep = close_small_gaps(&outline, counter, &ranges(&stays));
-    Ok(Pruned { keep, units: outline.units.len(), kept_units })
+    let units = &choice.outline.units;
+    let kept_units = units.iter().filter(|unit| (unit.lines.start..unit.lines.end).any(|l| stays[l])).count();
+    choice.outline.keep_frames(&mut stays);
+    Ok(Pruned { keep: choice.close_small_gaps(&ranges(&stays)), units: units.len(), kept_units })
 }
 
 /// A source text cut into units, with what each weighs.
@@ -172,67 +168,98 @@ fn coarse(engine: &Engine, outline: &Outline, question: &str, limits: &Limits) -
     Ok(worths)
 }
 
-/// Without the fine stage: best first, each that still fits, and the best one whether it fits or not.
-fn whole_units(outline: &Outline, worths: &[Worth], named: &[bool], budget: Tokens) -> Vec<usize> {
-    let everything = outline.weights.iter().copied().sum();
-    let mut spent = Tokens(0);
-    let mut kept = Vec::new();
-    for i in budget::take_best(&outline.weights, worths, named, everything) {
-        if named[i] || kept.is_empty() || spent + outline.weights[i] <= budget {
-            spent += outline.weights[i];
-            kept.push(i);
-        }
-    }
-    kept
+/// All that the choice of lines depends on, once the units have their worths.
+struct Choice<'a> {
+    engine: &'a Engine,
+    counter: &'a Counter,
+    question: &'a str,
+    limits: &'a Limits,
+    outline: Outline<'a>,
+    worths: Vec<Worth>,
+    /// Whether the question names the unit.
+    named: Vec<bool>,
+    /// What may stay of the whole code.
+    budget: Tokens,
 }
 
-/// Cuts the units that were taken up to their shares of the budget. Where the deadline leaves no time to look inside,
-/// units stay whole, best first, while they fit.
-#[allow(clippy::too_many_arguments)]
-fn fine(
-    engine: &Engine,
-    counter: &Counter,
-    outline: &Outline,
-    question: &str,
-    taken: &[usize],
-    named: &[bool],
-    worths: &[Worth],
-    budget: Tokens,
-    limits: &Limits,
-    stays: &mut [bool],
-) -> Result<(), PruneError> {
-    let (whole, shared): (Vec<usize>, Vec<usize>) = taken.iter().partition(|&&i| named[i]);
-    whole.iter().for_each(|&i| mark(stays, outline.units[i].lines));
-    let spent: Tokens = whole.iter().map(|&i| outline.weights[i]).sum();
-    let left = Tokens(budget.0.saturating_sub(spent.0));
-    let weights: Vec<Tokens> = shared.iter().map(|&i| outline.weights[i]).collect();
-    let worth: Vec<Worth> = shared.iter().map(|&i| worths[i]).collect();
-    let shares = budget::shares(&weights, &worth, left);
-
-    let mut cut = Vec::new();
-    for (&i, share) in shared.iter().zip(shares) {
-        let unit = &outline.units[i];
-        if share >= 1.0 || unit.lines.len() < MIN_FINE_LINES || unit.kind == UnitKind::TypeHeader {
-            mark(stays, unit.lines);
-        } else {
-            cut.push((i, Tokens((outline.weights[i].0 as f32 * share) as usize)));
-        }
-    }
-    let bodies: Vec<Body> = cut.iter().map(|&(i, share)| Body::new(outline, &outline.units[i], share)).collect();
-    let Some(blocks) = blocks(engine, outline, &bodies, question, limits)? else {
-        let mut room = left;
-        for &i in &shared {
-            if outline.weights[i] <= room {
-                room = Tokens(room.0 - outline.weights[i].0);
-                mark(stays, outline.units[i].lines);
+impl Choice<'_> {
+    /// Without the fine stage: best first, each that still fits, and the best one whether it fits or not.
+    fn keep_best_units(&self, stays: &mut [bool]) {
+        let weights = &self.outline.weights;
+        let everything = weights.iter().copied().sum();
+        let mut spent = Tokens(0);
+        for i in budget::take_best(weights, &self.worths, &self.named, everything) {
+            if self.named[i] || spent == Tokens(0) || spent + weights[i] <= self.budget {
+                spent += weights[i];
+                mark(stays, self.outline.units[i].lines);
             }
         }
-        return Ok(());
-    };
-    for (body, blocks) in bodies.iter().zip(blocks) {
-        body.keep_best(counter, outline, &blocks, stays);
     }
-    Ok(())
+
+    /// With the fine stage: more units than fit are taken up, and those that are not named cut to their shares of the
+    /// budget. Where the deadline leaves no time to look inside, units stay whole, best first, while they fit.
+    fn keep_best_parts(&self, stays: &mut [bool]) -> Result<(), PruneError> {
+        let Outline { units, weights, .. } = &self.outline;
+        let room = Tokens((self.budget.0 as f32 * FINE_ROOM) as usize);
+        let taken = budget::take_best(weights, &self.worths, &self.named, room);
+        let (whole, shared): (Vec<usize>, Vec<usize>) = taken.into_iter().partition(|&i| self.named[i]);
+        whole.iter().for_each(|&i| mark(stays, units[i].lines));
+        let spent: Tokens = whole.iter().map(|&i| weights[i]).sum();
+        let left = Tokens(self.budget.0.saturating_sub(spent.0));
+        let shared_weights: Vec<Tokens> = shared.iter().map(|&i| weights[i]).collect();
+        let shared_worths: Vec<Worth> = shared.iter().map(|&i| self.worths[i]).collect();
+        let shares = budget::shares(&shared_weights, &shared_worths, left);
+
+        let mut bodies = Vec::new();
+        for (&i, share) in shared.iter().zip(shares) {
+            let unit = &units[i];
+            if share >= 1.0 || unit.lines.len() < MIN_FINE_LINES || unit.kind == UnitKind::TypeHeader {
+                mark(stays, unit.lines);
+            } else {
+                bodies.push(Body::new(unit, Tokens((weights[i].0 as f32 * share) as usize)));
+            }
+        }
+        if let Some(blocks) = self.blocks(&bodies)? {
+            for (body, blocks) in bodies.iter().zip(blocks) {
+                body.keep_best(self.counter, &self.outline, &blocks, stays);
+            }
+            return Ok(());
+        }
+        let mut room = left;
+        for &i in &shared {
+            if weights[i] <= room {
+                room = Tokens(room.0 - weights[i].0);
+                mark(stays, units[i].lines);
+            }
+        }
+        Ok(())
+    }
+
+    /// The blocks of each body, cut at spikes of perplexity and scored; `None` when the time is up.
+    fn blocks(&self, bodies: &[Body]) -> Result<Option<Vec<Vec<Block>>>, PruneError> {
+        let texts: Vec<&str> = bodies.iter().map(|body| self.outline.text(body.unit.lines)).collect();
+        let Some(surprises) = lines::log2_perplexities(self.engine, &texts, self.limits)? else { return Ok(None) };
+        let cut = |(body, values): (&Body, &Vec<Option<f32>>)| {
+            let first = body.inside.start - body.unit.lines.start;
+            let spikes = lines::spikes(&values[first..first + body.inside.len()]);
+            lines::blocks(body.inside, &spikes)
+        };
+        let cuts: Vec<Vec<Lines>> = bodies.iter().zip(&surprises).map(cut).collect();
+        let texts: Vec<&str> = cuts.iter().flatten().map(|&lines| self.outline.text(lines)).collect();
+        let gains = perplexity::gains(self.engine, self.question, &texts, self.limits)?;
+        let Some(worths) = gains.into_iter().collect::<Option<Vec<Worth>>>() else { return Ok(None) };
+        let mut worths = worths.into_iter();
+        let mut blocks = Vec::new();
+        for cut in cuts {
+            blocks.push(cut.into_iter().zip(worths.by_ref()).map(|(lines, worth)| Block { lines, worth }).collect());
+        }
+        Ok(Some(blocks))
+    }
+
+    /// Keeps the gaps that are no dearer than the marker that would stand for them.
+    fn close_small_gaps(&self, keep: &[Lines]) -> Vec<Lines> {
+        close_gaps(keep, self.outline.index.count(), |gap| self.counter.count(self.outline.text(gap)) <= MARKER_TOKENS)
+    }
 }
 
 /// A unit that is to be cut: its frame stays, its inside is cut into blocks.
@@ -251,12 +278,11 @@ struct Block {
 }
 
 impl<'a> Body<'a> {
-    fn new(outline: &Outline, unit: &'a Unit, share: Tokens) -> Self {
+    fn new(unit: &'a Unit, share: Tokens) -> Self {
         let end = if unit.tail.is_empty() { unit.lines.end } else { unit.tail.start };
         // A unit without a body of its own, such as a run of statements, is all inside.
         let start = unit.signature.end.clamp(unit.lines.start, end);
         let start = if start == end { unit.lines.start } else { start };
-        debug_assert!(end <= outline.index.count());
         Self { unit, inside: Lines::new(start, end), share }
     }
 
@@ -283,36 +309,6 @@ impl<'a> Body<'a> {
     }
 }
 
-/// The blocks of each body, cut at spikes of perplexity and scored; `None` when the time is up.
-fn blocks(
-    engine: &Engine,
-    outline: &Outline,
-    bodies: &[Body],
-    question: &str,
-    limits: &Limits,
-) -> Result<Option<Vec<Vec<Block>>>, PruneError> {
-    let texts: Vec<&str> = bodies.iter().map(|body| outline.text(body.unit.lines)).collect();
-    let Some(surprises) = lines::log2_perplexities(engine, &texts, limits)? else { return Ok(None) };
-    let cuts: Vec<Vec<Lines>> = bodies
-        .iter()
-        .zip(&surprises)
-        .map(|(body, values)| {
-            let first = body.inside.start - body.unit.lines.start;
-            let spikes = lines::spikes(&values[first..first + body.inside.len()]);
-            lines::blocks(body.inside, &spikes)
-        })
-        .collect();
-    let texts: Vec<&str> = cuts.iter().flatten().map(|&lines| outline.text(lines)).collect();
-    let gains = perplexity::gains(engine, question, &texts, limits)?;
-    let Some(worths) = gains.into_iter().collect::<Option<Vec<Worth>>>() else { return Ok(None) };
-    let mut worths = worths.into_iter();
-    let mut blocks = Vec::new();
-    for cut in cuts {
-        blocks.push(cut.into_iter().zip(worths.by_ref()).map(|(lines, worth)| Block { lines, worth }).collect());
-    }
-    Ok(Some(blocks))
-}
-
 /// Whether a block starts by handing back a result; the reference keeps such blocks.
 fn starts_with_return(text: &str) -> bool {
     let line = text.trim_start();
@@ -336,21 +332,19 @@ fn ranges(stays: &[bool]) -> Vec<Lines> {
     ranges
 }
 
-/// Keeps the gaps that are no dearer than the marker that would stand for them.
-fn close_small_gaps(outline: &Outline, counter: &Counter, keep: &[Lines]) -> Vec<Lines> {
+/// `keep`, with the gaps between its ranges, and before and after them up to line `end`, closed where they are `small`.
+fn close_gaps(keep: &[Lines], end: usize, small: impl Fn(Lines) -> bool) -> Vec<Lines> {
     let mut closed: Vec<Lines> = Vec::new();
     for &range in keep {
-        let gap_start = closed.last().map_or(0, |last| last.end);
-        let gap = Lines::new(gap_start, range.start);
-        let start = if counter.count(outline.text(gap)) <= MARKER_TOKENS { gap_start } else { range.start };
+        let gap = Lines::new(closed.last().map_or(0, |last| last.end), range.start);
+        let start = if small(gap) { gap.start } else { range.start };
         match closed.last_mut() {
             Some(last) if last.end == start => last.end = range.end,
             _ => closed.push(Lines::new(start, range.end)),
         }
     }
-    let end = outline.index.count();
     if let Some(last) = closed.last_mut()
-        && counter.count(outline.text(Lines::new(last.end, end))) <= MARKER_TOKENS
+        && small(Lines::new(last.end, end))
     {
         last.end = end;
     }
@@ -369,17 +363,15 @@ mod tests {
     }
 
     #[test]
-    fn a_gap_is_closed_where_a_marker_would_cost_more() {
-        let long =
-            "a long line of words that goes on and on until it costs more than a marker would, and then some more\n";
-        let source = format!("a\nb\n{long}c\n");
-        let counter = Counter::for_model(None);
-        let outline =
-            Outline { source: &source, index: LineIndex::new(&source), units: Vec::new(), weights: Vec::new() };
-        let keep = |keep: &[Lines]| close_small_gaps(&outline, &counter, keep);
-        assert_eq!(keep(&[Lines::new(1, 2)]), [Lines::new(0, 2)]);
-        assert_eq!(keep(&[Lines::new(0, 1), Lines::new(3, 4)]), [Lines::new(0, 1), Lines::new(3, 4)]);
-        assert_eq!(keep(&[Lines::new(0, 1), Lines::new(2, 3)]), [Lines::new(0, 4)]);
+    fn small_gaps_are_closed() {
+        let small = |gap: Lines| gap.len() <= 2;
+        let keep = |ranges: &[(usize, usize)]| -> Vec<(usize, usize)> {
+            let ranges: Vec<Lines> = ranges.iter().map(|&(start, end)| Lines::new(start, end)).collect();
+            close_gaps(&ranges, 20, small).iter().map(|lines| (lines.start, lines.end)).collect()
+        };
+        assert_eq!(keep(&[(2, 5), (7, 9), (12, 18)]), [(0, 9), (12, 20)]);
+        assert_eq!(keep(&[(3, 5), (5, 6)]), [(3, 6)]);
+        assert_eq!(keep(&[]), []);
     }
 
     #[test]
