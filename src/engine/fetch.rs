@@ -139,13 +139,15 @@ pub fn fetch(
     }
 
     let hub = endpoint.map(|endpoint| endpoint.trim_end_matches('/').to_owned());
-    let hub = hub.unwrap_or_else(|| "https://huggingface.co".to_owned());
-    let told = |cause: ApiError| refused(source, &hub, cause);
+    let told = |cause: ApiError| refused(source, hub.as_deref().unwrap_or("the public hub"), cause);
     // Where the download waits until it is whole and verified; a folder for each model, as it is deleted afterwards.
     let unfinished = dir.join(format!(".{name}.unfinished"));
     let cache = Cache::new(unfinished.clone());
     let repo = Repo::with_revision(source.repository.to_owned(), RepoType::Model, source.revision.to_owned());
-    let builder = ApiBuilder::from_cache(cache.clone()).with_endpoint(hub.clone()).with_token(None);
+    let mut builder = ApiBuilder::from_cache(cache.clone()).with_token(None);
+    if let Some(hub) = &hub {
+        builder = builder.with_endpoint(hub.clone());
+    }
     let api = builder.build().map_err(told)?;
     let about = api.metadata(&api.repo(repo.clone()).url(source.file)).map_err(told)?;
     let size = about.size() as u64;
