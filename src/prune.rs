@@ -64,6 +64,8 @@ pub enum PruneError {
 const MIN_DEFINITIONS: usize = 2;
 /// With the fine stage units for this many times the budget are taken up, and then cut to fit it.
 const FINE_ROOM: f32 = 1.25;
+/// How often whole units are chosen anew, in less room, because frames and markers went over the budget.
+const ATTEMPTS: usize = 4;
 /// Units of fewer lines are kept whole or dropped; the reference's limit.
 const MIN_FINE_LINES: usize = 5;
 /// A gap of no more tokens than this stays: its marker would cost as much.
@@ -90,16 +92,17 @@ pub fn prune(
     let worths = coarse(engine, &outline, code.question, limits)?;
     let choice = Choice { engine, counter, question: code.question, limits, outline, worths, named, budget };
 
-    let mut stays = vec![false; choice.outline.index.count()];
+    let mut stays = choice.nothing();
     if target.fine {
         choice.keep_best_parts(&mut stays)?;
+        choice.outline.keep_frames(&mut stays);
     } else {
-        choice.keep_best_units(&mut stays);
+        stays = choice.best_units_within();
     }
-    let units = &choice.outline.units;
-    let kept_units = units.iter().filter(|unit| (unit.lines.start..unit.lines.end).any(|l| stays[l])).count();
-    choice.outline.keep_frames(&mut stays);
-    Ok(Pruned { keep: choice.close_small_gaps(&ranges(&stays)), units: units.len(), kept_units })
+    let keep = choice.close_small_gaps(&ranges(&stays));
+    let keeps_a_line = |unit: &&Unit| keep.iter().any(|k| k.start < unit.lines.end && unit.lines.start < k.end);
+    let kept_units = choice.outline.units.iter().filter(keeps_a_line).count();
+    Ok(Pruned { units: choice.outline.units.len(), kept_units, keep })
 }
 
 /// A source text cut into units, with what each weighs.
@@ -183,13 +186,43 @@ struct Choice<'a> {
 }
 
 impl Choice<'_> {
-    /// Without the fine stage: best first, each that still fits, and the best one whether it fits or not.
-    fn keep_best_units(&self, stays: &mut [bool]) {
+    /// No line, to begin with.
+    fn nothing(&self) -> Vec<bool> {
+        vec![false; self.outline.index.count()]
+    }
+
+    /// Without the fine stage: whole units, such that with the frames around them and the markers between them they fit
+    /// the budget, as far as that can be.
+    fn best_units_within(&self) -> Vec<bool> {
+        let mut room = self.budget;
+        let mut stays = self.nothing();
+        for _ in 0..ATTEMPTS {
+            stays = self.nothing();
+            self.keep_best_units(room, &mut stays);
+            self.outline.keep_frames(&mut stays);
+            let over = self.cost(&stays).0.saturating_sub(self.budget.0);
+            if over == 0 {
+                break;
+            }
+            room = Tokens(room.0.saturating_sub(over));
+        }
+        stays
+    }
+
+    /// Tokens of what stays, markers included.
+    fn cost(&self, stays: &[bool]) -> Tokens {
+        let keep = self.close_small_gaps(&ranges(stays));
+        let kept: Tokens = keep.iter().map(|&lines| self.counter.count(self.outline.text(lines))).sum();
+        kept + Tokens(MARKER_TOKENS.0 * keep.len())
+    }
+
+    /// Best first, each that still fits into `room`, and the best one whether it fits or not.
+    fn keep_best_units(&self, room: Tokens, stays: &mut [bool]) {
         let weights = &self.outline.weights;
         let everything = weights.iter().copied().sum();
         let mut spent = Tokens(0);
         for i in budget::take_best(weights, &self.worths, &self.named, everything) {
-            if self.named[i] || spent == Tokens(0) || spent + weights[i] <= self.budget {
+            if self.named[i] || spent == Tokens(0) || spent + weights[i] <= room {
                 spent += weights[i];
                 mark(stays, self.outline.units[i].lines);
             }
