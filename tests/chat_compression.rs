@@ -323,7 +323,7 @@ async fn windows_line_breaks_stay() {
 #[tokio::test]
 async fn what_the_question_names_stays_whole() {
     let mut street = Street::configured("[compression]\nratio = 0.2\n").await;
-    for (named, head) in [("`from_csv`", "def from_csv"), ("`Catalogue.search`", "def search"), ("`take`", "def take")]
+    for (named, head) in [("`display_price`", "def display_price"), ("`Shelf.take`", "def take"), ("put()", "def put")]
     {
         let body = user(&asked(&format!("What is wrong with {named}?"), shelves()));
         let gaps = street.compresses(&body, shelves()).await;

@@ -41,7 +41,7 @@ impl Desk {
         command.args(arguments).envs(environment.iter().copied()).current_dir(self.path());
         command.env("HOME", self.path()).env("LOPPER_SCORER_THREADS", "1");
         command.env("XDG_CONFIG_HOME", self.path().join("config")).env("XDG_DATA_HOME", self.path().join("data"));
-        if arguments.first() != Some(&"serve") {
+        if arguments.first() != Some(&"serve") || arguments.contains(&"--help") {
             return command.output().unwrap();
         }
         // Nobody would end a proxy that runs after all.

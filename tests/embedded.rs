@@ -172,6 +172,7 @@ async fn other_paths_are_not_found() {
 async fn what_is_no_chat_is_told_so() {
     let lopper = lopper();
     let hello = json!([{"role": "user", "content": "hello"}]);
+    let mut answered = Vec::new();
     for body in [
         "{\"messages\": not json".to_owned(),
         String::new(),
@@ -185,9 +186,13 @@ async fn what_is_no_chat_is_told_so() {
         json!({"messages": hello, "temperature": "hot"}).to_string(),
     ] {
         let response = post(&lopper, body.clone()).await;
-        println!("{body}: {}", response.status());
-        assert!(!refused(response, 400).await.is_empty());
+        if response.status() == 400 {
+            assert!(!refused(response, 400).await.is_empty());
+        } else {
+            answered.push((body, response.status()));
+        }
     }
+    assert_eq!(answered, []);
 }
 
 #[tokio::test]

@@ -58,8 +58,8 @@ pub fn run() -> ExitCode {
 
 /// Logs what `LOPPER_LOG` asks for; else a line a request for a server, and only warnings for the rest.
 fn log_to_stderr(is_server: bool) {
-    // llama.cpp talks a lot, and what goes wrong there comes back as an error as well.
-    let usual = if is_server { "info,llama-cpp-2=error" } else { "warn,llama-cpp-2=error" };
+    // llama.cpp talks a lot; what goes wrong there comes back as an error as well.
+    let usual = if is_server { "info,llama-cpp-2=off" } else { "warn,llama-cpp-2=off" };
     let filter = EnvFilter::try_from_env("LOPPER_LOG").unwrap_or_else(|_| EnvFilter::new(usual));
     let colours = std::io::stderr().is_terminal();
     let log = tracing_subscriber::fmt().with_env_filter(filter).with_target(false).with_ansi(colours);

@@ -13,7 +13,7 @@ use llama_cpp_2::llama_batch::LlamaBatch;
 use llama_cpp_2::model::LlamaModel;
 use llama_cpp_2::model::params::LlamaModelParams;
 use llama_cpp_2::token::LlamaToken;
-use llama_cpp_2::{LogOptions, send_logs_to_tracing};
+use llama_cpp_2::{LlamaModelLoadError, LogOptions, send_logs_to_tracing};
 
 use super::{EngineError, EngineOptions, Limits, Sequence, Token, batch};
 
@@ -205,8 +205,16 @@ fn load_model(path: &Path, gpu_layers: Option<u32>) -> Result<LlamaModel, Engine
         Some(layers) => params.with_n_gpu_layers(layers),
         None => params,
     };
-    LlamaModel::load_from_file(backend(), path, &params)
-        .map_err(|error| EngineError::Load { path: path.to_path_buf(), reason: error.to_string() })
+    LlamaModel::load_from_file(backend(), path, &params).map_err(|error| {
+        // llama.cpp says why only in its log.
+        let reason = match error {
+            LlamaModelLoadError::NullResult => {
+                "it is no GGUF file, of a kind unknown here, or too large for the memory; LOPPER_LOG=debug says which"
+            }
+            other => return EngineError::Load { path: path.to_path_buf(), reason: other.to_string() },
+        };
+        EngineError::Load { path: path.to_path_buf(), reason: reason.into() }
+    })
 }
 
 /// Makes a context of a model. llama.cpp may change the model while it does, so one at a time.

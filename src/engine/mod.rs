@@ -93,6 +93,14 @@ pub enum EngineError {
         /// What llama.cpp said.
         reason: String,
     },
+    /// The converted model could not be written.
+    #[error("{path} can't be written: {cause}")]
+    Write {
+        /// The file.
+        path: PathBuf,
+        /// What went wrong.
+        cause: std::io::Error,
+    },
     /// The model's context could not be made, usually for want of memory.
     #[error("the model's working memory can't be set up: {0}")]
     Context(String),

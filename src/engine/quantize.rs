@@ -66,18 +66,21 @@ pub fn convert(source: &Path, target: &Path, format: Format) -> Result<(), Engin
     if !source.is_file() {
         return Err(EngineError::Missing(source.to_path_buf()));
     }
-    let failed = |reason: String| EngineError::Load { path: source.to_path_buf(), reason };
     let mut unfinished = target.as_os_str().to_owned();
     unfinished.push(".part");
     let unfinished = PathBuf::from(unfinished);
+    let unwritable = |cause| EngineError::Write { path: target.to_path_buf(), cause };
+    // The quantizer would only give a status.
+    std::fs::File::create(&unfinished).map_err(unwritable)?;
     super::llama::backend();
     let status = quantize(&c_path(source)?, &c_path(&unfinished)?, format);
     if status != 0 {
         // There may be nothing to remove.
         let _ = std::fs::remove_file(&unfinished);
-        return Err(failed(format!("llama.cpp's quantizer failed with status {status}")));
+        let reason = format!("llama.cpp's quantizer failed with status {status}");
+        return Err(EngineError::Load { path: source.to_path_buf(), reason });
     }
-    std::fs::rename(&unfinished, target).map_err(|error| failed(format!("writing {}: {error}", target.display())))
+    std::fs::rename(&unfinished, target).map_err(unwritable)
 }
 
 fn c_path(path: &Path) -> Result<CString, EngineError> {

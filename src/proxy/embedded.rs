@@ -37,11 +37,17 @@ impl Embedded {
         if request.n.unwrap_or(1) != 1 {
             return bad_request("`n` is above 1; the embedded model gives one answer");
         }
+        if request.messages.is_empty() {
+            return bad_request("`messages` is empty; send at least one");
+        }
+        let sampling = request.sampling();
+        if sampling.max_tokens == 0 {
+            return bad_request("`max_tokens` is 0; it must be at least 1");
+        }
         let messages: Vec<Message> = request.messages.iter().map(RequestMessage::to_message).collect();
         if let Err(error) = self.model.check(&messages) {
             return bad_request(&error.to_string());
         }
-        let sampling = request.sampling();
         let shape = Shape::new(request.model.as_deref().unwrap_or(self.model.name()));
         if request.stream.unwrap_or(false) {
             let with_usage = request.stream_options.is_some_and(|options| options.include_usage);
