@@ -149,15 +149,15 @@ impl Compressor {
         let names = query::names(&question);
         let code = Code { source, language: region.language, question: &question, names: &names };
         let target = Target { ratio: self.settings.ratio, fine: self.cuts_functions(chat) };
-        let pruned = match prune::prune(engine, counter, &code, target, limits) {
-            Ok(pruned) => pruned,
+        let keep = match prune::prune(engine, counter, &code, target, limits) {
+            Ok(keep) => keep,
             Err(PruneError::Syntax(_)) => return Verdict::Skipped("syntax"),
             Err(PruneError::TooFewUnits) => return Verdict::Skipped("few-units"),
             Err(PruneError::Deadline) => return Verdict::Skipped("deadline"),
             Err(PruneError::Engine(error)) => return Verdict::Failed(error.to_string()),
         };
         let path = region.path.as_deref();
-        let gaps = render::gaps(source, &pruned.keep, region.language, region.first_line, path);
+        let gaps = render::gaps(source, &keep, region.language, region.first_line, path);
         let at = |span: Span| Span { start: region.span.start + span.start, end: region.span.start + span.end };
         let edits: Vec<TextEdit> =
             gaps.into_iter().map(|gap| TextEdit { span: at(gap.span), replacement: gap.marker }).collect();

@@ -32,17 +32,6 @@ pub struct Target {
     pub fine: bool,
 }
 
-/// What stays of a piece of code.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Pruned {
-    /// The lines that stay: ranges in order, with lines in between.
-    pub keep: Vec<Lines>,
-    /// How many units there are.
-    pub units: usize,
-    /// How many of them keep a line.
-    pub kept_units: usize,
-}
-
 /// Why a piece of code stays as it is.
 #[derive(Debug, thiserror::Error)]
 pub enum PruneError {
@@ -71,7 +60,7 @@ const MIN_FINE_LINES: usize = 5;
 /// A gap of no more tokens than this stays: its marker would cost as much.
 const MARKER_TOKENS: Tokens = Tokens(24);
 
-/// Chooses the lines of `code` that stay. Only the model takes time; `limits` bound it.
+/// The lines of `code` that stay: ranges in order, with lines in between. Only the model takes time; `limits` bound it.
 ///
 /// # Errors
 /// See [`PruneError`]: in each case the code is to be left as it is.
@@ -81,7 +70,7 @@ pub fn prune(
     code: &Code,
     target: Target,
     limits: &Limits,
-) -> Result<Pruned, PruneError> {
+) -> Result<Vec<Lines>, PruneError> {
     let outline = Outline::new(code.source, syntax::units(code.source, code.language)?, counter);
     if outline.units.iter().filter(|unit| is_definition(unit)).count() < MIN_DEFINITIONS {
         return Err(PruneError::TooFewUnits);
@@ -99,10 +88,7 @@ pub fn prune(
     } else {
         stays = choice.best_units_within();
     }
-    let keep = choice.close_small_gaps(&ranges(&stays));
-    let keeps_a_line = |unit: &&Unit| keep.iter().any(|k| k.start < unit.lines.end && unit.lines.start < k.end);
-    let kept_units = choice.outline.units.iter().filter(keeps_a_line).count();
-    Ok(Pruned { units: choice.outline.units.len(), kept_units, keep })
+    Ok(choice.close_small_gaps(&ranges(&stays)))
 }
 
 /// A source text cut into units, with what each weighs.

@@ -72,7 +72,7 @@ fn compress(engine: &Engine, config: &Config, file: &Path, source: &str, languag
     let before = counter.count(source);
     // Who runs this waits for it, so there is no deadline.
     let text = match prune::prune(engine, &counter, &code, target, &Limits::default()) {
-        Ok(pruned) => render::render(source, &pruned.keep, language, 1, Some(&path)),
+        Ok(keep) => render::render(source, &keep, language, 1, Some(&path)),
         Err(error) => {
             eprintln!("{path}: left as it is: {error}");
             return source.to_owned();

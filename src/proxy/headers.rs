@@ -29,7 +29,8 @@ pub(crate) fn is_encoded(headers: &HeaderMap) -> bool {
     headers.get_all(header::CONTENT_ENCODING).iter().any(|value| !value.as_bytes().eq_ignore_ascii_case(b"identity"))
 }
 
-/// Removes what belongs to the connection, and `more`. Rebuilt rather than removed from: removing from a header map changes the order of the rest.
+/// Removes what belongs to the connection, and `more`. Rebuilt rather than removed from: removing from a header map
+/// changes the order of the rest.
 fn remove_hop_by_hop(headers: &mut HeaderMap, more: &[HeaderName]) {
     let named: Vec<HeaderName> = headers
         .get_all(header::CONNECTION)
