@@ -15,7 +15,7 @@ use super::{load_engine, serve};
 use crate::compress::{Compressor, Settings};
 use crate::config::{self, Config, EMBEDDED, Overrides};
 use crate::engine::chat::ChatModel;
-use crate::proxy::{self, Embedded, Local, LocalResponse, ProxyConfig, Upstream};
+use crate::proxy::{self, Embedded, Local, LocalResponse, Upstream};
 use crate::text::Tokens;
 use crate::{detect, render, wire};
 
@@ -52,15 +52,12 @@ pub fn run(arguments: Arguments) -> anyhow::Result<()> {
     let settings = Settings { deadline: DEADLINE, ..serve::settings(&config) };
     let recorder = Arc::new(Recorder { model: Embedded::new(ChatModel::new(&engine)), received: Mutex::default() });
     let upstream = Upstream::Embedded(Arc::clone(&recorder) as Arc<dyn Local>);
-    let proxy = ProxyConfig {
-        listen: config.server.listen,
-        body_limit: config.limits.body_bytes,
-        drain_timeout: config.server.drain_timeout,
-    };
     let runtime = tokio::runtime::Runtime::new().context("the runtime can't be started")?;
     runtime.block_on(async {
         let compressor = Arc::new(Compressor::new(Ok(engine), settings));
-        let server = proxy::bind(proxy, Some(compressor), upstream).await.context("can't listen on a free port")?;
+        let server = proxy::bind(serve::socket(&config), Some(compressor), upstream)
+            .await
+            .context("can't listen on a free port")?;
         let url = format!("http://{}/v1/chat/completions", server.local_addr());
         let (done, stop) = tokio::sync::oneshot::channel::<()>();
         let serving = tokio::spawn(server.run(async {

@@ -45,12 +45,7 @@ pub fn run(arguments: Arguments) -> anyhow::Result<()> {
     let (upstream, compressor) = assemble(&config)?;
     let runtime = tokio::runtime::Runtime::new().context("the runtime can't be started")?;
     runtime.block_on(async {
-        let proxy = ProxyConfig {
-            listen: config.server.listen,
-            body_limit: config.limits.body_bytes,
-            drain_timeout: config.server.drain_timeout,
-        };
-        let server = proxy::bind(proxy, compressor, upstream)
+        let server = proxy::bind(socket(&config), compressor, upstream)
             .await
             .with_context(|| format!("can't listen on {}; choose another --listen", config.server.listen))?;
         println!("listening on http://{}", server.local_addr());
@@ -86,6 +81,15 @@ fn assemble(config: &Config) -> anyhow::Result<(Upstream, Option<Arc<Compressor>
 fn introduce(engine: &Engine) {
     let info = engine.info();
     eprintln!("model      {} ({}, {:.0} M parameters)", info.name, info.format, info.parameters as f64 / 1e6);
+}
+
+/// Where the proxy listens and what it allows under `config`.
+pub fn socket(config: &Config) -> ProxyConfig {
+    ProxyConfig {
+        listen: config.server.listen,
+        body_limit: config.limits.body_bytes,
+        drain_timeout: config.server.drain_timeout,
+    }
 }
 
 /// How requests are compressed under `config`.
