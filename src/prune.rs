@@ -21,13 +21,33 @@ pub struct Code<'a> {
     pub question: &'a str,
     /// Names that the question gives; units of these names are kept whole.
     pub names: &'a [String],
+    /// Lines that stay whatever they are worth, beside those that [`marked`] finds.
+    pub pinned: &'a [Lines],
+}
+
+/// How much is to stay. Whole lines and markers make it inexact.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum Budget {
+    /// This share of the code's tokens, above 0 and at most 1.
+    Ratio(f32),
+    /// This many tokens, in the upstream model's vocabulary.
+    Tokens(Tokens),
+}
+
+impl Budget {
+    fn of(self, total: Tokens) -> Tokens {
+        match self {
+            Self::Ratio(ratio) => Tokens((total.0 as f32 * ratio) as usize),
+            Self::Tokens(tokens) => tokens.min(total),
+        }
+    }
 }
 
 /// How much is to stay, and how finely it may be cut.
 #[derive(Debug, Clone, Copy)]
 pub struct Target {
-    /// Share of the code's tokens to keep, above 0 and at most 1. Whole lines and markers make it inexact.
-    pub ratio: f32,
+    /// How much.
+    pub budget: Budget,
     /// Whether functions may be cut to their best blocks; else each is kept whole or dropped.
     pub fine: bool,
 }
@@ -75,20 +95,52 @@ pub fn prune(
     if outline.units.iter().filter(|unit| is_definition(unit)).count() < MIN_DEFINITIONS {
         return Err(PruneError::TooFewUnits);
     }
-    let named = outline.units.iter().map(|unit| is_named(unit, code.names)).collect();
-    let total: Tokens = outline.weights.iter().copied().sum();
-    let budget = Tokens((total.0 as f32 * target.ratio) as usize);
+    let ordered = orders(code.source);
+    let has_order = |unit: &Unit| ordered.iter().any(|&line| unit.lines.contains(line));
+    let named = outline.units.iter().map(|unit| is_named(unit, code.names) || has_order(unit)).collect();
+    let budget = target.budget.of(outline.weights.iter().copied().sum());
+    let pinned: Vec<Lines> = marked(code.source).into_iter().chain(code.pinned.iter().copied()).collect();
     let worths = coarse(engine, &outline, code.question, limits)?;
-    let choice = Choice { engine, counter, question: code.question, limits, outline, worths, named, budget };
+    let choice = Choice { engine, counter, question: code.question, limits, outline, worths, named, pinned, budget };
 
     let mut stays = choice.nothing();
     if target.fine {
         choice.keep_best_parts(&mut stays)?;
+        choice.pinned.iter().for_each(|&lines| mark(&mut stays, lines));
         choice.outline.keep_frames(&mut stays);
     } else {
         stays = choice.best_units_within();
     }
     Ok(choice.close_small_gaps(&ranges(&stays)))
+}
+
+/// The lines from one that says `lopper:keep` to the next that says `lopper:end`, both included, or to the end.
+pub fn marked(source: &str) -> Vec<Lines> {
+    let mut kept: Vec<Lines> = Vec::new();
+    let mut open = false;
+    for (line, text) in source.lines().enumerate() {
+        match kept.last_mut() {
+            Some(span) if open => span.end = line + 1,
+            _ if text.contains("lopper:keep") => {
+                kept.push(Lines::new(line, line + 1));
+                open = true;
+            }
+            _ => {}
+        }
+        open &= !text.contains("lopper:end");
+    }
+    kept
+}
+
+/// The lines with an instruction to an assistant that watches files: a comment that begins or ends in `AI!` or `AI?`.
+fn orders(source: &str) -> Vec<usize> {
+    let is_order = |line: &str| {
+        let Some(at) = line.find(['#', '/', '-', ';']) else { return false };
+        let comment = line[at..].trim_start_matches(['#', '/', '-', ';']).trim();
+        let comment = comment.trim_end_matches(['*', '/', ' ']);
+        ["AI!", "AI?"].iter().any(|sign| comment.starts_with(sign) || comment.ends_with(sign))
+    };
+    source.lines().enumerate().filter(|(_, line)| is_order(line)).map(|(number, _)| number).collect()
 }
 
 /// A source text cut into units, with what each weighs.
@@ -165,8 +217,10 @@ struct Choice<'a> {
     limits: &'a Limits,
     outline: Outline<'a>,
     worths: Vec<Worth>,
-    /// Whether the question names the unit.
+    /// Whether the question names the unit, or an instruction stands in it.
     named: Vec<bool>,
+    /// Stays in any case.
+    pinned: Vec<Lines>,
     /// What may stay of the whole code.
     budget: Tokens,
 }
@@ -185,6 +239,7 @@ impl Choice<'_> {
         for _ in 0..ATTEMPTS {
             stays = self.nothing();
             self.keep_best_units(room, &mut stays);
+            self.pinned.iter().for_each(|&lines| mark(&mut stays, lines));
             self.outline.keep_frames(&mut stays);
             let over = self.cost(&stays).0.saturating_sub(self.budget.0);
             if over == 0 {
@@ -379,6 +434,20 @@ mod tests {
         let stays = [false, true, true, false, true];
         assert_eq!(ranges(&stays), [Lines::new(1, 3), Lines::new(4, 5)]);
         assert_eq!(ranges(&[]), []);
+    }
+
+    #[test]
+    fn lines_between_marks_stay() {
+        let source = "a\n# lopper:keep\nb\n# lopper:end\nc\nd // lopper:keep because\ne\n";
+        assert_eq!(marked(source), [Lines::new(1, 4), Lines::new(5, 7)]);
+        assert_eq!(marked("x # lopper:keep lopper:end\ny"), [Lines::new(0, 1)]);
+        assert_eq!(marked("lopper"), []);
+    }
+
+    #[test]
+    fn instructions_in_comments() {
+        let source = "x = 1  # make this 2 AI!\ny\n// AI? why\n-- AI! faster\nAI! not a comment\n# AIs? no\n";
+        assert_eq!(orders(source), [0, 2, 3]);
     }
 
     #[test]

@@ -1,22 +1,113 @@
 //! Which question a piece of code is judged by, and which names that question gives.
 
+use std::collections::HashSet;
+
 use crate::detect::{fence, heading, tag};
 use crate::syntax::Language;
 use crate::text::Span;
-use crate::wire::{Message, Role};
+use crate::wire::{Call, Message, Origin, Role, Slot};
 
-/// The question for code in message `message`: the words of its own message, else those of the next user message.
+/// What a piece of code is judged by.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Question {
+    /// The words, at most [`MAX_CHARS`] characters.
+    pub text: String,
+    /// Index of the last message that they are from.
+    pub asked_in: usize,
+    /// The identifiers that the question and the assistant's turn before the code name; each once.
+    pub names: Vec<String>,
+}
+
+/// The question for code in message `message`: the words of its own message; else, for the result of a tool (`result`),
+/// the last user's words before it with the assistant's latest words and the call; else the next user's words.
 ///
-/// It depends on no message after that one, so it stays the same while the conversation grows. `None` where neither
-/// says anything beside headings of files. At most [`MAX_CHARS`] characters, the end of the text.
-pub fn question(messages: &[Message], message: usize) -> Option<String> {
+/// `code` gives the pieces of code in a text of the conversation, which are nobody's words. The question depends on no
+/// message after the one that asks, so it stays the same while the conversation grows. `None` where nobody says
+/// anything beside headings of files.
+pub fn question(
+    messages: &[Message],
+    message: usize,
+    result: Option<&Call>,
+    code: &dyn Fn(usize, usize) -> Vec<Span>,
+) -> Option<Question> {
+    let words = |index: usize| words_of(messages.get(index)?, |slot| code(index, slot));
+    let asked = |text: String, asked_in: usize| {
+        let said = last_words(&messages[..message]).unwrap_or_default();
+        let mut names = names(&text);
+        names.extend(self::names(end_of(&said)));
+        // The tools' own names are no names of the code.
+        names.retain(|name| result.is_none_or(|call| call.name != *name));
+        let mut seen = HashSet::new();
+        names.retain(|name| seen.insert(name.clone()));
+        Some(Question { text, asked_in, names })
+    };
+    if let Some(text) = words(message) {
+        return asked(text, message);
+    }
     let own = messages.get(message)?;
-    let asked = || words_of(messages[message + 1..].iter().find(|next| next.role == Role::User)?);
-    words_of(own).or_else(asked)
+    if result.is_some() || own.role == Role::Tool || own.slots.iter().any(is_result) {
+        let (at, user) = (0..message).rev().find_map(|index| {
+            let is_user = messages[index].role == Role::User;
+            is_user.then(|| words(index)).flatten().map(|text| (index, text))
+        })?;
+        let said = last_words(&messages[at..message]).unwrap_or_default();
+        let call = result.map(described).unwrap_or_default();
+        let parts = [user, tail(said.trim(), MAX_TURN_CHARS).to_owned(), tail(&call, MAX_TURN_CHARS).to_owned()];
+        let text = parts.into_iter().filter(|part| !part.is_empty()).collect::<Vec<_>>().join("\n\n");
+        return asked(end_of(&text).to_owned(), message);
+    }
+    // A model was asked with what stands before an answer: what follows one came too late for this code.
+    let next = messages[message + 1..].iter().position(|next| match next.role {
+        Role::Assistant => !is_acknowledgement(next),
+        role => role == Role::User && !next.slots.is_empty(),
+    });
+    let next = message + 1 + next?;
+    let is_user = messages[next].role == Role::User;
+    // A message of files alone stands between the code and the question about both.
+    match is_user.then(|| words(next)).flatten() {
+        Some(text) => asked(text, next),
+        None if is_user => {
+            let later = question(messages, next, None, code)?;
+            (later.asked_in > next).then(|| asked(later.text, later.asked_in)).flatten()
+        }
+        None => None,
+    }
+}
+
+/// The words of the last assistant's turn that has any, unless a user speaks after it.
+fn last_words(messages: &[Message]) -> Option<String> {
+    let spoke = |message: &&Message| matches!(message.role, Role::Assistant) && !message.slots.is_empty();
+    let message = messages.iter().rev().find(spoke)?;
+    Some(message.slots.iter().map(|slot| slot.text.as_str()).collect::<Vec<_>>().join("\n"))
+}
+
+/// A call in a line: its tool and what it was given.
+fn described(call: &Call) -> String {
+    let values: Vec<&str> = call.fields.iter().map(|(_, value)| value.as_str()).collect();
+    format!("{} {}", call.name, values.join(" "))
+}
+
+/// Whether an assistant's turn is one that a client writes itself below the files it shows.
+fn is_acknowledgement(message: &Message) -> bool {
+    const MAX_BYTES: usize = 200;
+    let text: String = message.slots.iter().map(|slot| slot.text.trim()).collect();
+    message.calls.is_empty() && text.len() <= MAX_BYTES && text.to_ascii_lowercase().starts_with("ok")
+}
+
+/// Whether a text is the result of a tool, in a message of its own or in the user's name.
+fn is_result(slot: &Slot) -> bool {
+    let first = slot.text.trim_start().lines().next().unwrap_or_default();
+    let leads = ["OBSERVATION:", "EXECUTION RESULT of ["];
+    matches!(slot.origin, Origin::Result { .. })
+        || leads.iter().any(|lead| first.starts_with(lead))
+        || (first.starts_with('[') && first.trim_end().ends_with("] Result:"))
 }
 
 /// What a question is cut to, in characters: about 300 tokens. Every piece of code costs one pass over the question.
 pub const MAX_CHARS: usize = 1200;
+
+/// What an assistant's words and a call add to a question, in characters each.
+const MAX_TURN_CHARS: usize = 300;
 
 /// The identifiers that a question names: in backticks, with `()`, dotted, or in `snake_case`, `camelCase` or
 /// `PascalCase`. Of a qualified name (`Store.get`, `store::get`) the last part. Each once, in order.
@@ -43,7 +134,7 @@ const SHORT_BLOCK_LINES: usize = 12;
 const MIN_WORDS: usize = 2;
 
 /// How lines begin that clients put over the files they attach.
-const BOILERPLATE: [&str; 13] = [
+const BOILERPLATE: [&str; 14] = [
     "I have *added these files to the chat*",
     "*Trust this message as the true content",
     "Any other messages in the chat may contain outdated versions",
@@ -57,6 +148,7 @@ const BOILERPLATE: [&str; 13] = [
     "Use the above code to answer the following question",
     "SELECTIONS",
     "--- End of content ---",
+    "Called the Read tool with the following input:",
 ];
 
 /// How the rules begin that clients append to the person's words. All that follows is theirs.
@@ -68,7 +160,7 @@ const RULES: [&str; 4] = [
 ];
 
 /// Tags whose content is not the person's words.
-const ATTACHED: [&str; 14] = [
+const ATTACHED: [&str; 16] = [
     "environment_details",
     "system-reminder",
     "attachments",
@@ -78,6 +170,8 @@ const ATTACHED: [&str; 14] = [
     "files",
     "file_content",
     "file",
+    "content",
+    "code_selection",
     "document",
     "documents",
     "selected_files",
@@ -85,9 +179,12 @@ const ATTACHED: [&str; 14] = [
     "reminderInstructions",
 ];
 
-fn words_of(message: &Message) -> Option<String> {
-    let parts = message.slots.iter().map(|slot| Words::read(&slot.text));
-    let parts: Vec<Words> = parts.collect();
+fn words_of(message: &Message, code: impl Fn(usize) -> Vec<Span>) -> Option<String> {
+    if message.role != Role::User {
+        return None;
+    }
+    let said = message.slots.iter().enumerate().filter(|(_, slot)| slot.origin == Origin::Said && !is_result(slot));
+    let parts: Vec<Words> = said.map(|(index, slot)| Words::read(&slot.text, &code(index))).collect();
     // Where a client marks the person's words, the rest of the message is the client's.
     let marked = parts.iter().any(|words| words.marked);
     let spoken: Vec<&Words> = parts.iter().filter(|words| words.marked == marked).collect();
@@ -109,7 +206,8 @@ struct Words {
 }
 
 impl Words {
-    fn read(text: &str) -> Self {
+    /// `code` holds the pieces of code in the text, in order.
+    fn read(text: &str, code: &[Span]) -> Self {
         let blocks = fence::blocks(text);
         let (short, long): (Vec<_>, Vec<_>) =
             blocks.iter().partition(|block| text[block.code.range()].lines().count() <= SHORT_BLOCK_LINES);
@@ -119,7 +217,10 @@ impl Words {
 
         let end = RULES.iter().filter_map(|rules| prose.find(rules)).min().unwrap_or(prose.len());
         let asked = spans(&prose, &tag::QUESTION, |element| element.body);
-        let silent = spans(&prose, &ATTACHED, |element| element.outer);
+        let mut silent = spans(&prose, &ATTACHED, |element| element.outer);
+        let is_long = |span: &&Span| text[span.range()].lines().count() > SHORT_BLOCK_LINES;
+        silent.extend(code.iter().filter(is_long));
+        silent.sort_unstable_by_key(|span| span.start);
         let marked = !asked.is_empty();
         let spoken = if marked { asked } else { vec![Span { start: 0, end }] };
 
@@ -190,7 +291,12 @@ fn without(spans: &[Span], holes: &[Span]) -> Vec<Span> {
 
 /// The last [`MAX_CHARS`] characters of `text`, from the beginning of a word.
 fn end_of(text: &str) -> &str {
-    let Some((start, _)) = text.char_indices().rev().nth(MAX_CHARS - 1) else { return text };
+    tail(text, MAX_CHARS)
+}
+
+/// The last `max` characters of `text`, from the beginning of a word.
+fn tail(text: &str, max: usize) -> &str {
+    let Some((start, _)) = text.char_indices().rev().nth(max - 1) else { return text };
     if start == 0 {
         return text;
     }
@@ -238,12 +344,23 @@ mod tests {
     use proptest::prelude::*;
 
     fn said(role: Role, texts: &[&str]) -> Message {
-        let slot = |text: &&str| Slot { literal: Span { start: 0, end: 0 }, text: (*text).to_owned(), message: 0 };
-        Message { role, slots: texts.iter().map(slot).collect() }
+        let slot = |text: &&str| Slot {
+            literals: Vec::new(),
+            text: (*text).to_owned(),
+            message: 0,
+            origin: if role == Role::Tool { Origin::Result { call: "1".into(), failed: false } } else { Origin::Said },
+            path: None,
+        };
+        Message { role, slots: texts.iter().map(slot).collect(), calls: Vec::new() }
+    }
+
+    /// The question in a conversation where no text is code but what stands in fences.
+    fn words(messages: &[Message], message: usize) -> Option<String> {
+        question(messages, message, None, &|_, _| Vec::new()).map(|question| question.text)
     }
 
     fn asked(texts: &[&str]) -> Option<String> {
-        question(&[said(Role::User, texts)], 0)
+        words(&[said(Role::User, texts)], 0)
     }
 
     fn long_block() -> String {
@@ -281,10 +398,34 @@ mod tests {
             said(Role::User, &[rules]),
             said(Role::User, &["Something else entirely"]),
         ];
-        assert_eq!(question(&chat, 0).unwrap(), "Add a test");
-        assert_eq!(question(&chat[..2], 0), None);
-        assert_eq!(question(&[chat[0].clone(), chat[0].clone(), chat[3].clone()], 0), None);
-        assert_eq!(question(&chat, 9), None);
+        assert_eq!(words(&chat, 0).unwrap(), "Add a test");
+        assert_eq!(words(&chat[..2], 0), None);
+        let twice = [chat[0].clone(), chat[0].clone(), chat[3].clone()];
+        assert_eq!(words(&twice, 0).unwrap(), "Something else entirely");
+        let answered = [chat[0].clone(), said(Role::Assistant, &["It is well."]), chat[3].clone()];
+        assert_eq!(words(&answered, 0), None, "the first answer was given without it");
+        assert_eq!(words(&chat, 9), None);
+    }
+
+    #[test]
+    fn results_are_judged_by_the_question_and_the_call() {
+        let call = Call {
+            id: "1".into(),
+            name: "read_file".into(),
+            arguments: String::new(),
+            fields: vec![("path".into(), "src/a.py".into())],
+        };
+        let chat = [
+            said(Role::User, &["Why is `flush` slow?"]),
+            said(Role::Assistant, &["I look at Store.flush first."]),
+            said(Role::Tool, &["x = 1"]),
+            said(Role::User, &["[read_file for 'src/a.py'] Result:\nx = 1"]),
+        ];
+        let question = question(&chat, 2, Some(&call), &|_, _| Vec::new()).unwrap();
+        assert_eq!(question.text, "Why is `flush` slow?\n\nI look at Store.flush first.\n\nread_file src/a.py");
+        assert_eq!((question.asked_in, question.names), (2, vec!["flush".to_owned()]));
+        assert_eq!(words(&chat, 3).unwrap(), "Why is `flush` slow?\n\nI look at Store.flush first.");
+        assert_eq!(words(&chat[2..], 0), None);
     }
 
     #[test]
@@ -314,12 +455,12 @@ mod tests {
         ) {
             let role = |kind| [Role::User, Role::Assistant, Role::Tool][usize::from(kind)];
             let mut chat: Vec<Message> = texts.iter().map(|(text, kind)| said(role(*kind), &[text])).collect();
-            let before: Vec<_> = (0..chat.len()).map(|index| question(&chat, index)).collect();
+            let before: Vec<_> = (0..chat.len()).map(|index| words(&chat, index)).collect();
             chat.push(said(Role::User, &[&more]));
             for (index, known) in before.into_iter().enumerate() {
-                let next = texts[index + 1..].iter().any(|(_, kind)| *kind == 0);
-                if known.is_some() || next {
-                    prop_assert_eq!(question(&chat, index), known);
+                let answered = texts[index + 1..].iter().any(|(_, kind)| *kind == 1);
+                if known.is_some() || answered {
+                    prop_assert_eq!(words(&chat, index), known);
                 }
             }
         }

@@ -27,7 +27,7 @@ impl std::iter::Sum for Tokens {
 }
 
 /// A half-open range of bytes of a text, on character boundaries.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 pub struct Span {
     /// First byte.
     pub start: usize,

@@ -28,6 +28,14 @@ impl Counter {
         Self { vocabulary: if old { Vocabulary::Cl100k } else { Vocabulary::O200k } }
     }
 
+    /// The vocabulary's name.
+    pub fn name(&self) -> &'static str {
+        match self.vocabulary {
+            Vocabulary::Cl100k => "cl100k",
+            Vocabulary::O200k => "o200k",
+        }
+    }
+
     /// Tokens of `text`, special tokens taken as plain text. Linear in the text's length.
     pub fn count(&self, text: &str) -> Tokens {
         let tokenizer = match self.vocabulary {

@@ -194,7 +194,7 @@ fn mistakes_in_the_settings_are_told_with_their_place() {
     let settings = "[compression]\nmode = \"on\"\nratoi = 0.3\nmin_saving = 2\n\n[servr]\n";
     let desk = Desk::new(&[("lopper.toml", settings), ("a.py", "x = 1\n")]);
     // One file serves all verbs, and all its mistakes are told at once.
-    for arguments in [&["serve"][..], &["compress", "a.py", "-q", "why"], &["model", "fetch"]] {
+    for arguments in [&["serve"][..], &["check"], &["compress", "a.py", "-q", "why"], &["model", "fetch"]] {
         let said = desk.complaint(arguments);
         assert_says(
             &said,
@@ -246,6 +246,7 @@ fn help() {
     for verb in [
         &[][..],
         &["serve"],
+        &["check"],
         &["compress"],
         &["demo"],
         &["model"],

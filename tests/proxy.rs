@@ -122,6 +122,10 @@ async fn every_other_method_and_path_passes() {
         ("PATCH", "/v1/x;a=b"),
         ("OPTIONS", CHAT),
         ("POST", "/v1/embeddings"),
+        ("POST", "/v1/messages/count_tokens"),
+        ("POST", "/v1/responses/compact"),
+        ("GET", "/v1/responses/resp_1"),
+        ("POST", "/v1/audio/speech"),
         ("POST", "/v1/chat/completions/"),
         ("PURGE", "/v1"),
     ] {

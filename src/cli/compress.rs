@@ -10,7 +10,7 @@ use clap::Args;
 use super::load_engine;
 use crate::config::{self, Config, Fine, Overrides};
 use crate::engine::{Engine, Limits};
-use crate::prune::{self, Code, Target};
+use crate::prune::{self, Budget, Code, Target};
 use crate::syntax::Language;
 use crate::text::Tokens;
 use crate::tokens::Counter;
@@ -65,8 +65,11 @@ fn read(file: &Path) -> anyhow::Result<(String, Language)> {
 fn compress(engine: &Engine, config: &Config, file: &Path, source: &str, language: Language, query: &str) -> String {
     let counter = Counter::for_model(None);
     let names = query::names(query);
-    let code = Code { source, language, question: query, names: &names };
-    let target = Target { ratio: config.compression.ratio as f32, fine: config.compression.fine != Fine::Off };
+    let code = Code { source, language, question: query, names: &names, pinned: &[] };
+    let compression = &config.compression;
+    let ratio = Budget::Ratio(compression.ratio as f32);
+    let budget = compression.budget_tokens.map_or(ratio, Budget::Tokens);
+    let target = Target { budget, fine: compression.fine != Fine::Off };
     let start = Instant::now();
     let path = file.display().to_string();
     let before = counter.count(source);

@@ -11,10 +11,11 @@ use clap::Args;
 use http::{HeaderMap, Request};
 
 use super::compress::change;
-use super::{load_engine, serve};
+use super::{load_scorer, serve};
 use crate::compress::{Compressor, Settings};
 use crate::config::{self, Config, EMBEDDED, Overrides};
 use crate::engine::chat::ChatModel;
+use crate::ledger::{Ledger, LedgerConfig};
 use crate::proxy::{self, Embedded, Local, LocalResponse, Upstream};
 use crate::text::Tokens;
 use crate::{detect, render, wire};
@@ -47,15 +48,17 @@ pub fn run(arguments: Arguments) -> anyhow::Result<()> {
     };
     let config = Config::load(arguments.config.as_deref(), config::environment(), overrides)?.config;
     eprintln!("loading {}", config::default_model_path(&config).display());
-    let engine = load_engine(&config)?;
+    let scorer = load_scorer(&config)?;
     // Who watches a demo waits for it.
     let settings = Settings { deadline: DEADLINE, ..serve::settings(&config) };
-    let recorder = Arc::new(Recorder { model: Embedded::new(ChatModel::new(&engine)), received: Mutex::default() });
+    let recorder =
+        Arc::new(Recorder { model: Embedded::new(ChatModel::new(&scorer.engine)), received: Mutex::default() });
+    let ledger = Arc::new(Ledger::open(LedgerConfig::default()));
     let upstream = Upstream::Embedded(Arc::clone(&recorder) as Arc<dyn Local>);
     let runtime = tokio::runtime::Runtime::new().context("the runtime can't be started")?;
     runtime.block_on(async {
-        let compressor = Arc::new(Compressor::new(Ok(engine), settings));
-        let server = proxy::bind(serve::socket(&config), Some(compressor), upstream)
+        let compressor = Arc::new(Compressor::new(Ok(scorer), settings, ledger));
+        let server = proxy::bind(serve::socket(&config), Some(compressor), None, upstream)
             .await
             .context("can't listen on a free port")?;
         let url = format!("http://{}/v1/chat/completions", server.local_addr());
@@ -126,7 +129,7 @@ async fn ask(url: &str, recorder: &Recorder) -> anyhow::Result<()> {
 
 /// The last line of the last message, and the code in it.
 fn question_and_code(body: &[u8]) -> anyhow::Result<(String, String)> {
-    let chat = wire::chat::parse(body)?;
+    let chat = wire::parse(body)?;
     let slot = chat.messages.iter().flat_map(|message| &message.slots).next_back().context("no text in the request")?;
     let regions = detect::fence::blocks(&slot.text);
     let block = regions.first().context("no code in the request")?;

@@ -1,5 +1,6 @@
 //! The command line: one file a verb.
 
+mod check;
 mod compress;
 mod demo;
 mod model;
@@ -12,6 +13,7 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 use tracing_subscriber::EnvFilter;
 
+use crate::compress::Scorer;
 use crate::config::{self, Config};
 use crate::engine::{Engine, EngineError, EngineOptions};
 
@@ -27,6 +29,8 @@ struct Command {
 enum Verb {
     /// Run the proxy.
     Serve(serve::Arguments),
+    /// Check the settings, and show which rule a piece of code would take.
+    Check(check::Arguments),
     /// Compress files for a question: code to stdout, figures to stderr.
     Compress(compress::Arguments),
     /// Show a bundled request being compressed and answered, without a key.
@@ -45,6 +49,7 @@ pub fn run() -> ExitCode {
         Verb::Serve(arguments) => serve::run(arguments),
         Verb::Compress(arguments) => compress::run(arguments),
         Verb::Demo(arguments) => demo::run(arguments),
+        Verb::Check(arguments) => check::run(arguments),
         Verb::Model(arguments) => model::run(arguments),
     };
     match result {
@@ -73,6 +78,17 @@ fn load_engine(config: &Config) -> Result<Engine, EngineError> {
         threads: config.scorer.threads,
         gpu_layers: config.scorer.gpu_layers,
     })
+}
+
+/// The same as a scorer whose decisions are kept apart from other models'.
+fn load_scorer(config: &Config) -> Result<Scorer, EngineError> {
+    let engine = load_engine(config)?;
+    let model = config::default_model_path(config);
+    let mut hash = blake3::Hasher::new();
+    // The model was just read, so this only fails if it is taken away at this moment.
+    let read = std::fs::File::open(&model).and_then(|file| hash.update_reader(file).map(|_| ()));
+    read.map_err(|_| EngineError::Missing(model))?;
+    Ok(Scorer { engine, fingerprint: hash.finalize().into() })
 }
 
 /// A panic's message may quote a prompt (a slice out of bounds quotes its text), so only its place is logged.

@@ -7,12 +7,15 @@ use std::sync::Arc;
 use anyhow::Context;
 use clap::Args;
 
-use super::load_engine;
+use super::load_scorer;
 use crate::compress::{Compressor, Settings};
-use crate::config::{self, Config, Mode, Overrides};
+use crate::config::{self, Config, Overrides};
 use crate::engine::Engine;
 use crate::engine::chat::ChatModel;
-use crate::proxy::{self, ApiKey, Embedded, HttpUpstream, ProxyConfig, Upstream, UpstreamConfig};
+use crate::ledger::{Ledger, LedgerConfig};
+use crate::proxy::{
+    self, ApiKey, Embedded, HttpUpstream, Local, ProxyConfig, Sidecar, SidecarConfig, Upstream, UpstreamConfig,
+};
 
 #[derive(Args)]
 pub struct Arguments {
@@ -42,10 +45,11 @@ pub fn run(arguments: Arguments) -> anyhow::Result<()> {
     }
     let config = loaded.config;
     eprintln!("upstream   {}", config.upstream.base_url);
-    let (upstream, compressor) = assemble(&config)?;
+    let Parts { upstream, compressor } = assemble(&config)?;
+    let sidecar = sidecar(compressor.clone(), &config);
     let runtime = tokio::runtime::Runtime::new().context("the runtime can't be started")?;
     runtime.block_on(async {
-        let server = proxy::bind(socket(&config), compressor, upstream)
+        let server = proxy::bind(socket(&config), Some(compressor), Some(sidecar), upstream)
             .await
             .with_context(|| format!("can't listen on {}; choose another --listen", config.server.listen))?;
         println!("listening on http://{}", server.local_addr());
@@ -55,27 +59,45 @@ pub fn run(arguments: Arguments) -> anyhow::Result<()> {
     })
 }
 
+/// What a running proxy is made of.
+struct Parts {
+    upstream: Upstream,
+    compressor: Arc<Compressor>,
+}
+
 /// Who answers and who compresses. Only the embedded upstream can't do without the model: a proxy that is down is worse
 /// than one that does not compress.
-fn assemble(config: &Config) -> anyhow::Result<(Upstream, Option<Arc<Compressor>>)> {
-    let compresses = config.compression.mode == Mode::On;
-    let compressor = |engine| compresses.then(|| Arc::new(Compressor::new(engine, settings(config))));
+fn assemble(config: &Config) -> anyhow::Result<Parts> {
+    let compressor = |scorer| {
+        let ledger = Arc::new(Ledger::open(ledger(config)));
+        Arc::new(Compressor::new(scorer, settings(config), ledger))
+    };
     if config.upstream.is_embedded() {
-        let engine = load_engine(config)?;
-        introduce(&engine);
-        let upstream = Upstream::Embedded(Arc::new(Embedded::new(ChatModel::new(&engine))));
-        return Ok((upstream, compressor(Ok(engine))));
+        let scorer = load_scorer(config)?;
+        introduce(&scorer.engine);
+        let upstream = Upstream::Embedded(Arc::new(Embedded::new(ChatModel::new(&scorer.engine))));
+        return Ok(Parts { upstream, compressor: compressor(Ok(scorer)) });
     }
     let upstream = http_upstream(config)?;
-    if !compresses {
-        return Ok((upstream, None));
+    // Also where the settings switch compression off: a request may switch it on for itself.
+    let scorer = load_scorer(config);
+    match &scorer {
+        Ok(scorer) => introduce(&scorer.engine),
+        Err(error) if config.scores_something() => eprintln!("warning    NOTHING IS COMPRESSED: {error}"),
+        Err(_) => {}
     }
-    let engine = load_engine(config);
-    match &engine {
-        Ok(engine) => introduce(engine),
-        Err(error) => eprintln!("warning    NOTHING IS COMPRESSED: {error}"),
-    }
-    Ok((upstream, compressor(engine.map_err(|error| error.to_string()))))
+    Ok(Parts { upstream, compressor: compressor(scorer.map_err(|error| error.to_string())) })
+}
+
+/// What answers gateways.
+fn sidecar(compressor: Arc<Compressor>, config: &Config) -> Arc<dyn Local> {
+    let config::Sidecar { memory_bytes, max_age } = config.sidecar;
+    Arc::new(Sidecar::new(compressor, SidecarConfig { memory_bytes, max_age }))
+}
+
+fn ledger(config: &Config) -> LedgerConfig {
+    let config::Ledger { path, memory_bytes, disk_bytes } = config.ledger.clone();
+    LedgerConfig { path, memory_bytes, disk_bytes }
 }
 
 fn introduce(engine: &Engine) {
@@ -89,6 +111,7 @@ pub fn socket(config: &Config) -> ProxyConfig {
         listen: config.server.listen,
         body_limit: config.limits.body_bytes,
         drain_timeout: config.server.drain_timeout,
+        compresses: config.scores_something(),
     }
 }
 
@@ -96,11 +119,14 @@ pub fn socket(config: &Config) -> ProxyConfig {
 pub fn settings(config: &Config) -> Settings {
     let compression = &config.compression;
     Settings {
+        mode: compression.mode,
         ratio: compression.ratio as f32,
+        budget: compression.budget_tokens,
         min_tokens: compression.min_tokens,
         min_saving: compression.min_saving as f32,
         fine: compression.fine,
         deadline: config.scorer.deadline,
+        rules: config.rules.clone(),
     }
 }
 

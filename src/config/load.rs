@@ -2,12 +2,12 @@
 
 use std::path::{Path, PathBuf};
 
-use toml::de::{DeTable, DeValue};
-
-use super::keys::{KEYS, Key, Value};
+use super::file::{self, did_you_mean};
+use super::keys::{KEYS, Key};
+use super::loaded::{Draft, Loaded, Origin};
 use super::problem::nearest;
-use super::{Config, ConfigErrors, Problem, project_dirs};
-use crate::text::LineIndex;
+use super::value::Value;
+use super::{ConfigErrors, Problem, project_dirs};
 
 const FILE: &str = "lopper.toml";
 const PREFIX: &str = "LOPPER_";
@@ -28,15 +28,6 @@ pub struct Overrides {
     pub ratio: Option<String>,
 }
 
-/// A complete configuration.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Loaded {
-    /// The settings.
-    pub config: Config,
-    /// The file that was read, if there is one.
-    pub file: Option<PathBuf>,
-}
-
 /// This process's variables that begin with `LOPPER_`.
 pub fn environment() -> impl Iterator<Item = (String, String)> {
     // Not `vars()`, which panics where any variable at all is not Unicode.
@@ -50,19 +41,21 @@ pub(super) fn load(
     env: impl Iterator<Item = (String, String)>,
     overrides: Overrides,
 ) -> Result<Loaded, ConfigErrors> {
-    let mut config = Config::default();
-    let mut problems = Vec::new();
+    let mut draft = Draft::default();
     let user_file = project_dirs().map(|dirs| dirs.config_dir().join(FILE));
     let file = find(config_flag, [Some(PathBuf::from(FILE)), user_file]);
     if let Some(path) = &file {
         match std::fs::read_to_string(path) {
-            Ok(text) => apply_file(&mut config, path, &text, &mut problems),
-            Err(error) => problems.push(Problem::new(path.display().to_string(), format!("can't be read: {error}"))),
+            Ok(text) => file::apply(&mut draft, path, &text),
+            Err(error) => {
+                let problem = Problem::new(path.display().to_string(), format!("can't be read: {error}"));
+                draft.problems.push(problem);
+            }
         }
     }
-    apply_environment(&mut config, env, &mut problems);
-    apply_flags(&mut config, overrides, &mut problems);
-    if problems.is_empty() { Ok(Loaded { config, file }) } else { Err(ConfigErrors(problems)) }
+    apply_environment(&mut draft, env);
+    apply_flags(&mut draft, overrides);
+    draft.finish(file)
 }
 
 /// A file that was asked for, even if it is missing; else the first that is there.
@@ -70,75 +63,7 @@ fn find(asked: Option<&Path>, usual: [Option<PathBuf>; 2]) -> Option<PathBuf> {
     asked.map(Path::to_path_buf).or_else(|| usual.into_iter().flatten().find(|path| path.is_file()))
 }
 
-fn apply_file(config: &mut Config, path: &Path, text: &str, problems: &mut Vec<Problem>) {
-    let lines = LineIndex::new(text);
-    let name = path.strip_prefix(".").unwrap_or(path).display().to_string();
-    let place = |byte: usize| format!("{name}:{}", lines.line_of(byte) + 1);
-    let folder = path.parent().unwrap_or(Path::new(""));
-
-    let (document, errors) = DeTable::parse_recoverable(text);
-    if !errors.is_empty() {
-        // What was read beside a syntax error may be something else than what was meant.
-        problems.extend(errors.iter().map(|error| {
-            let byte = error.span().map_or(0, |span| span.start);
-            Problem::new(place(byte), error.message())
-        }));
-        return;
-    }
-    // A table has the order of its names; a person reads from top to bottom.
-    let mut found: Vec<(usize, String)> = Vec::new();
-    for (section, content) in document.get_ref() {
-        let section_byte = section.span().start;
-        let section: &str = section.get_ref();
-        if !KEYS.iter().any(|key| key.section == section) {
-            found.push((section_byte, unknown_section(section, content.get_ref())));
-            continue;
-        }
-        let DeValue::Table(entries) = content.get_ref() else {
-            found.push((section_byte, format!("\"{section}\" is a section; write [{section}] and its keys below")));
-            continue;
-        };
-        for (name, value) in entries {
-            let result = match KEYS.iter().find(|key| key.section == section && key.name == *name.get_ref()) {
-                Some(key) => key.set(config, &Value::Toml(value.get_ref(), folder)),
-                None => Err(unknown_key(section, name.get_ref())),
-            };
-            found.extend(result.err().map(|message| (name.span().start, message)));
-        }
-    }
-    found.sort();
-    problems.extend(found.into_iter().map(|(byte, message)| Problem::new(place(byte), message)));
-}
-
-fn unknown_section(name: &str, content: &DeValue<'_>) -> String {
-    if !matches!(content, DeValue::Table(_)) {
-        return format!("key \"{name}\" stands outside of any section{}", in_other_section(name));
-    }
-    let nearest = nearest(name, KEYS.iter().map(|key| key.section));
-    format!("unknown section [{name}]{}", did_you_mean(nearest.map(|section| format!("[{section}]"))))
-}
-
-fn unknown_key(section: &str, name: &str) -> String {
-    let near = nearest(name, KEYS.iter().filter(|key| key.section == section).map(|key| key.name));
-    let hint = match near {
-        Some(near) => did_you_mean(Some(format!("\"{near}\""))),
-        None => in_other_section(name),
-    };
-    format!("unknown key \"{name}\" in [{section}]{hint}")
-}
-
-/// The section in which there is a key of this name or one close to it, as a hint.
-fn in_other_section(name: &str) -> String {
-    let near = nearest(name, KEYS.iter().map(|key| key.name));
-    let key = near.and_then(|near| KEYS.iter().find(|key| key.name == near));
-    did_you_mean(key.map(|key| format!("\"{}\" in [{}]", key.name, key.section)))
-}
-
-fn did_you_mean(what: Option<String>) -> String {
-    what.map_or_else(String::new, |what| format!("; did you mean {what}?"))
-}
-
-fn apply_environment(config: &mut Config, env: impl Iterator<Item = (String, String)>, problems: &mut Vec<Problem>) {
+fn apply_environment(draft: &mut Draft, env: impl Iterator<Item = (String, String)>) {
     let mut found = Vec::new();
     let mut unknown = Vec::new();
     for (name, value) in env.filter(|(name, _)| name.starts_with(PREFIX)) {
@@ -147,14 +72,14 @@ fn apply_environment(config: &mut Config, env: impl Iterator<Item = (String, Str
         }
         match KEYS.iter().find(|key| key.variable() == name) {
             Some(key) => {
-                let result = key.set(config, &Value::Plain(&value));
+                let result = draft.set(key, &Value::Plain(&value), Origin::Variable(name.clone()));
                 found.extend(result.err().map(|message| (name, message)));
             }
             None => unknown.push(name),
         }
     }
     // The upstream's key may stand in a variable with our prefix; which one is known only now.
-    unknown.retain(|name| config.upstream.api_key_env.as_ref() != Some(name));
+    unknown.retain(|name| draft.config.upstream.api_key_env.as_ref() != Some(name));
     for name in unknown {
         // Without the prefix: what all names share must not make them near.
         let names = KEYS.iter().map(Key::variable).chain(OTHER_VARIABLES.map(String::from));
@@ -164,10 +89,10 @@ fn apply_environment(config: &mut Config, env: impl Iterator<Item = (String, Str
     }
     // In the order of their names: the environment has none.
     found.sort();
-    problems.extend(found.into_iter().map(|(name, message)| Problem::new(name, message)));
+    draft.problems.extend(found.into_iter().map(|(name, message)| Problem::new(name, message)));
 }
 
-fn apply_flags(config: &mut Config, overrides: Overrides, problems: &mut Vec<Problem>) {
+fn apply_flags(draft: &mut Draft, overrides: Overrides) {
     let Overrides { listen, upstream, model, ratio } = overrides;
     let flags = [
         ("--listen", "server", "listen", listen),
@@ -177,17 +102,22 @@ fn apply_flags(config: &mut Config, overrides: Overrides, problems: &mut Vec<Pro
     for (flag, section, name, value) in flags {
         let is_meant = |key: &&Key| key.section == section && key.name == name;
         if let (Some(key), Some(value)) = (KEYS.iter().find(is_meant), value) {
-            let result = key.set(config, &Value::Plain(&value));
-            problems.extend(result.err().map(|message| Problem::new(flag, message)));
+            let result = draft.set(key, &Value::Plain(&value), Origin::Flag(flag));
+            draft.problems.extend(result.err().map(|message| Problem::new(flag, message)));
         }
     }
-    // Beside the keys' table: a path need not be Unicode.
-    config.scorer.model = model.or(config.scorer.model.take());
+    if let Some(model) = model {
+        // Beside the keys' table: a path need not be Unicode.
+        draft.config.scorer.model = Some(model);
+        draft.note("scorer", "model", Origin::Flag("--model"));
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::Config;
+    use crate::config::keys::{MATCHERS, SETTINGS};
     use crate::text::Tokens;
     use std::collections::BTreeSet;
 
@@ -214,7 +144,9 @@ mod tests {
         let mut section = "";
         let mut keys = BTreeSet::new();
         for line in text.lines() {
-            if let Some(name) = line.strip_prefix('[').and_then(|line| line.strip_suffix(']')) {
+            if line == "# [[rule]]" {
+                section = "rule";
+            } else if let Some(name) = line.strip_prefix('[').and_then(|line| line.strip_suffix(']')) {
                 section = name;
             }
             let setting = if commented { line.strip_prefix("# ").unwrap_or("") } else { line };
@@ -261,14 +193,17 @@ mod tests {
             }
         }
         assert_eq!(keys_in(DOCUMENTED, false), set);
-        assert_eq!(keys_in(DOCUMENTED, true), unset);
+        let (rule, commented) = keys_in(DOCUMENTED, true).into_iter().partition(|key| key.starts_with("rule."));
+        assert_eq!(commented, unset);
+        let of_rules = MATCHERS.iter().chain(SETTINGS).map(|key| format!("rule.{}", key.name));
+        assert_eq!(of_rules.collect::<BTreeSet<_>>(), rule);
         let known: BTreeSet<String> = KEYS.iter().map(|key| format!("{}.{}", key.section, key.name)).collect();
         assert_eq!(known, &set | &unset);
     }
 
     #[test]
     fn the_documented_examples_are_valid() {
-        let mut text = DOCUMENTED.to_owned();
+        let mut text = DOCUMENTED.replace("# [[rule]]", "[[rule]]");
         for key in keys_in(DOCUMENTED, true) {
             let name = key.split_once('.').unwrap().1;
             text = text.replace(&format!("# {name} = "), &format!("{name} = "));
@@ -278,6 +213,8 @@ mod tests {
         assert_eq!(config.scorer.gpu_layers, Some(99));
         assert!(config.scorer.model.unwrap().is_absolute(), "relative to the file's folder");
         assert!(config.model.sha256.unwrap().starts_with("b179c952"));
+        assert!(config.ledger.path.unwrap().is_absolute());
+        assert_eq!(config.rules.len(), 2);
     }
 
     #[test]
@@ -321,11 +258,11 @@ mod tests {
              lopper.toml:3: unknown section [compresion]; did you mean [compression]?\n\
              lopper.toml:6: compression.ratio is 1.5; it must be above 0 and at most 1\n\
              lopper.toml:7: unknown key \"ratoi\" in [compression]; did you mean \"ratio\"?\n\
-             lopper.toml:8: compression.mode is true; it must be \"on\" or \"off\"\n\
+             lopper.toml:8: compression.mode is true; it must be \"on\", \"off\" or \"audit\"\n\
              lopper.toml:10: server.listen is \"localhost\"; it must be an IP address and a port, such as \
              127.0.0.1:8787\n\
-             lopper.toml:11: server.drain_timeout is 30; it must be a time with its unit, such as \"10s\", \"500ms\" \
-             or \"2m\"\n\
+             lopper.toml:11: server.drain_timeout is 30; it must be a time with its unit, such as \"10s\", \"500ms\", \
+             \"2m\" or \"1h\"\n\
              lopper.toml:12: unknown key \"min_tokens\" in [server]; did you mean \"min_tokens\" in [compression]?\n\
              lopper.toml:14: scorer.threads is -1; it must be a whole number, 0 or above\n\
              LOPPER_COMPRESSION_RATOI: unknown variable; did you mean LOPPER_COMPRESSION_RATIO?\n\
@@ -369,6 +306,14 @@ mod tests {
             ("model", "file", "'../up.gguf'", false),
             ("model", "file", "'q8/m.gguf'", true),
             ("model", "sha256", "'abc'", false),
+            ("compression", "mode", "'audit'", true),
+            ("compression", "budget_tokens", "0", false),
+            ("compression", "budget_tokens", "1", true),
+            ("ledger", "path", "''", false),
+            ("ledger", "memory_bytes", "0", false),
+            ("ledger", "disk_bytes", "1", true),
+            ("sidecar", "memory_bytes", "0", true),
+            ("sidecar", "max_age", "'0h'", false),
             ("limits", "body_bytes", "0", false),
         ];
         for (section, key, value, fits) in cases {

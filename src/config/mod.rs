@@ -1,11 +1,19 @@
 //! What can be set: every key of `lopper.toml` with its default. `config/lopper.toml` says the same to a user.
 
+mod file;
+mod globs;
 mod keys;
 mod load;
+mod loaded;
 mod problem;
+mod rule;
+mod value;
 
-pub use load::{Loaded, Overrides, environment};
+pub use globs::Globs;
+pub use load::{Overrides, environment};
+pub use loaded::{Loaded, Origin, Setting};
 pub use problem::{ConfigErrors, Problem};
+pub use rule::{Amount, Mismatch, Rule, Subject, Treatment, first_match};
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
@@ -18,7 +26,10 @@ use crate::text::Tokens;
 /// The value of `upstream.base_url` that means: the local model answers.
 pub const EMBEDDED: &str = "embedded";
 
-/// Every setting; a field is a section of `lopper.toml`, its fields are the section's keys.
+/// The APIs as the `api` of a `[[rule]]` names them.
+pub const API_NAMES: [&str; 4] = ["chat", "responses", "messages", "completions"];
+
+/// Every setting; a field is a section of `lopper.toml`, its fields are the section's keys. `rules` come on top.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct Config {
     /// Where Lopper listens.
@@ -29,10 +40,16 @@ pub struct Config {
     pub compression: Compression,
     /// How code is scored, and on what.
     pub scorer: Scorer,
+    /// Where decisions are kept.
+    pub ledger: Ledger,
+    /// What gateways may ask for later.
+    pub sidecar: Sidecar,
     /// Which model `lopper model fetch` gets.
     pub model: Model,
     /// How much is too much.
     pub limits: Limits,
+    /// The `[[rule]]` tables, in the order of the file.
+    pub rules: Vec<Rule>,
 }
 
 /// `[server]`
@@ -58,10 +75,12 @@ pub struct Upstream {
 /// `[compression]`
 #[derive(Debug, Clone, PartialEq)]
 pub struct Compression {
-    /// Off: every request passes through unchanged.
+    /// Whether code is compressed, where no rule says otherwise.
     pub mode: Mode,
-    /// Share of a block's code tokens to keep; above 0, at most 1.
+    /// Share of a block's code tokens to keep; above 0, at most 1. Only where `budget_tokens` is not set.
     pub ratio: f64,
+    /// Tokens of a block's code to keep, above 0, instead of a share.
+    pub budget_tokens: Option<Tokens>,
     /// A block of fewer tokens (the upstream model's) is left alone.
     pub min_tokens: Tokens,
     /// Share of its tokens that a block must lose, or it stays as it was; from 0 to below 1.
@@ -77,6 +96,22 @@ pub enum Mode {
     On,
     /// They pass through.
     Off,
+    /// Compression is computed and reported, and the original is sent.
+    Audit,
+}
+
+impl Mode {
+    /// Every mode.
+    pub const ALL: [Self; 3] = [Self::On, Self::Off, Self::Audit];
+
+    /// As it is written in a file.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::On => "on",
+            Self::Off => "off",
+            Self::Audit => "audit",
+        }
+    }
 }
 
 /// Whether the fine stage runs: pruning blocks of lines inside the functions that are kept.
@@ -88,6 +123,20 @@ pub enum Fine {
     On,
     /// Never: a function is kept or dropped as a whole.
     Off,
+}
+
+impl Fine {
+    /// Every choice.
+    pub const ALL: [Self; 3] = [Self::Auto, Self::On, Self::Off];
+
+    /// As it is written in a file.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Auto => "auto",
+            Self::On => "on",
+            Self::Off => "off",
+        }
+    }
 }
 
 /// `[scorer]`
@@ -110,6 +159,39 @@ pub struct Scorer {
 pub enum Method {
     /// Step by step as in the LongCodeZip paper (arXiv 2510.00446).
     LongCodeZip,
+}
+
+impl Method {
+    /// Every method.
+    pub const ALL: [Self; 1] = [Self::LongCodeZip];
+
+    /// As it is written in a file.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::LongCodeZip => "longcodezip",
+        }
+    }
+}
+
+/// `[ledger]`
+#[derive(Debug, Clone, PartialEq)]
+pub struct Ledger {
+    /// The file that decisions outlive a restart in; none: they are kept in memory alone. In a configuration file,
+    /// relative to that file's folder.
+    pub path: Option<PathBuf>,
+    /// Memory for decisions, in bytes; above 0.
+    pub memory_bytes: u64,
+    /// Most that the file may grow to, in bytes; above 0.
+    pub disk_bytes: u64,
+}
+
+/// `[sidecar]`
+#[derive(Debug, Clone, PartialEq)]
+pub struct Sidecar {
+    /// Memory for text that was dropped, in bytes; 0: none is kept.
+    pub memory_bytes: u64,
+    /// How long dropped text is kept; above 0.
+    pub max_age: Duration,
 }
 
 /// `[model]`
@@ -200,7 +282,14 @@ impl Default for Upstream {
 
 impl Default for Compression {
     fn default() -> Self {
-        Self { mode: Mode::On, ratio: 0.4, min_tokens: Tokens(500), min_saving: 0.2, fine: Fine::Off }
+        Self {
+            mode: Mode::On,
+            ratio: 0.4,
+            budget_tokens: None,
+            min_tokens: Tokens(500),
+            min_saving: 0.2,
+            fine: Fine::Off,
+        }
     }
 }
 
@@ -213,6 +302,18 @@ impl Default for Scorer {
             gpu_layers: None,
             deadline: Duration::from_millis(15_000),
         }
+    }
+}
+
+impl Default for Ledger {
+    fn default() -> Self {
+        Self { path: None, memory_bytes: 64 << 20, disk_bytes: 256 << 20 }
+    }
+}
+
+impl Default for Sidecar {
+    fn default() -> Self {
+        Self { memory_bytes: 64 << 20, max_age: Duration::from_secs(3600) }
     }
 }
 

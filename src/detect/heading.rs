@@ -90,6 +90,13 @@ pub fn is_bare(line: &str) -> bool {
     Heading::of_line(line).is_some() && (text == word || has_lead(text))
 }
 
+/// Whether `before`, a text that another follows, ends by saying that the other is a file: `Content from X:`.
+pub fn announces(before: &str) -> bool {
+    let last = before.trim_end().lines().next_back().unwrap_or_default();
+    let (text, has_colon) = undecorated(last);
+    has_colon && has_lead(text)
+}
+
 /// Whether `text` has the form of a file's path: a known extension, a separator without blanks, or a plain name with
 /// an extension.
 pub fn is_path(text: &str) -> bool {

@@ -36,6 +36,13 @@ impl RequestBody {
             Self::Stream(incoming) => read(incoming, limit).await,
         }
     }
+
+    /// Lets go of the body of a request that is refused, so that the client gets to see why.
+    pub async fn discard(self) {
+        if let Self::Stream(incoming) = self {
+            discard(incoming).await;
+        }
+    }
 }
 
 /// A body that is known in full.

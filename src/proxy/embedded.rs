@@ -10,7 +10,7 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 use tokio::sync::mpsc;
 
-use super::upstream::{Local, LocalBody, LocalResponse};
+use super::local::{Local, LocalBody, LocalResponse};
 use crate::engine::chat::{Answer, ChatModel, Finish, Message, Sampling};
 
 /// Tokens to answer with where the client names no limit. A small model on a CPU says little worth waiting for after that.

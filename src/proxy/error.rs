@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::header::CONTENT_TYPE;
-use http::{HeaderValue, Response, StatusCode};
+use http::header::{CONNECTION, CONTENT_TYPE, UPGRADE};
+use http::{HeaderName, HeaderValue, Response, StatusCode};
 use serde_json::json;
 
 use super::body::{self, ResponseBody};
@@ -42,6 +42,33 @@ pub enum ProxyError {
         /// The limit in bytes.
         limit: usize,
     },
+    /// The client's body is longer than the limit once it is decoded.
+    #[error(
+        "the request body is larger than {limit} bytes when it is decoded; raise `limits.body_bytes` to let it through"
+    )]
+    DecodedTooLarge {
+        /// The limit in bytes.
+        limit: usize,
+    },
+    /// A header that sets something for one request has no usable value, or stands there twice.
+    #[error("the header {name} is `{shown}`; it must be {must}, given once")]
+    Header {
+        /// The header.
+        name: HeaderName,
+        /// Its value, or the beginning of it.
+        shown: String,
+        /// What it must be.
+        must: &'static str,
+    },
+    /// A WebSocket was asked for where requests are compressed.
+    #[error(
+        "there are no WebSockets on {path} here, because Lopper compresses the requests to it; send them over HTTP: \
+         POST {path}, whose answer may stream as server-sent events"
+    )]
+    WebSocket {
+        /// The path that the client asked for.
+        path: String,
+    },
     /// No connection to the upstream could be made.
     #[error("cannot reach the upstream {upstream}: {cause}")]
     Unreachable {
@@ -61,7 +88,7 @@ pub enum ProxyError {
     /// The upstream took the connection but gave no answer.
     #[error("the upstream {upstream} gave no answer: {cause}")]
     NoAnswer {
-        /// Scheme, host and port, or `embedded`.
+        /// Scheme, host and port, or which part of Lopper was to answer.
         upstream: String,
         /// The innermost cause.
         cause: String,
@@ -80,10 +107,20 @@ impl ProxyError {
     /// The error as a response in OpenAI's shape: `{"error": {"message", "type", "param", "code"}}`.
     pub fn response(&self) -> Response<ResponseBody> {
         let (status, kind, code) = self.kind();
-        let error = json!({"error": {"message": self.to_string(), "type": kind, "param": null, "code": code}});
+        let param = match self {
+            Self::Header { name, .. } => Some(name.as_str()),
+            _ => None,
+        };
+        let error = json!({"error": {"message": self.to_string(), "type": kind, "param": param, "code": code}});
         let mut response = Response::new(body::whole(Bytes::from(error.to_string())));
         *response.status_mut() = status;
-        response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+        let headers = response.headers_mut();
+        headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+        if status == StatusCode::UPGRADE_REQUIRED {
+            // A 426 has to say what would be spoken (RFC 9110, section 15.5.22).
+            headers.insert(UPGRADE, HeaderValue::from_static("HTTP/1.1"));
+            headers.insert(CONNECTION, HeaderValue::from_static("upgrade"));
+        }
         response
     }
 
@@ -96,7 +133,11 @@ impl ProxyError {
             }
             Self::Target(_) => (StatusCode::BAD_REQUEST, CLIENT, "invalid_target"),
             Self::UnreadableBody(_) => (StatusCode::BAD_REQUEST, CLIENT, "unreadable_body"),
-            Self::BodyTooLarge { .. } => (StatusCode::PAYLOAD_TOO_LARGE, CLIENT, "body_too_large"),
+            Self::BodyTooLarge { .. } | Self::DecodedTooLarge { .. } => {
+                (StatusCode::PAYLOAD_TOO_LARGE, CLIENT, "body_too_large")
+            }
+            Self::Header { .. } => (StatusCode::BAD_REQUEST, CLIENT, "invalid_header"),
+            Self::WebSocket { .. } => (StatusCode::UPGRADE_REQUIRED, CLIENT, "websocket_not_supported"),
             Self::Unreachable { .. } => (StatusCode::BAD_GATEWAY, "upstream_error", "upstream_unreachable"),
             Self::NoAnswer { .. } => (StatusCode::BAD_GATEWAY, "upstream_error", "upstream_no_answer"),
             Self::ConnectTimeout { .. } => (StatusCode::GATEWAY_TIMEOUT, "upstream_error", "upstream_timeout"),

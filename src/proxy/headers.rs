@@ -1,12 +1,12 @@
 //! Which headers cross the proxy: all but those that belong to one connection (RFC 9110, section 7.6.1).
 
 use http::header::{self, HeaderMap, HeaderName, HeaderValue};
-use http::{Version, request, response};
+use http::{Method, Version, request, response};
 
 /// Makes a client's header fields ready for the upstream, whose connection sets `Host` and `Content-Length` itself.
 pub(crate) fn to_upstream(parts: &mut request::Parts) {
     let headers = &mut parts.headers;
-    let takes_trailers = headers.get_all(header::TE).iter().any(names_trailers);
+    let takes_trailers = has_token(headers, &header::TE, "trailers");
     // `Expect` is answered by the server as soon as the body is read; the upstream would only see it after the body.
     remove_hop_by_hop(headers, &[header::HOST, header::CONTENT_LENGTH, header::EXPECT]);
     if takes_trailers {
@@ -24,13 +24,28 @@ pub(crate) fn to_client(parts: &mut response::Parts) {
     parts.version = Version::HTTP_11;
 }
 
-/// Whether the body is sent in an encoding that would have to be undone before it can be read.
+/// Whether a body is sent in an encoding that would have to be undone before it can be read.
 pub(crate) fn is_encoded(headers: &HeaderMap) -> bool {
     headers.get_all(header::CONTENT_ENCODING).iter().any(|value| !value.as_bytes().eq_ignore_ascii_case(b"identity"))
 }
 
-/// Removes what belongs to the connection, and `more`. Rebuilt rather than removed from: removing from a header map
-/// changes the order of the rest.
+/// Whether a client asks for a WebSocket (RFC 6455, section 4.1). Other upgrades, such as `h2c`, are for the next hop
+/// alone and are left out as such.
+pub(crate) fn asks_for_websocket(parts: &request::Parts) -> bool {
+    parts.method == Method::GET
+        && parts.version == Version::HTTP_11
+        && has_token(&parts.headers, &header::CONNECTION, "upgrade")
+        && has_token(&parts.headers, &header::UPGRADE, "websocket")
+}
+
+/// Removes fields by name; the others keep their order.
+pub(crate) fn remove(headers: &mut HeaderMap, names: &[HeaderName]) {
+    if names.iter().any(|name| headers.contains_key(name)) {
+        retain(headers, |name| !names.contains(name));
+    }
+}
+
+/// Removes what belongs to the connection, and `more`.
 fn remove_hop_by_hop(headers: &mut HeaderMap, more: &[HeaderName]) {
     let named: Vec<HeaderName> = headers
         .get_all(header::CONNECTION)
@@ -46,15 +61,22 @@ fn remove_hop_by_hop(headers: &mut HeaderMap, more: &[HeaderName]) {
             || named.contains(name)
             || more.contains(name)
     };
+    retain(headers, |name| !is_hop_by_hop(name));
+}
+
+/// Rebuilt rather than removed from: removing from a header map changes the order of the rest.
+fn retain(headers: &mut HeaderMap, keep: impl Fn(&HeaderName) -> bool) {
     let mut kept = HeaderMap::with_capacity(headers.len());
-    for (name, value) in headers.iter().filter(|(name, _)| !is_hop_by_hop(name)) {
+    for (name, value) in headers.iter().filter(|(name, _)| keep(name)) {
         kept.append(name, value.clone());
     }
     *headers = kept;
 }
 
-fn names_trailers(value: &HeaderValue) -> bool {
-    value.to_str().is_ok_and(|value| value.split(',').any(|coding| coding.trim().eq_ignore_ascii_case("trailers")))
+/// Whether a list in `name` has this token.
+fn has_token(headers: &HeaderMap, name: &HeaderName, token: &str) -> bool {
+    let lists = headers.get_all(name).iter().filter_map(|value| value.to_str().ok());
+    lists.flat_map(|list| list.split(',')).any(|item| item.trim().eq_ignore_ascii_case(token))
 }
 
 /// HTTP/2 lets a client send its cookies as several fields, HTTP/1.1 wants one (RFC 9113, section 8.2.3).
@@ -106,6 +128,20 @@ mod tests {
         );
         let expected = [("x-twice", "b"), ("x-twice", "a"), ("te", "trailers")];
         assert_eq!(kept, expected.map(|(name, value)| (name.to_string(), value.to_string())));
+    }
+
+    #[test]
+    fn websockets_are_asked_for_in_two_headers() {
+        let asks = |method: Method, version: Version, connection: &str, upgrade: &str| {
+            let request = http::Request::builder().method(method).version(version);
+            let request = request.header("connection", connection).header("upgrade", upgrade);
+            asks_for_websocket(&request.body(()).unwrap().into_parts().0)
+        };
+        assert!(asks(Method::GET, Version::HTTP_11, "keep-alive, Upgrade", "WebSocket"));
+        assert!(!asks(Method::POST, Version::HTTP_11, "upgrade", "websocket"));
+        assert!(!asks(Method::GET, Version::HTTP_10, "upgrade", "websocket"));
+        assert!(!asks(Method::GET, Version::HTTP_11, "keep-alive", "websocket"));
+        assert!(!asks(Method::GET, Version::HTTP_11, "upgrade, http2-settings", "h2c"));
     }
 
     #[test]

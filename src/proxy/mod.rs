@@ -1,22 +1,35 @@
 //! How a request gets from the client to the upstream and the answer back: bytes in, bytes out.
 //!
-//! A request's life, in reading order: [`server`] accepts it, `intercept` decides whether its body is compressed,
-//! [`upstream`] forwards it; `headers`, [`body`] and [`error`] are the parts they share. Nothing here knows what
-//! code or a model is.
+//! A request's life, in reading order: [`server`] accepts it, `intercept` decides by its `route` and the `overrides` in
+//! its headers whether its body is decoded (`encoding`) and compressed, [`upstream`] forwards it, `watch` looks for an
+//! `echo` of our markers as the answer passes; a WebSocket goes through a `tunnel`. What is answered here is [`Local`]:
+//! the embedded upstream, the sidecar. `headers`, [`body`] and [`error`] are the parts they share.
+//! Nothing here knows what code or a model is.
 
+mod blocking;
 pub mod body;
+mod echo;
 mod embedded;
+mod encoding;
 pub mod error;
 mod headers;
 mod intercept;
+mod local;
+mod overrides;
+mod route;
 pub mod server;
+mod sidecar;
+mod tunnel;
 pub mod upstream;
+mod watch;
 
 #[cfg(test)]
 mod tests;
 
 pub use embedded::Embedded;
 pub use error::ProxyError;
-pub use server::{ProxyConfig, Server, bind, shutdown_signal};
+pub use local::{Local, LocalBody, LocalResponse};
+pub use server::{ClientAddress, ProxyConfig, Server, bind, shutdown_signal};
+pub use sidecar::{Sidecar, SidecarConfig};
 pub(crate) use upstream::install_crypto;
-pub use upstream::{ApiKey, BaseUrl, HttpUpstream, Local, LocalBody, LocalResponse, Upstream, UpstreamConfig};
+pub use upstream::{ApiKey, BaseUrl, HttpUpstream, Upstream, UpstreamConfig};

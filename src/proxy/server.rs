@@ -6,6 +6,7 @@ use std::io;
 use std::net::SocketAddr;
 use std::pin::pin;
 use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
 use http::{Request, Response};
@@ -21,6 +22,7 @@ use tokio_util::sync::CancellationToken;
 use super::body::ResponseBody;
 use super::error::ProxyError;
 use super::intercept::{Compress, Proxy};
+use super::local::Local;
 use super::upstream::Upstream;
 use crate::compress::Compressor;
 
@@ -33,16 +35,29 @@ pub struct ProxyConfig {
     pub body_limit: usize,
     /// How long requests in flight may go on after the signal to stop.
     pub drain_timeout: Duration,
+    /// Whether requests are compressed that do not say so themselves.
+    pub compresses: bool,
 }
 
-/// Opens the listening socket. Without a compressor, everything passes through.
+/// Who sent a request: an extension of the requests that a [`Local`] answers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ClientAddress(pub SocketAddr);
+
+/// Opens the listening socket. Without a compressor nothing is compressed; without a sidecar its paths go to the
+/// upstream as others do.
 ///
 /// # Errors
 /// If the address can't be bound.
-pub async fn bind(config: ProxyConfig, compressor: Option<Arc<Compressor>>, upstream: Upstream) -> io::Result<Server> {
-    let compress = compressor
-        .map(|compressor| -> Arc<Compress> { Arc::new(move |body, cancel| compressor.compress(body, cancel)) });
-    Server::bind(config, compress, upstream).await
+pub async fn bind(
+    config: ProxyConfig,
+    compressor: Option<Arc<Compressor>>,
+    sidecar: Option<Arc<dyn Local>>,
+    upstream: Upstream,
+) -> io::Result<Server> {
+    let compress = compressor.map(|compressor| -> Arc<Compress> {
+        Arc::new(move |body, overrides, cancel| compressor.compress(body, overrides, cancel))
+    });
+    Server::bind(config, compress, sidecar, upstream).await
 }
 
 /// A proxy whose socket is open.
@@ -57,12 +72,22 @@ impl Server {
     pub(crate) async fn bind(
         config: ProxyConfig,
         compress: Option<Arc<Compress>>,
+        sidecar: Option<Arc<dyn Local>>,
         upstream: Upstream,
     ) -> io::Result<Self> {
-        let ProxyConfig { listen, body_limit, drain_timeout } = config;
+        let ProxyConfig { listen, body_limit, drain_timeout, compresses } = config;
         let listener = TcpListener::bind(listen).await?;
         let address = listener.local_addr()?;
-        Ok(Self { listener, address, drain_timeout, proxy: Arc::new(Proxy { compress, upstream, body_limit }) })
+        let proxy = Proxy {
+            compress,
+            compresses,
+            sidecar,
+            upstream,
+            body_limit,
+            echoed_markers: Arc::default(),
+            closing: CancellationToken::new(),
+        };
+        Ok(Self { listener, address, drain_timeout, proxy: Arc::new(proxy) })
     }
 
     /// The address that clients connect to.
@@ -70,8 +95,13 @@ impl Server {
         self.address
     }
 
+    /// How many times an answer repeated one of our markers, counted once a path and answer. It goes on counting.
+    pub fn echoed_markers(&self) -> Arc<AtomicU64> {
+        self.proxy.echoed_markers.clone()
+    }
+
     /// Serves until `shutdown` resolves, then accepts no more and returns when the requests in flight are answered, or
-    /// cut off after the drain timeout.
+    /// cut off after the drain timeout. WebSockets are not waited for: they end with the last request.
     pub async fn run(self, shutdown: impl Future<Output = ()>) {
         let Self { listener, drain_timeout, proxy, .. } = self;
         let mut shutdown = pin!(shutdown);
@@ -81,8 +111,10 @@ impl Server {
         loop {
             tokio::select! {
                 accepted = listener.accept() => match accepted {
-                    Ok((stream, _)) => {
-                        connections.spawn(serve(stream, proxy.clone(), graceful.watcher(), out_of_time.clone()));
+                    Ok((stream, address)) => {
+                        let client = ClientAddress(address);
+                        let watcher = graceful.watcher();
+                        connections.spawn(serve(stream, client, proxy.clone(), watcher, out_of_time.clone()));
                     }
                     Err(error) => {
                         tracing::warn!(%error, "cannot accept a connection");
@@ -105,6 +137,7 @@ impl Server {
             let _ = tokio::time::timeout(LAST_WORDS, drained).await;
         }
         connections.shutdown().await;
+        proxy.closing.cancel();
     }
 }
 
@@ -137,6 +170,7 @@ const LAST_WORDS: Duration = Duration::from_millis(500);
 
 async fn serve(
     stream: TcpStream,
+    client: ClientAddress,
     proxy: Arc<Proxy>,
     watcher: hyper_util::server::graceful::Watcher,
     out_of_time: CancellationToken,
@@ -144,12 +178,15 @@ async fn serve(
     if let Err(error) = stream.set_nodelay(true) {
         tracing::debug!(%error, "cannot switch Nagle's algorithm off");
     }
-    let service = service_fn(move |request| answer(proxy.clone(), request, out_of_time.clone()));
+    let service = service_fn(move |mut request: Request<Incoming>| {
+        request.extensions_mut().insert(client);
+        answer(proxy.clone(), request, out_of_time.clone())
+    });
     let mut builder = auto::Builder::new(TokioExecutor::new());
     // The answer's Date is the upstream's.
     builder.http1().auto_date_header(false);
     builder.http2().auto_date_header(false);
-    let connection = builder.serve_connection(TokioIo::new(stream), service).into_owned();
+    let connection = builder.serve_connection_with_upgrades(TokioIo::new(stream), service).into_owned();
     if let Err(error) = watcher.watch(connection).await {
         tracing::debug!(%error, "a connection ended early");
     }

@@ -1,5 +1,7 @@
 //! The proxy in one process: a compression and an upstream that the test controls.
 
+use std::io::Write;
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -8,8 +10,9 @@ use http::{Request, StatusCode};
 use tokio::sync::{mpsc, oneshot};
 
 use super::intercept::Compress;
-use super::{Local, LocalBody, LocalResponse, ProxyConfig, Server, Upstream};
-use crate::compress::{Cancel, Outcome, Status};
+use super::{ClientAddress, Local, LocalBody, LocalResponse, ProxyConfig, Server, Upstream};
+use crate::compress::{Cancel, Outcome, Overrides, Status};
+use crate::config::Mode;
 use crate::text::Tokens;
 
 /// Answers with the body it was sent.
@@ -32,23 +35,49 @@ impl Local for Channel {
     }
 }
 
+/// Answers with the headers and the body it was sent, and says who it is.
+struct Mirror(&'static str);
+
+impl Local for Mirror {
+    fn respond(&self, request: Request<Bytes>) -> LocalResponse {
+        assert!(request.extensions().get::<Cancel>().is_some_and(|cancel| !cancel.is_cancelled()));
+        let from = request.extensions().get::<ClientAddress>().expect("the server says who asks").0;
+        let (parts, body) = request.into_parts();
+        let text = format!("{} {} {} {:?} {:?}", self.0, parts.uri.path(), from.ip(), parts.headers, body);
+        LocalResponse { status: StatusCode::OK, content_type: "text/plain", body: LocalBody::Whole(text.into()) }
+    }
+}
+
 struct Running {
+    /// Without the path.
+    origin: String,
     url: String,
+    echoed_markers: Arc<std::sync::atomic::AtomicU64>,
     stop: oneshot::Sender<()>,
     ended: tokio::task::JoinHandle<()>,
 }
 
 async fn start(
-    compress: impl Fn(&[u8], &Cancel) -> Outcome + Send + Sync + 'static,
+    compress: impl Fn(&[u8], &Overrides, &Cancel) -> Outcome + Send + Sync + 'static,
     local: impl Local + 'static,
 ) -> Running {
-    let config = ProxyConfig { listen: ([127, 0, 0, 1], 0).into(), body_limit: 1000, drain_timeout: Duration::ZERO };
-    let compress: Arc<Compress> = Arc::new(compress);
-    let server = Server::bind(config, Some(compress), Upstream::Embedded(Arc::new(local))).await.unwrap();
-    let url = format!("http://{}/v1/chat/completions", server.local_addr());
+    serve(Some(Arc::new(compress)), None, Upstream::Embedded(Arc::new(local))).await
+}
+
+async fn serve(compress: Option<Arc<Compress>>, sidecar: Option<Arc<dyn Local>>, upstream: Upstream) -> Running {
+    let config = ProxyConfig {
+        listen: ([127, 0, 0, 1], 0).into(),
+        body_limit: 1000,
+        drain_timeout: Duration::ZERO,
+        compresses: true,
+    };
+    let server = Server::bind(config, compress, sidecar, upstream).await.unwrap();
+    let origin = format!("http://{}", server.local_addr());
+    let url = format!("{origin}/v1/chat/completions");
+    let echoed_markers = server.echoed_markers();
     let (stop, stopped) = oneshot::channel();
     let ended = tokio::spawn(server.run(async move { stopped.await.unwrap() }));
-    Running { url, stop, ended }
+    Running { origin, url, echoed_markers, stop, ended }
 }
 
 fn client() -> reqwest::Client {
@@ -61,12 +90,18 @@ async fn post(url: &str, body: &'static str) -> reqwest::Response {
 }
 
 fn outcome(status: Status, body: Option<&str>) -> Outcome {
-    Outcome { status, body: body.map(Into::into), tokens_before: Tokens(9), tokens_after: Tokens(4) }
+    Outcome {
+        status,
+        body: body.map(Into::into),
+        tokens_before: Tokens(9),
+        tokens_after: Tokens(4),
+        dropped: Vec::new(),
+    }
 }
 
 #[tokio::test]
 async fn a_compressed_body_is_what_goes_on() {
-    let proxy = start(|_, _| outcome(Status::Compressed, Some("short")), Echo).await;
+    let proxy = start(|_, _, _| outcome(Status::Compressed, Some("short")), Echo).await;
     let response = post(&proxy.url, "something long").await;
     assert_eq!(response.status(), 418);
     let header = |name: &str| response.headers()[name].to_str().unwrap().to_owned();
@@ -78,7 +113,7 @@ async fn a_compressed_body_is_what_goes_on() {
 
 #[tokio::test]
 async fn a_failed_compression_forwards_the_original() {
-    let proxy = start(|_, _| outcome(Status::Failed("line\nbreak é".into()), None), Echo).await;
+    let proxy = start(|_, _, _| outcome(Status::Failed("line\nbreak é".into()), None), Echo).await;
     let response = post(&proxy.url, "original").await;
     assert_eq!(response.headers()["x-lopper-status"], "failed:line?break ?");
     assert_eq!(response.bytes().await.unwrap(), "original");
@@ -86,7 +121,7 @@ async fn a_failed_compression_forwards_the_original() {
 
 #[tokio::test]
 async fn a_panic_in_compression_forwards_the_original() {
-    let proxy = start(|_, _| panic!("on purpose"), Echo).await;
+    let proxy = start(|_, _, _| panic!("on purpose"), Echo).await;
     let response = post(&proxy.url, "original").await;
     assert_eq!(response.headers()["x-lopper-status"], "failed:panic");
     assert_eq!(response.bytes().await.unwrap(), "original");
@@ -96,7 +131,7 @@ async fn a_panic_in_compression_forwards_the_original() {
 async fn a_client_that_leaves_cancels_the_compression() {
     let (started, mut starts) = mpsc::channel(1);
     let (cancelled, mut cancels) = mpsc::channel(1);
-    let until_cancelled = move |_: &[u8], cancel: &Cancel| {
+    let until_cancelled = move |_: &[u8], _: &Overrides, cancel: &Cancel| {
         started.blocking_send(()).unwrap();
         while !cancel.is_cancelled() {
             std::thread::yield_now();
@@ -114,7 +149,7 @@ async fn a_client_that_leaves_cancels_the_compression() {
 #[tokio::test]
 async fn an_embedded_stream_arrives_piece_by_piece_and_ends_with_its_client() {
     let (pieces, receiver) = mpsc::channel(1);
-    let proxy = start(|_, _| outcome(Status::Unchanged, None), Channel(Mutex::new(Some(receiver)))).await;
+    let proxy = start(|_, _, _| outcome(Status::Unchanged, None), Channel(Mutex::new(Some(receiver)))).await;
     let mut response = post(&proxy.url, "x").await;
     for piece in ["data: 1\n\n", "data: 2\n\n"] {
         pieces.send(piece.into()).await.unwrap();
@@ -127,7 +162,7 @@ async fn an_embedded_stream_arrives_piece_by_piece_and_ends_with_its_client() {
 #[tokio::test]
 async fn who_still_waits_after_the_drain_timeout_is_told() {
     let (started, mut starts) = mpsc::channel(1);
-    let until_cancelled = move |_: &[u8], cancel: &Cancel| {
+    let until_cancelled = move |_: &[u8], _: &Overrides, cancel: &Cancel| {
         started.blocking_send(()).unwrap();
         while !cancel.is_cancelled() {
             std::thread::yield_now();
@@ -140,4 +175,131 @@ async fn who_still_waits_after_the_drain_timeout_is_told() {
     proxy.stop.send(()).unwrap();
     assert_eq!(waiting.await.unwrap().unwrap().status(), 503);
     proxy.ended.await.unwrap();
+}
+
+fn gzip(text: &str) -> Vec<u8> {
+    let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+    encoder.write_all(text.as_bytes()).unwrap();
+    encoder.finish().unwrap()
+}
+
+#[tokio::test]
+async fn what_is_sent_on_has_no_header_of_ours_and_no_encoding_it_does_not_have() {
+    let compress = |body: &[u8], _: &Overrides, _: &Cancel| {
+        assert_eq!(body, b"something long");
+        outcome(Status::Compressed, Some("short"))
+    };
+    let proxy = start(compress, Mirror("upstream")).await;
+    let request = client().post(&proxy.url).header("content-encoding", "gzip").header("x-lopper-ratio", "0.5");
+    let response = request.header("x-mine", "1").body(gzip("something long")).send().await.unwrap();
+    assert_eq!(response.headers()["x-lopper-status"], "compressed");
+    let seen = response.text().await.unwrap();
+    assert!(seen.contains("\"short\"") && seen.contains("x-mine"), "{seen}");
+    assert!(!seen.contains("encoding") && !seen.contains("x-lopper"), "{seen}");
+}
+
+#[tokio::test]
+async fn an_embedded_upstream_reads_no_encodings() {
+    let proxy = start(|_, _, _| outcome(Status::Unchanged, None), Echo).await;
+    let request = client().post(&proxy.url).header("content-encoding", "gzip").body(gzip("plain"));
+    assert_eq!(request.send().await.unwrap().bytes().await.unwrap(), "plain");
+    let request = client().post(&proxy.url).header("content-encoding", "gzip").body("no gzip");
+    assert_eq!(request.send().await.unwrap().status(), 400);
+}
+
+#[tokio::test]
+async fn the_limit_holds_for_what_a_body_decodes_to() {
+    let proxy = start(|_, _, _| outcome(Status::Unchanged, None), Echo).await;
+    for (length, status) in [(1000, 418), (1001, 413)] {
+        let body = gzip(&"x".repeat(length));
+        let request = client().post(&proxy.url).header("content-encoding", "gzip").body(body);
+        assert_eq!(request.send().await.unwrap().status(), status, "{length}");
+    }
+}
+
+#[tokio::test]
+async fn headers_of_a_request_reach_its_compression() {
+    let compress = |_: &[u8], overrides: &Overrides, _: &Cancel| {
+        let Overrides { mode, ratio, budget, deadline } = overrides;
+        outcome(Status::Failed(format!("{mode:?} {ratio:?} {budget:?} {deadline:?}")), None)
+    };
+    let proxy = start(compress, Echo).await;
+    let request = client().post(&proxy.url).header("x-lopper-mode", "audit").header("x-lopper-ratio", "0.3");
+    let request = request.header("x-lopper-budget", "700").header("x-lopper-deadline-ms", "1500").body("x");
+    let response = request.send().await.unwrap();
+    let expected = "failed:Some(Audit) Some(0.3) Some(Tokens(700)) Some(1.5s)";
+    assert_eq!(response.headers()["x-lopper-status"], expected);
+    assert_eq!(post(&proxy.url, "x").await.headers()["x-lopper-status"], "failed:None None None None");
+}
+
+#[tokio::test]
+async fn a_request_may_be_left_alone_or_have_compression_without_a_compressor_asked_for() {
+    let never = |_: &[u8], _: &Overrides, _: &Cancel| -> Outcome { panic!("not asked for") };
+    for (compress, mode) in [(Some(Arc::new(never) as Arc<Compress>), "off"), (None, "on")] {
+        let proxy = serve(compress, None, Upstream::Embedded(Arc::new(Mirror("upstream")))).await;
+        let response = client().post(&proxy.url).header("x-lopper-mode", mode).body("x").send().await.unwrap();
+        assert_eq!(response.headers()["x-lopper-status"], "skipped:off");
+        assert!(!response.text().await.unwrap().contains("x-lopper"));
+        let response = client().post(&proxy.url).header("x-lopper-ratio", "2").body("x").send().await.unwrap();
+        assert_eq!(response.status(), 400);
+        let error: serde_json::Value = serde_json::from_str(&response.text().await.unwrap()).unwrap();
+        assert_eq!(
+            (&error["error"]["param"], &error["error"]["code"]),
+            (&"x-lopper-ratio".into(), &"invalid_header".into())
+        );
+    }
+}
+
+#[tokio::test]
+async fn every_api_is_compressed_on_its_path_and_the_mode_is_the_compressors() {
+    let compress = |_: &[u8], overrides: &Overrides, _: &Cancel| {
+        outcome(if overrides.mode == Some(Mode::On) { Status::Unchanged } else { Status::Skipped("off") }, None)
+    };
+    let proxy = start(compress, Echo).await;
+    for (path, status) in [
+        ("/chat/completions", Some("unchanged")),
+        ("/any/v1/responses", Some("unchanged")),
+        ("/v1/messages", Some("unchanged")),
+        ("/v1/completions", Some("unchanged")),
+        ("/v1/messages/count_tokens", None),
+        ("/v1/compress", None),
+    ] {
+        let request = client().post(format!("{}{path}", proxy.origin)).header("x-lopper-mode", "on").body("x");
+        let response = request.send().await.unwrap();
+        assert_eq!(response.headers().get("x-lopper-status").map(|value| value.to_str().unwrap()), status, "{path}");
+        assert_eq!(response.bytes().await.unwrap(), "x");
+    }
+}
+
+#[tokio::test]
+async fn a_sidecar_answers_its_paths_and_no_other() {
+    let upstream = Upstream::Embedded(Arc::new(Mirror("upstream")));
+    let proxy = serve(None, Some(Arc::new(Mirror("sidecar"))), upstream).await;
+    for (method, path, who) in [
+        ("POST", "/v1/compress", "sidecar"),
+        ("GET", "/v1/retrieve/abc", "sidecar"),
+        ("GET", "/v1/compress", "upstream"),
+        ("POST", "/v1/embeddings", "upstream"),
+    ] {
+        let method = reqwest::Method::from_bytes(method.as_bytes()).unwrap();
+        let response = client().request(method, format!("{}{path}", proxy.origin)).body("asked").send().await.unwrap();
+        assert!(!response.headers().contains_key("x-lopper-status"));
+        let said = response.text().await.unwrap();
+        assert!(said.starts_with(&format!("{who} {path} 127.0.0.1 ")) && said.ends_with("b\"asked\""), "{said}");
+    }
+    let large = client().post(format!("{}/v1/compress", proxy.origin)).body("x".repeat(1001)).send().await.unwrap();
+    assert_eq!(large.status(), 413);
+}
+
+#[tokio::test]
+async fn an_answer_that_repeats_a_marker_is_counted() {
+    let (pieces, receiver) = mpsc::channel(1);
+    let proxy = start(|_, _, _| outcome(Status::Unchanged, None), Channel(Mutex::new(Some(receiver)))).await;
+    let mut response = post(&proxy.url, "x").await;
+    for (text, count) in [("# [lopper: lin", 0), ("es 3-9 of a.py left", 0), (" out; read", 1), (" again", 1)] {
+        let event = format!("data: {{\"choices\":[{{\"index\":0,\"delta\":{{\"content\":\"{text}\"}}}}]}}\n\n");
+        pieces.send(event.clone().into()).await.unwrap();
+        assert_eq!(response.chunk().await.unwrap().unwrap(), event);
+        assert_eq!(proxy.echoed_markers.load(Ordering::Relaxed), count, "{text}");
+    }
 }

@@ -5,17 +5,16 @@ use std::str::FromStr;
 use std::sync::{Arc, Once};
 use std::time::Duration;
 
-use bytes::Bytes;
-use http::header::{AUTHORIZATION, CONTENT_LENGTH, CONTENT_TYPE};
-use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, Uri, request};
+use http::header::{AUTHORIZATION, CONNECTION, CONTENT_LENGTH, UPGRADE};
+use http::{HeaderValue, Response, Uri, request};
 use http_body::Body as _;
 use http_body_util::BodyExt;
 use reqwest::Url;
-use tokio::sync::mpsc;
 
-use super::body::{self, RequestBody, ResponseBody};
+use super::body::{RequestBody, ResponseBody};
 use super::error::{ProxyError, root_cause};
 use super::headers;
+use super::local::{Local, answer_locally};
 
 /// Where requests go.
 pub enum Upstream {
@@ -39,39 +38,9 @@ impl Upstream {
     ) -> Result<Response<ResponseBody>, ProxyError> {
         match self {
             Self::Http(upstream) => upstream.forward(parts, body).await,
-            Self::Embedded(local) => {
-                let request = Request::from_parts(parts, body.read(body_limit).await?);
-                answer_locally(local.clone(), request).await
-            }
+            Self::Embedded(local) => answer_locally("embedded", local.clone(), parts, body, body_limit).await,
         }
     }
-}
-
-/// An upstream in this process.
-pub trait Local: Send + Sync {
-    /// Answers one request. May block as long as it takes to make a [`LocalBody::Whole`]; a stream is filled from
-    /// another thread after this returned.
-    fn respond(&self, request: Request<Bytes>) -> LocalResponse;
-}
-
-/// What a [`Local`] answers.
-#[derive(Debug)]
-pub struct LocalResponse {
-    /// HTTP status.
-    pub status: StatusCode,
-    /// Media type of the body.
-    pub content_type: &'static str,
-    /// The body.
-    pub body: LocalBody,
-}
-
-/// The body of a [`LocalResponse`].
-#[derive(Debug)]
-pub enum LocalBody {
-    /// All of it.
-    Whole(Bytes),
-    /// Piece by piece. The receiver is dropped when the client has gone: sending fails, and that is the sign to stop.
-    Stream(mpsc::Receiver<Bytes>),
 }
 
 /// How the HTTP upstream is reached.
@@ -178,6 +147,8 @@ impl fmt::Debug for ApiKey {
 /// cookies and tries nothing twice: that is for the client to decide.
 pub struct HttpUpstream {
     client: reqwest::Client,
+    /// For WebSockets, which are an upgrade of HTTP/1.1 alone.
+    http1: reqwest::Client,
     config: UpstreamConfig,
 }
 
@@ -189,27 +160,23 @@ impl HttpUpstream {
     /// [`ProxyError::Client`] if TLS can't be set up, for example for an `https` upstream without root certificates.
     pub fn new(config: UpstreamConfig) -> Result<Self, ProxyError> {
         install_crypto();
-        let client = match client_builder(&config).build() {
-            // Without encryption no certificates are needed, and a bare container has none.
-            Err(_) if config.base_url.origin.starts_with("http:") => client_builder(&config).tls_certs_only([]).build(),
-            built => built,
+        let build = |adjust: fn(reqwest::ClientBuilder) -> reqwest::ClientBuilder| {
+            let client = match adjust(client_builder(&config)).build() {
+                // Without encryption no certificates are needed, and a bare container has none.
+                Err(_) if config.base_url.origin.starts_with("http:") => {
+                    adjust(client_builder(&config)).tls_certs_only([]).build()
+                }
+                built => built,
+            };
+            client.map_err(|error| ProxyError::Client(root_cause(&error)))
         };
-        let client = client.map_err(|error| ProxyError::Client(root_cause(&error)))?;
-        Ok(Self { client, config })
+        let (client, http1) = (build(|builder| builder)?, build(reqwest::ClientBuilder::http1_only)?);
+        Ok(Self { client, http1, config })
     }
 
-    async fn forward(
-        &self,
-        mut parts: request::Parts,
-        body: RequestBody,
-    ) -> Result<Response<ResponseBody>, ProxyError> {
-        let url = self.config.base_url.join(&parts.uri)?;
+    async fn forward(&self, parts: request::Parts, body: RequestBody) -> Result<Response<ResponseBody>, ProxyError> {
         let had_length = parts.headers.contains_key(CONTENT_LENGTH);
-        headers::to_upstream(&mut parts);
-        if let Some(ApiKey(value)) = &self.config.api_key {
-            parts.headers.insert(AUTHORIZATION, value.clone());
-        }
-        let mut request = reqwest::Request::new(parts.method, url);
+        let mut request = self.head(parts)?;
         let (length, body) = match body {
             RequestBody::Whole(bytes) => (Some(bytes.len() as u64), reqwest::Body::from(bytes)),
             RequestBody::Stream(incoming) => {
@@ -218,14 +185,31 @@ impl HttpUpstream {
         };
         if let Some(length) = length {
             // The length of what is sent, never the client's word for it.
-            parts.headers.insert(CONTENT_LENGTH, length.into());
+            request.headers_mut().insert(CONTENT_LENGTH, length.into());
         }
-        *request.headers_mut() = parts.headers;
         *request.body_mut() = Some(body);
-        let response = self.client.execute(request).await.map_err(|error| self.failure(error))?;
-        let (mut parts, body) = Response::<reqwest::Body>::from(response).into_parts();
-        headers::to_client(&mut parts);
-        Ok(Response::from_parts(parts, body.map_err(Into::into).boxed()))
+        Ok(to_client(self.client.execute(request).await.map_err(|error| self.failure(error))?))
+    }
+
+    /// Asks the upstream for a WebSocket, and answers with what it says. `Switching Protocols` has no body: what
+    /// follows is the connection itself.
+    pub(super) async fn upgrade(&self, parts: request::Parts) -> Result<reqwest::Response, ProxyError> {
+        let mut request = self.head(parts)?;
+        request.headers_mut().insert(CONNECTION, HeaderValue::from_static("Upgrade"));
+        request.headers_mut().insert(UPGRADE, HeaderValue::from_static("websocket"));
+        self.http1.execute(request).await.map_err(|error| self.failure(error))
+    }
+
+    /// The request for the upstream, as yet without a body.
+    fn head(&self, mut parts: request::Parts) -> Result<reqwest::Request, ProxyError> {
+        let url = self.config.base_url.join(&parts.uri)?;
+        headers::to_upstream(&mut parts);
+        if let Some(ApiKey(value)) = &self.config.api_key {
+            parts.headers.insert(AUTHORIZATION, value.clone());
+        }
+        let mut request = reqwest::Request::new(parts.method, url);
+        *request.headers_mut() = parts.headers;
+        Ok(request)
     }
 
     fn failure(&self, error: reqwest::Error) -> ProxyError {
@@ -244,19 +228,11 @@ impl HttpUpstream {
     }
 }
 
-async fn answer_locally(local: Arc<dyn Local>, request: Request<Bytes>) -> Result<Response<ResponseBody>, ProxyError> {
-    let is_head = request.method() == Method::HEAD;
-    let answer = tokio::task::spawn_blocking(move || local.respond(request));
-    let LocalResponse { status, content_type, body } =
-        answer.await.map_err(|_| ProxyError::NoAnswer { upstream: "embedded".into(), cause: "it panicked".into() })?;
-    let mut response = Response::new(match body {
-        _ if is_head => body::whole(Bytes::new()),
-        LocalBody::Whole(bytes) => body::whole(bytes),
-        LocalBody::Stream(chunks) => body::channel(chunks),
-    });
-    *response.status_mut() = status;
-    *response.headers_mut() = HeaderMap::from_iter([(CONTENT_TYPE, HeaderValue::from_static(content_type))]);
-    Ok(response)
+/// The upstream's answer, streaming.
+pub(super) fn to_client(response: reqwest::Response) -> Response<ResponseBody> {
+    let (mut parts, body) = Response::<reqwest::Body>::from(response).into_parts();
+    headers::to_client(&mut parts);
+    Response::from_parts(parts, body.map_err(Into::into).boxed())
 }
 
 fn client_builder(config: &UpstreamConfig) -> reqwest::ClientBuilder {
@@ -298,6 +274,9 @@ fn is_from_body(error: &reqwest::Error) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use bytes::Bytes;
+    use http::{Request, StatusCode};
+
     use super::*;
 
     fn joined(base: &str, target: &str) -> Result<String, ProxyError> {

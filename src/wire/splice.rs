@@ -12,34 +12,46 @@ pub struct TextEdit {
     pub replacement: String,
 }
 
-/// Returns `body` with the texts of some string literals edited: each item is a literal's bytes (quotes included) and
-/// the edits of its text. Literals and edits are in order and do not overlap. Every byte outside the edited spans is
-/// the body's own, escapes included.
+/// Returns `body` with the texts of some slots edited: each item is a slot's literals, outermost first, and the edits of
+/// its text. Slots and edits are in order and do not overlap. Every byte outside the edited spans is the body's own,
+/// escapes included, at every level.
 ///
 /// # Errors
 /// A span does not hold a JSON string, or an edit overlaps the one before it or splits a character. The body is to be
 /// forwarded as it is then.
-pub fn splice(body: &[u8], edits: &[(Span, Vec<TextEdit>)]) -> Result<Vec<u8>, WireError> {
+pub fn splice(body: &[u8], edits: &[(Vec<Span>, Vec<TextEdit>)]) -> Result<Vec<u8>, WireError> {
     let mut spliced = Vec::with_capacity(body.len());
     let mut done = 0;
-    for (span, text_edits) in edits {
-        if span.start < done {
-            return Err(WireError::BadEdit(*span));
+    for (literals, text_edits) in edits {
+        for TextEdit { span, replacement } in lifted(body, literals, text_edits)? {
+            if span.start < done {
+                return Err(WireError::BadEdit(span));
+            }
+            spliced.extend_from_slice(&body[done..span.start]);
+            spliced.extend_from_slice(replacement.as_bytes());
+            done = span.end;
         }
-        let raw = body.get(span.start..span.end).ok_or(WireError::NotAString(*span))?;
-        let literal = Literal::new(raw).ok_or(WireError::NotAString(*span))?;
-        spliced.extend_from_slice(&body[done..span.start]);
-        spliced.extend_from_slice(literal.edited(text_edits)?.as_bytes());
-        done = span.end;
     }
     spliced.extend_from_slice(&body[done..]);
     Ok(spliced)
 }
 
+/// Edits of the text in the innermost of `literals`, as edits of `outer`, in which the first of them stands.
+fn lifted(outer: &[u8], literals: &[Span], edits: &[TextEdit]) -> Result<Vec<TextEdit>, WireError> {
+    let Some((&span, inner)) = literals.split_first() else { return Ok(edits.to_vec()) };
+    let raw = outer.get(span.start..span.end).ok_or(WireError::NotAString(span))?;
+    let literal = Literal::new(raw).ok_or(WireError::NotAString(span))?;
+    let mut edits = literal.lifted(&lifted(literal.text.as_bytes(), inner, edits)?)?;
+    for edit in &mut edits {
+        edit.span.start += span.start;
+        edit.span.end += span.start;
+    }
+    Ok(edits)
+}
+
 /// A JSON string literal, its text, and which bytes of the one are which of the other.
 #[derive(Debug, Clone)]
-pub struct Literal<'a> {
-    raw: &'a str,
+pub struct Literal {
     text: String,
     /// The escapes, in order. Between them text and literal have the same bytes.
     escapes: Vec<Escape>,
@@ -53,9 +65,9 @@ struct Escape {
     text_end: usize,
 }
 
-impl<'a> Literal<'a> {
+impl Literal {
     /// Decodes a literal, quotes included. `None` if it is not a JSON string or holds a lone surrogate.
-    pub fn new(raw: &'a [u8]) -> Option<Self> {
+    pub fn new(raw: &[u8]) -> Option<Self> {
         let raw = std::str::from_utf8(raw).ok()?;
         let text: String = serde_json::from_str(raw).ok().filter(|_| raw.starts_with('"') && raw.ends_with('"'))?;
         // serde_json has checked the grammar: what follows only has to measure the escapes.
@@ -74,7 +86,7 @@ impl<'a> Literal<'a> {
             text_at = text_start + character.len_utf8();
             escapes.push(Escape { raw_end: raw_at, text_start, text_end: text_at });
         }
-        Some(Self { raw, text, escapes })
+        Some(Self { text, escapes })
     }
 
     /// The decoded text.
@@ -82,24 +94,23 @@ impl<'a> Literal<'a> {
         &self.text
     }
 
-    /// The literal with `edits` made, quotes included. Edits are in order and do not overlap.
+    /// Edits of the text, in order and apart, as edits of the literal's bytes.
     ///
     /// # Errors
     /// An edit overlaps the one before it, splits a character or lies outside the text.
-    pub fn edited(&self, edits: &[TextEdit]) -> Result<String, WireError> {
-        let mut edited = String::with_capacity(self.raw.len());
-        let (mut raw_done, mut text_done) = (0, 0);
+    pub fn lifted(&self, edits: &[TextEdit]) -> Result<Vec<TextEdit>, WireError> {
+        let mut done = 0;
+        let mut lifted = Vec::with_capacity(edits.len());
         for TextEdit { span, replacement } in edits {
-            if span.start < text_done || self.text.get(span.start..span.end).is_none() {
+            if span.start < done || self.text.get(span.start..span.end).is_none() {
                 return Err(WireError::BadEdit(*span));
             }
-            edited.push_str(&self.raw[raw_done..self.raw_offset(span.start)]);
+            done = span.end;
             let fresh = serde_json::to_string(replacement)?;
-            edited.push_str(&fresh[1..fresh.len() - 1]);
-            (raw_done, text_done) = (self.raw_offset(span.end), span.end);
+            let span = Span { start: self.raw_offset(span.start), end: self.raw_offset(span.end) };
+            lifted.push(TextEdit { span, replacement: fresh[1..fresh.len() - 1].to_owned() });
         }
-        edited.push_str(&self.raw[raw_done..]);
-        Ok(edited)
+        Ok(lifted)
     }
 
     /// The byte of the literal at which byte `offset` of the text begins. `offset` is a character boundary.
@@ -127,17 +138,17 @@ mod tests {
         let start = body.find("\"x").unwrap();
         let end = body.find(" }").unwrap();
         // Text: x < y / z 😀 é ⏎ é !
-        let spliced = splice(body.as_bytes(), &[(Span { start, end }, vec![edit(2, 3, "\"\t")])]).unwrap();
+        let spliced = splice(body.as_bytes(), &[(vec![Span { start, end }], vec![edit(2, 3, "\"\t")])]).unwrap();
         assert_eq!(String::from_utf8(spliced).unwrap(), r#"{"a": 1.0, "t":"x\u003c\"\t\/z\ud83d\ude00é\n\u00e9!" }"#);
     }
 
     #[test]
     fn bad_edits_are_errors() {
         let literal = Literal::new("\"aé\"".as_bytes()).unwrap();
-        assert!(literal.edited(&[edit(0, 2, "")]).is_err(), "splits é");
-        assert!(literal.edited(&[edit(0, 9, "")]).is_err(), "outside");
-        assert!(literal.edited(&[edit(1, 3, ""), edit(0, 1, "")]).is_err(), "out of order");
-        assert!(splice(b"[1]", &[(Span { start: 1, end: 2 }, vec![])]).is_err(), "not a string");
+        assert!(literal.lifted(&[edit(0, 2, "")]).is_err(), "splits é");
+        assert!(literal.lifted(&[edit(0, 9, "")]).is_err(), "outside");
+        assert!(literal.lifted(&[edit(1, 3, ""), edit(0, 1, "")]).is_err(), "out of order");
+        assert!(splice(b"[1]", &[(vec![Span { start: 1, end: 2 }], vec![edit(0, 0, "x")])]).is_err(), "not a string");
         assert!(Literal::new(br#""\ud800""#).is_none());
         assert!(Literal::new(br#" "a""#).is_none());
     }
@@ -170,7 +181,6 @@ mod tests {
             let parsed = Literal::new(raw.as_bytes()).unwrap();
             let expected: String = serde_json::from_str(&raw).unwrap();
             prop_assert_eq!(parsed.text(), expected.as_str());
-            prop_assert_eq!(parsed.edited(&[]).unwrap(), raw.clone());
             for (offset, _) in expected.char_indices() {
                 let head = format!("{}\"", &raw[..parsed.raw_offset(offset)]);
                 prop_assert_eq!(serde_json::from_str::<String>(&head).unwrap(), &expected[..offset]);
@@ -197,7 +207,7 @@ mod tests {
                 expected_body += &json[1..json.len() - 1];
                 expected_body += &raw[literal.raw_offset(end)..];
                 at += separator.len();
-                edits.push((Span { start: at, end: at + raw.len() }, vec![edit(start, end, replacement)]));
+                edits.push((vec![Span { start: at, end: at + raw.len() }], vec![edit(start, end, replacement)]));
                 at += raw.len();
             }
             expected_body += "]}";
@@ -206,6 +216,34 @@ mod tests {
             prop_assert_eq!(value, serde_json::json!({"n": 1e2, "t": expected_texts}));
             prop_assert_eq!(spliced, expected_body);
             prop_assert_eq!(splice(body.as_bytes(), &[]).unwrap(), body.into_bytes());
+        }
+
+        #[test]
+        fn kept_escapes_stay_at_every_level(raw in literal(), depth in 1usize..4, cut in any::<(prop::sample::Index, prop::sample::Index)>(), replacement in ".{0,8}") {
+            let text = Literal::new(raw.as_bytes()).unwrap().text;
+            let bounds: Vec<usize> = text.char_indices().map(|(at, _)| at).chain([text.len()]).collect();
+            let (one, other) = (*cut.0.get(&bounds), *cut.1.get(&bounds));
+            let (start, end) = (one.min(other), one.max(other));
+            // From inside out: the literal in an object in a literal, and so on; the escapes of the outer ones are odd.
+            let wrap = |inner: &str| format!("{{\"k\" : {inner} }}");
+            let quote = |json: &str| serde_json::to_string(json).unwrap().replace('/', "\\/").replace('<', "\\u003c");
+            let place = |inner: &str| { let start = wrap("").len() - 2; Span { start, end: start + inner.len() } };
+            let (mut outer, mut literals) = (raw.clone(), Vec::new());
+            for level in (0..depth).rev() {
+                literals.insert(0, place(&outer));
+                outer = wrap(&outer);
+                if level > 0 { outer = quote(&outer); }
+            }
+            let spliced = splice(outer.as_bytes(), &[(literals.clone(), vec![edit(start, end, &replacement)])]).unwrap();
+            let spliced = String::from_utf8(spliced).unwrap();
+            // Bytes before and after the edit are those of the original.
+            let mut container = spliced.clone();
+            for _ in 0..depth {
+                container = serde_json::from_str::<serde_json::Value>(&container).unwrap()["k"].as_str().unwrap().to_owned();
+            }
+            prop_assert_eq!(container, format!("{}{replacement}{}", &text[..start], &text[end..]));
+            let edits = lifted(outer.as_bytes(), &literals, &[edit(start, end, "")]).unwrap();
+            prop_assert!(spliced.starts_with(&outer[..edits[0].span.start]) && spliced.ends_with(&outer[edits[0].span.end..]));
         }
     }
 }

@@ -1,0 +1,140 @@
+//! `lopper check`: whether the settings are valid, what they are, and which rule a piece of code would take.
+
+use std::io::Write;
+use std::path::PathBuf;
+
+use clap::Args;
+
+use crate::config::{self, API_NAMES, Amount, Config, Loaded, Overrides, Rule, Subject, first_match};
+use crate::syntax::Language;
+
+#[derive(Args)]
+pub struct Arguments {
+    /// Settings file; else ./lopper.toml, else the one in the user's configuration folder.
+    #[arg(value_name = "FILE")]
+    file: Option<PathBuf>,
+    #[command(flatten)]
+    code: Code,
+}
+
+/// With any of these: which rule a piece of code would take, and its settings.
+#[derive(Args)]
+#[command(next_help_heading = "A piece of code, to see which rule it would take")]
+struct Code {
+    /// The path of its file, as the assistant names it.
+    #[arg(long, value_name = "P")]
+    path: Option<String>,
+    /// The model that the request names.
+    #[arg(long, value_name = "M")]
+    model: Option<String>,
+    /// Its language; without it, the one that the path says.
+    #[arg(long, value_name = "L", value_parser = language)]
+    language: Option<Language>,
+    /// The name of the tool whose result it is in.
+    #[arg(long, value_name = "T")]
+    tool: Option<String>,
+    /// The API of the request.
+    #[arg(long, value_name = "A", value_parser = API_NAMES)]
+    api: Option<String>,
+}
+
+pub fn run(arguments: Arguments) -> anyhow::Result<()> {
+    let loaded = Config::load(arguments.file.as_deref(), config::environment(), Overrides::default())?;
+    let report = if arguments.code.is_given() { choice(&loaded, &arguments.code) } else { everything(&loaded) };
+    write!(std::io::stdout(), "{}\n\n{report}", verdict(&loaded))?;
+    Ok(())
+}
+
+fn language(text: &str) -> Result<Language, String> {
+    let known = || Language::ALL.map(Language::name).join(", ");
+    Language::from_tag(text).ok_or_else(|| format!("known are {}", known()))
+}
+
+fn verdict(loaded: &Loaded) -> String {
+    let rules = match loaded.config.rules.len() {
+        1 => "1 rule".to_owned(),
+        count => format!("{count} rules"),
+    };
+    match &loaded.file {
+        Some(file) => format!("{} is valid: {rules}", file.display()),
+        None => format!("no settings file; defaults and environment are valid: {rules}"),
+    }
+}
+
+/// Every key, its value and where that came from.
+fn everything(loaded: &Loaded) -> String {
+    let rows = loaded.settings().map(|setting| {
+        let value = setting.value.unwrap_or_else(|| "not set".into());
+        [format!("{}.{}", setting.section, setting.name), value, setting.origin.to_string()]
+    });
+    table(&rows.collect::<Vec<_>>())
+}
+
+/// The rule that the code would take, why not one before it, and what the code's settings are.
+fn choice(loaded: &Loaded, code: &Code) -> String {
+    let subject = code.subject();
+    let rules = &loaded.config.rules;
+    let chosen = first_match(rules, &subject);
+    let mut report = String::new();
+    if let (None, Some(language)) = (code.language, subject.language) {
+        report += &format!("language {language}, by the path\n");
+    }
+    for rule in rules {
+        let place = loaded.rule_place(rule);
+        match rule.mismatch(&subject) {
+            Some(mismatch) => report += &format!("{place} does not match: {mismatch}\n"),
+            None => {
+                report += &format!("{place} matches\n");
+                break;
+            }
+        }
+    }
+    if chosen.is_none() {
+        report += if rules.is_empty() { "there are no rules\n" } else { "no rule matches\n" };
+    }
+    report + "\n" + &table(&settings(loaded, chosen))
+}
+
+/// What the code's settings are, and where each came from.
+fn settings(loaded: &Loaded, rule: Option<&Rule>) -> [[String; 3]; 4] {
+    let treatment = loaded.config.treatment(rule);
+    let (amount, amount_name) = match treatment.amount {
+        Amount::Ratio(ratio) => (ratio.to_string(), "ratio"),
+        Amount::Tokens(tokens) => (tokens.0.to_string(), "budget_tokens"),
+    };
+    let row = |name: &str, value: String, by_rule: fn(&Rule) -> bool| {
+        let rule = rule.filter(|rule| by_rule(rule)).map(|rule| loaded.rule_place(rule));
+        [name.to_owned(), value, rule.unwrap_or_else(|| loaded.origin("compression", name).to_string())]
+    };
+    [
+        row("mode", format!("{:?}", treatment.mode.name()), |rule| rule.mode.is_some()),
+        row(amount_name, amount, |rule| rule.amount().is_some()),
+        row("min_tokens", treatment.min_tokens.0.to_string(), |rule| rule.min_tokens.is_some()),
+        row("fine", format!("{:?}", treatment.fine.name()), |rule| rule.fine.is_some()),
+    ]
+}
+
+/// Aligned columns.
+fn table(rows: &[[String; 3]]) -> String {
+    let width = |column: usize| rows.iter().map(|row| row[column].chars().count()).max().unwrap_or(0);
+    let (first, second) = (width(0), width(1));
+    rows.iter().map(|[name, value, origin]| format!("{name:first$}  {value:second$}  {origin}\n")).collect()
+}
+
+impl Code {
+    fn is_given(&self) -> bool {
+        let texts = [&self.path, &self.model, &self.tool, &self.api];
+        self.language.is_some() || texts.iter().any(|text| text.is_some())
+    }
+
+    fn subject(&self) -> Subject<'_> {
+        let by_path = || Language::from_path(self.path.as_deref()?);
+        Subject {
+            model: self.model.as_deref(),
+            path: self.path.as_deref(),
+            language: self.language.or_else(by_path).map(Language::name),
+            tool: self.tool.as_deref(),
+            api: self.api.as_deref(),
+        }
+    }
+}

@@ -1,0 +1,145 @@
+//! The street: from a request's body to a smaller one.
+//!
+//! Here is what goes in and what comes out; [`walk`] goes through one request.
+
+mod walk;
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::config::{Fine, Mode, Rule};
+pub use crate::engine::Cancel;
+use crate::engine::Engine;
+use crate::ledger::Ledger;
+use crate::text::Tokens;
+use crate::wire;
+
+/// How requests are compressed.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    /// Whether they are.
+    pub mode: Mode,
+    /// Share of a block's tokens to keep, above 0 and at most 1.
+    pub ratio: f32,
+    /// Tokens of a block to keep, instead of the share.
+    pub budget: Option<Tokens>,
+    /// Blocks of fewer tokens are left alone.
+    pub min_tokens: Tokens,
+    /// A block that does not shrink by at least this share stays as it was.
+    pub min_saving: f32,
+    /// Whether functions may be cut to their best blocks.
+    pub fine: Fine,
+    /// How long scoring may take for one request.
+    pub deadline: Duration,
+    /// What differs for some code; the first that matches counts.
+    pub rules: Vec<Rule>,
+}
+
+/// What one request asks for itself, stronger than rules and settings.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Overrides {
+    /// Whether it is compressed.
+    pub mode: Option<Mode>,
+    /// Share of a block's tokens to keep, above 0 and at most 1.
+    pub ratio: Option<f32>,
+    /// Tokens of a block to keep, instead of the share.
+    pub budget: Option<Tokens>,
+    /// How long scoring may take.
+    pub deadline: Option<Duration>,
+}
+
+/// Compresses request bodies. Shared by all requests.
+pub struct Compressor {
+    /// The scorer, or why there is none.
+    engine: Result<Scorer, String>,
+    settings: Settings,
+    ledger: Arc<Ledger>,
+}
+
+/// A model that scores.
+pub struct Scorer {
+    /// The model.
+    pub engine: Engine,
+    /// A hash of its file: decisions of another model are not its own.
+    pub fingerprint: [u8; 32],
+}
+
+/// What became of a request.
+#[derive(Debug)]
+pub struct Outcome {
+    /// In a word.
+    pub status: Status,
+    /// The body to send; `None` for the client's own bytes.
+    pub body: Option<Vec<u8>>,
+    /// Tokens of the request's texts as they came, in the upstream model's vocabulary.
+    pub tokens_before: Tokens,
+    /// Tokens of the texts as they are sent, or, in an audit, as they would be.
+    pub tokens_after: Tokens,
+    /// What was left out, in order.
+    pub dropped: Vec<Dropped>,
+}
+
+/// Lines left out of a request.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Dropped {
+    /// The file, as the client names it.
+    pub path: Option<String>,
+    /// The first line's number in the file, from 1.
+    pub first: usize,
+    /// The last one's.
+    pub last: usize,
+    /// The lines, with their number prefixes where they had some.
+    pub text: String,
+    /// The line that stands for them.
+    pub marker: String,
+}
+
+/// What became of a request, in a word.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Status {
+    /// It is smaller now.
+    Compressed,
+    /// It would be smaller; the original is sent.
+    Audited,
+    /// There was code to compress, and all of it stays.
+    Unchanged,
+    /// There was nothing to compress, for this reason.
+    Skipped(&'static str),
+    /// Compression failed, for this reason; the original is sent.
+    Failed(String),
+}
+
+impl fmt::Display for Status {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Compressed => f.write_str("compressed"),
+            Self::Audited => f.write_str("audited"),
+            Self::Unchanged => f.write_str("unchanged"),
+            Self::Skipped(why) => write!(f, "skipped:{why}"),
+            Self::Failed(why) => write!(f, "failed:{why}"),
+        }
+    }
+}
+
+impl Compressor {
+    /// A compressor that scores with `engine`. Where there is none, for the reason given, requests with code to
+    /// compress fail over to the original.
+    pub fn new(engine: Result<Scorer, String>, settings: Settings, ledger: Arc<Ledger>) -> Self {
+        Self { engine, settings, ledger }
+    }
+
+    /// Compresses a request's body, whichever API it is for. Takes as long as scoring does, up to the deadline.
+    pub fn compress(&self, body: &[u8], overrides: &Overrides, cancel: &Cancel) -> Outcome {
+        match wire::parse(body) {
+            Ok(chat) => walk::walk(self, body, &chat, overrides, cancel),
+            Err(_) => Outcome {
+                status: Status::Skipped("not-chat"),
+                body: None,
+                tokens_before: Tokens(0),
+                tokens_after: Tokens(0),
+                dropped: Vec::new(),
+            },
+        }
+    }
+}

@@ -1,0 +1,200 @@
+//! What the settings are in the end, and where each of them came from.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::path::{Path, PathBuf};
+
+use super::keys::{KEYS, Key};
+use super::value::Value;
+use super::{Config, ConfigErrors, Problem, Rule};
+
+/// A complete configuration.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Loaded {
+    /// The settings.
+    pub config: Config,
+    /// The file that was read, if there is one.
+    pub file: Option<PathBuf>,
+    origins: Origins,
+}
+
+/// By section and key; what is not in it has its default.
+type Origins = BTreeMap<(&'static str, &'static str), Origin>;
+
+/// Where a value came from, the weakest first.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Origin {
+    /// Nothing set it.
+    Default,
+    /// `FILE:LINE`.
+    File(String),
+    /// The environment variable of this name.
+    Variable(String),
+    /// This flag.
+    Flag(&'static str),
+}
+
+/// A key with its value.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Setting<'a> {
+    /// The section that it is in.
+    pub section: &'static str,
+    /// Its name in the section.
+    pub name: &'static str,
+    /// The value as a file would have it; none where there is none.
+    pub value: Option<String>,
+    /// Where the value came from.
+    pub origin: &'a Origin,
+}
+
+impl Loaded {
+    /// Every key of every section, in the order of `config/lopper.toml`.
+    pub fn settings(&self) -> impl Iterator<Item = Setting<'_>> {
+        KEYS.iter().map(|key| Setting {
+            section: key.section,
+            name: key.name,
+            value: (key.get)(&self.config),
+            origin: self.origin(key.section, key.name),
+        })
+    }
+
+    /// Where the value of a key came from.
+    pub fn origin(&self, section: &str, name: &str) -> &Origin {
+        let set = self.origins.iter().find(|((in_section, key), _)| *in_section == section && *key == name);
+        set.map_or(&Origin::Default, |(_, origin)| origin)
+    }
+
+    /// The place of `rule`, which must be one of `self.config.rules`, such as `rule 2 at lopper.toml:31`.
+    pub fn rule_place(&self, rule: &Rule) -> String {
+        // By identity: two rules may stand in one line, or be the same.
+        let number = 1 + self.config.rules.iter().take_while(|other| !std::ptr::eq(*other, rule)).count();
+        let file = self.file.as_deref().map_or_else(String::new, shown_name);
+        format!("rule {number} at {file}:{}", rule.line)
+    }
+}
+
+/// The file's name for a person.
+pub(super) fn shown_name(path: &Path) -> String {
+    path.strip_prefix(".").unwrap_or(path).display().to_string()
+}
+
+impl Origin {
+    fn strength(&self) -> u8 {
+        match self {
+            Self::Default => 0,
+            Self::File(_) => 1,
+            Self::Variable(_) => 2,
+            Self::Flag(_) => 3,
+        }
+    }
+}
+
+impl fmt::Display for Origin {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Default => f.write_str("default"),
+            Self::File(place) => f.write_str(place),
+            Self::Variable(name) => write!(f, "environment {name}"),
+            Self::Flag(flag) => write!(f, "flag {flag}"),
+        }
+    }
+}
+
+/// Settings while they are read, the weakest source first.
+#[derive(Default)]
+pub(super) struct Draft {
+    pub config: Config,
+    pub problems: Vec<Problem>,
+    origins: Origins,
+}
+
+impl Draft {
+    /// Sets a key; an error says what is wrong with the value.
+    pub(super) fn set(&mut self, key: &Key, value: &Value<'_>, origin: Origin) -> Result<(), String> {
+        key.set(&mut self.config, value)?;
+        self.note(key.section, key.name, origin);
+        Ok(())
+    }
+
+    /// Remembers where a key was set.
+    pub(super) fn note(&mut self, section: &'static str, name: &'static str, origin: Origin) {
+        self.origins.insert((section, name), origin);
+    }
+
+    /// The settings, or all that is wrong with them.
+    pub(super) fn finish(mut self, file: Option<PathBuf>) -> Result<Loaded, ConfigErrors> {
+        if !self.problems.is_empty() {
+            return Err(ConfigErrors(self.problems));
+        }
+        self.let_the_stronger_amount_win();
+        Ok(Loaded { config: self.config, file, origins: self.origins })
+    }
+
+    /// `--ratio 0.3` means what it says, though the file has a `budget_tokens`.
+    fn let_the_stronger_amount_win(&mut self) {
+        const RATIO: (&str, &str) = ("compression", "ratio");
+        const BUDGET: (&str, &str) = ("compression", "budget_tokens");
+        let strength = |key| self.origins.get(key).map_or(0, Origin::strength);
+        if strength(&RATIO) > strength(&BUDGET) && self.config.compression.budget_tokens.take().is_some() {
+            let origin = self.origins[&RATIO].clone();
+            self.origins.insert(BUDGET, origin);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::Overrides;
+    use crate::text::Tokens;
+
+    fn load(text: &str, env: &[(&str, &str)], overrides: Overrides) -> (Loaded, tempfile::TempDir) {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("lopper.toml");
+        std::fs::write(&path, text).unwrap();
+        let env = env.iter().map(|(name, value)| (name.to_string(), value.to_string()));
+        (Config::load(Some(&path), env, overrides).unwrap(), folder)
+    }
+
+    #[test]
+    fn every_key_says_where_it_is_from() {
+        let overrides =
+            Overrides { model: Some("m.gguf".into()), listen: Some("[::1]:1".into()), ..Default::default() };
+        let env = [("LOPPER_COMPRESSION_FINE", "on"), ("LOPPER_SERVER_LISTEN", "[::1]:2")];
+        let text = "[compression]\nmode = 'audit'\nfine = 'off'\n[sidecar]\nmax_age = '2h'\n[[rule]]\nmode = 'off'\n";
+        let (loaded, folder) = load(text, &env, overrides);
+        let shown: Vec<String> = loaded
+            .settings()
+            .filter(|setting| *setting.origin != Origin::Default)
+            .map(|setting| {
+                format!("{}.{} {} {}", setting.section, setting.name, setting.value.unwrap(), setting.origin)
+            })
+            .collect();
+        let shown = shown.join("\n").replace(&format!("{}/", folder.path().display()), "");
+        insta::assert_snapshot!(shown, @r#"
+        server.listen "[::1]:1" flag --listen
+        compression.mode "audit" lopper.toml:2
+        compression.fine "on" environment LOPPER_COMPRESSION_FINE
+        scorer.model "m.gguf" flag --model
+        sidecar.max_age "2h" lopper.toml:5
+        "#);
+        let place = loaded.rule_place(&loaded.config.rules[0]);
+        assert!(place.starts_with("rule 1 at ") && place.ends_with("lopper.toml:6"), "{place}");
+    }
+
+    #[test]
+    fn a_number_of_tokens_replaces_the_ratio_unless_that_is_set_by_a_stronger_source() {
+        let both = "[compression]\nratio = 0.3\nbudget_tokens = 900\n";
+        let budget = |env: &[(&str, &str)], ratio: Option<&str>| {
+            let overrides = Overrides { ratio: ratio.map(str::to_owned), ..Overrides::default() };
+            load(both, env, overrides).0.config.compression.budget_tokens
+        };
+        let in_env = ("LOPPER_COMPRESSION_RATIO", "0.5");
+        assert_eq!(budget(&[], None), Some(Tokens(900)));
+        assert_eq!(budget(&[in_env], None), None);
+        assert_eq!(budget(&[], Some("0.5")), None);
+        let budget_too = ("LOPPER_COMPRESSION_BUDGET_TOKENS", "70");
+        assert_eq!(budget(&[in_env, budget_too], None), Some(Tokens(70)));
+        assert_eq!(budget(&[in_env, budget_too], Some("0.5")), None);
+    }
+}

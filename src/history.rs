@@ -1,0 +1,135 @@
+//! What happened to a file earlier in a conversation, and so whether a piece of its code must stay whole (rule R4).
+//!
+//! All that is asked here is about what came before: nothing that comes later may change how a piece of code was sent.
+
+use crate::render::MARKER_PREFIX;
+
+/// What the conversation up to here says about files.
+#[derive(Debug, Default)]
+pub struct History {
+    /// Files of which code was shown.
+    read: Vec<String>,
+    /// Files that a tool call was to change.
+    edited: Vec<String>,
+    /// Files of which an edit failed or in which a marker was written.
+    pinned: Vec<String>,
+    /// Whether an edit failed, or a marker was written, that does not tell its file.
+    all_pinned: bool,
+}
+
+impl History {
+    /// Why code of the file at `path` has to stay whole. Code of no known file is held against failed edits only.
+    pub fn veto(&self, path: Option<&str>) -> Option<&'static str> {
+        let among = |files: &[String]| path.is_some_and(|path| files.iter().any(|file| same_file(file, path)));
+        if self.all_pinned || among(&self.pinned) {
+            Some("pinned")
+        } else if among(&self.edited) {
+            Some("edited-before")
+        } else if among(&self.read) {
+            Some("read-before")
+        } else {
+            None
+        }
+    }
+
+    /// Code of this file was shown.
+    pub fn saw(&mut self, path: &str) {
+        remember(&mut self.read, path);
+    }
+
+    /// A tool call was to change this file.
+    pub fn edits(&mut self, path: &str) {
+        remember(&mut self.edited, path);
+    }
+
+    /// An edit of this file failed; without a path, it may be any file.
+    pub fn pin(&mut self, path: Option<&str>) {
+        match path {
+            Some(path) => remember(&mut self.pinned, path),
+            None => self.all_pinned = true,
+        }
+    }
+
+    /// The assistant said `text`, or sent it as a call's arguments: pins the files of the markers in it.
+    pub fn heard(&mut self, text: &str) {
+        for (at, _) in text.match_indices(MARKER_PREFIX) {
+            self.pin(file_of_marker(&text[at..]));
+        }
+    }
+}
+
+/// Whether two paths name one file: equal, or one ends with the other, as absolute and relative paths do.
+pub fn same_file(one: &str, other: &str) -> bool {
+    let (one, other) = (bare(one), bare(other));
+    let ends = |long: &str, short: &str| {
+        !short.is_empty() && long.strip_suffix(short).is_some_and(|rest| rest.is_empty() || rest.ends_with(['/', '\\']))
+    };
+    ends(one, other) || ends(other, one)
+}
+
+/// The path without what clients put before it.
+fn bare(path: &str) -> &str {
+    let path = path.trim().trim_start_matches('@');
+    let path = path.strip_prefix("file://").unwrap_or(path);
+    path.strip_prefix("./").unwrap_or(path)
+}
+
+/// The path in a marker, which begins `text`.
+fn file_of_marker(text: &str) -> Option<&str> {
+    let line = text.lines().next()?;
+    let (_, rest) = line.split_once(" of ")?;
+    let end = rest.find(" left out").or_else(|| rest.find(", left out"))?;
+    Some(rest[..end].trim_end_matches(',')).filter(|path| !path.is_empty())
+}
+
+fn remember(files: &mut Vec<String>, path: &str) {
+    if !files.iter().any(|file| file == path) {
+        files.push(path.to_owned());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn paths_of_one_file() {
+        for (one, other) in [
+            ("src/a.rs", "src/a.rs"),
+            ("/w/src/a.rs", "src/a.rs"),
+            ("a.rs", "./a.rs"),
+            ("@src/a.rs", "/w/src/a.rs"),
+            ("C:\\w\\a.rs", "a.rs"),
+            ("file:///w/a.rs", "/w/a.rs"),
+        ] {
+            assert!(same_file(one, other) && same_file(other, one), "{one} {other}");
+        }
+        for (one, other) in [("src/a.rs", "lib/a.rs"), ("ba.rs", "a.rs"), ("", "a.rs"), ("a.rs", "a.r")] {
+            assert!(!same_file(one, other) && !same_file(other, one), "{one} {other}");
+        }
+    }
+
+    #[test]
+    fn what_came_before_keeps_a_file_whole() {
+        let mut history = History::default();
+        assert_eq!(history.veto(Some("a.rs")), None);
+        history.saw("/w/a.rs");
+        assert_eq!(history.veto(Some("a.rs")), Some("read-before"));
+        history.edits("a.rs");
+        assert_eq!(history.veto(Some("/w/a.rs")), Some("edited-before"));
+        assert_eq!((history.veto(Some("b.rs")), history.veto(None)), (None, None));
+        history.pin(None);
+        assert_eq!((history.veto(Some("b.rs")), history.veto(None)), (Some("pinned"), Some("pinned")));
+    }
+
+    #[test]
+    fn a_marker_in_an_answer_pins_its_file() {
+        let mut history = History::default();
+        history
+            .heard("{\"new\":\"x\\n    # [lopper: lines 3-9 of src/a.py left out; read again before editing]\\ny\"}");
+        assert_eq!(history.veto(Some("/w/src/a.py")), Some("pinned"));
+        assert_eq!(history.veto(Some("b.py")), None);
+        history.heard("// [lopper: lines 3-9 left out; read again before editing]");
+        assert_eq!(history.veto(Some("b.py")), Some("pinned"));
+    }
+}

@@ -1,0 +1,185 @@
+//! Which decisions were taken already, so that each is taken once: the same code for the same question is sent as the
+//! same bytes in every turn, after a passed deadline and, with a file, after a restart.
+//!
+//! Nothing of a request is kept but hashes and the numbers of lines.
+
+mod disk;
+mod entry;
+
+use std::path::PathBuf;
+use std::sync::{Arc, Condvar, Mutex, PoisonError};
+use std::time::Duration;
+
+use dashmap::DashMap;
+use dashmap::mapref::entry::Entry;
+use moka::sync::Cache;
+
+use crate::engine::Cancel;
+use crate::text::Lines;
+use disk::Disk;
+
+/// What a decision is about: a hash of all that it depends on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Key([u8; 32]);
+
+impl Key {
+    /// The BLAKE3 hash of `parts`, which are told apart from others that only join to the same bytes.
+    pub fn new(parts: &[&[u8]]) -> Self {
+        let mut hash = blake3::Hasher::new();
+        for part in parts {
+            hash.update(&(part.len() as u64).to_le_bytes());
+            hash.update(part);
+        }
+        Self(hash.finalize().into())
+    }
+}
+
+/// What was decided about a piece of code.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Decision {
+    /// These lines stay: in order and apart, counted from 0.
+    Keep(Vec<Lines>),
+    /// All of it stays.
+    Leave(Reason),
+}
+
+/// Why a piece of code was left alone.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Reason {
+    /// The deadline passed. That stays so: otherwise the next turn would send other bytes.
+    Deadline,
+    /// It does not parse.
+    Syntax,
+    /// It has too few functions and types to choose from.
+    FewUnits,
+}
+
+impl Reason {
+    /// The reason in a word.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Deadline => "deadline",
+            Self::Syntax => "syntax",
+            Self::FewUnits => "few-units",
+        }
+    }
+}
+
+/// Where decisions are kept.
+#[derive(Debug, Clone, Default)]
+pub struct LedgerConfig {
+    /// Memory for them, in bytes.
+    pub memory_bytes: u64,
+    /// The file that keeps them over a restart, if any.
+    pub path: Option<PathBuf>,
+    /// What they may take in that file, in bytes; beyond it the oldest go.
+    pub disk_bytes: u64,
+}
+
+/// The decisions taken so far. Shared by all requests.
+pub struct Ledger {
+    memory: Cache<Key, Decision>,
+    /// Decisions that are being taken right now.
+    in_flight: DashMap<Key, Arc<Flight>>,
+    disk: Option<Disk>,
+}
+
+impl Ledger {
+    /// Opens the ledger. A file that can't be used is a warning in the log: decisions are kept in memory then.
+    pub fn open(config: LedgerConfig) -> Self {
+        let memory =
+            Cache::builder().max_capacity(config.memory_bytes).weigher(|_, decision| entry::weight(decision)).build();
+        let disk = config.path.and_then(|path| Disk::open(path, config.disk_bytes));
+        Self { memory, in_flight: DashMap::new(), disk }
+    }
+
+    /// The decision of `key`: the one taken before, else what `decide` returns, which is kept unless it is an error. Who
+    /// asks for a decision that is being taken waits for it; if that fails, or `cancel` says that nobody waits here any
+    /// more, they take it themselves.
+    ///
+    /// # Errors
+    /// Those of `decide`.
+    pub fn decide<E>(
+        &self,
+        key: Key,
+        cancel: &Cancel,
+        decide: impl FnOnce() -> Result<Decision, E>,
+    ) -> Result<Decision, E> {
+        let landing = loop {
+            if let Some(decision) = self.known(key) {
+                return Ok(decision);
+            }
+            let flight = match self.in_flight.entry(key) {
+                Entry::Vacant(free) => {
+                    let flight = Arc::new(Flight::default());
+                    free.insert(flight.clone());
+                    break Landing { ledger: self, key, flight };
+                }
+                Entry::Occupied(taken) => taken.get().clone(),
+            };
+            if !flight.wait(cancel) {
+                return decide();
+            }
+        };
+        // Another may have landed between the look and the start.
+        if let Some(decision) = self.known(key) {
+            return Ok(decision);
+        }
+        let decision = decide()?;
+        self.memory.insert(key, decision.clone());
+        if let Some(disk) = &self.disk {
+            disk.put(key, &decision);
+        }
+        drop(landing);
+        Ok(decision)
+    }
+
+    fn known(&self, key: Key) -> Option<Decision> {
+        self.memory.get(&key).or_else(|| {
+            let decision = self.disk.as_ref()?.get(key)?;
+            self.memory.insert(key, decision.clone());
+            Some(decision)
+        })
+    }
+}
+
+/// A decision that is being taken.
+#[derive(Default)]
+struct Flight {
+    landed: Mutex<bool>,
+    changed: Condvar,
+}
+
+impl Flight {
+    /// Waits until it has landed, one way or the other. False if `cancel` came first.
+    fn wait(&self, cancel: &Cancel) -> bool {
+        /// How often a waiter looks whether its own client is still there.
+        const PATIENCE: Duration = Duration::from_millis(50);
+        let mut landed = self.landed.lock().unwrap_or_else(PoisonError::into_inner);
+        while !*landed {
+            if cancel.is_cancelled() {
+                return false;
+            }
+            landed = self.changed.wait_timeout(landed, PATIENCE).unwrap_or_else(PoisonError::into_inner).0;
+        }
+        true
+    }
+}
+
+/// Lets the waiters go on when the decision is taken, has failed, or has panicked.
+struct Landing<'a> {
+    ledger: &'a Ledger,
+    key: Key,
+    flight: Arc<Flight>,
+}
+
+impl Drop for Landing<'_> {
+    fn drop(&mut self) {
+        self.ledger.in_flight.remove(&self.key);
+        *self.flight.landed.lock().unwrap_or_else(PoisonError::into_inner) = true;
+        self.flight.changed.notify_all();
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,19 @@
+//! How work that blocks runs beside the async threads, and how it learns that nobody waits for it any more.
+
+use crate::compress::Cancel;
+
+/// Runs `work` on a thread of its own. `None` if it panicked. When the client goes away (this future is dropped then)
+/// `work` is told to stop.
+pub(super) async fn run<T: Send + 'static>(work: impl FnOnce(&Cancel) -> T + Send + 'static) -> Option<T> {
+    let cancel = Cancel::default();
+    let _guard = CancelOnDrop(cancel.clone());
+    tokio::task::spawn_blocking(move || work(&cancel)).await.ok()
+}
+
+struct CancelOnDrop(Cancel);
+
+impl Drop for CancelOnDrop {
+    fn drop(&mut self) {
+        self.0.cancel();
+    }
+}

@@ -1,0 +1,80 @@
+//! How a request is answered in this process, without another server.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use http::header::{CONTENT_ENCODING, CONTENT_TYPE};
+use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, request};
+use tokio::sync::mpsc;
+
+use super::body::{self, RequestBody, ResponseBody};
+use super::encoding::{self, EncodingError};
+use super::error::ProxyError;
+use super::{blocking, headers};
+
+/// What answers requests in this process: the embedded upstream, the sidecar.
+pub trait Local: Send + Sync {
+    /// Answers one request, which has two extensions: a [`ClientAddress`](super::ClientAddress), and a
+    /// [`Cancel`](crate::compress::Cancel) that is called when the client goes away. May block as long as it takes to make a [`LocalBody::Whole`]; a stream is filled from
+    /// another thread after this returned.
+    fn respond(&self, request: Request<Bytes>) -> LocalResponse;
+}
+
+/// What a [`Local`] answers.
+#[derive(Debug)]
+pub struct LocalResponse {
+    /// HTTP status.
+    pub status: StatusCode,
+    /// Media type of the body.
+    pub content_type: &'static str,
+    /// The body.
+    pub body: LocalBody,
+}
+
+/// The body of a [`LocalResponse`].
+#[derive(Debug)]
+pub enum LocalBody {
+    /// All of it.
+    Whole(Bytes),
+    /// Piece by piece. The receiver is dropped when the client has gone: sending fails, and that is the sign to stop.
+    Stream(mpsc::Receiver<Bytes>),
+}
+
+/// Has a request answered in this process by `local`, whose name is for errors. The body is read and decoded first, both
+/// within `body_limit` bytes.
+pub(super) async fn answer_locally(
+    name: &'static str,
+    local: Arc<dyn Local>,
+    mut parts: request::Parts,
+    body: RequestBody,
+    body_limit: usize,
+) -> Result<Response<ResponseBody>, ProxyError> {
+    let is_head = parts.method == Method::HEAD;
+    let codings = encoding::codings(&parts.headers);
+    let body = body.read(body_limit).await?;
+    let answer = blocking::run(move |cancel| {
+        let body = match &codings?[..] {
+            [] => body,
+            codings => Bytes::from(encoding::decode(&body, codings, body_limit)?.into_owned()),
+        };
+        headers::remove(&mut parts.headers, &[CONTENT_ENCODING]);
+        parts.extensions.insert(cancel.clone());
+        Ok(local.respond(Request::from_parts(parts, body)))
+    });
+    let no_answer = || ProxyError::NoAnswer { upstream: name.into(), cause: "it panicked".into() };
+    let answer = answer.await.ok_or_else(no_answer)?;
+    let answer = answer.map_err(|error| match error {
+        EncodingError::TooLarge => ProxyError::DecodedTooLarge { limit: body_limit },
+        EncodingError::Unknown => ProxyError::UnreadableBody("its content encoding is not known".into()),
+        EncodingError::Invalid => ProxyError::UnreadableBody("it is not of its content encoding".into()),
+    })?;
+    let LocalResponse { status, content_type, body } = answer;
+    let mut response = Response::new(match body {
+        _ if is_head => body::whole(Bytes::new()),
+        LocalBody::Whole(bytes) => body::whole(bytes),
+        LocalBody::Stream(chunks) => body::channel(chunks),
+    });
+    *response.status_mut() = status;
+    *response.headers_mut() = HeaderMap::from_iter([(CONTENT_TYPE, HeaderValue::from_static(content_type))]);
+    Ok(response)
+}
