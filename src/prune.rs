@@ -95,9 +95,7 @@ pub fn prune(
     if outline.units.iter().filter(|unit| is_definition(unit)).count() < MIN_DEFINITIONS {
         return Err(PruneError::TooFewUnits);
     }
-    let ordered = orders(code.source);
-    let has_order = |unit: &Unit| ordered.iter().any(|&line| unit.lines.contains(line));
-    let named = outline.units.iter().map(|unit| is_named(unit, code.names) || has_order(unit)).collect();
+    let named = outline.units.iter().map(|unit| is_named(unit, code.names)).collect();
     let budget = target.budget.of(outline.weights.iter().copied().sum());
     let pinned: Vec<Lines> = marked(code.source).into_iter().chain(code.pinned.iter().copied()).collect();
     let worths = coarse(engine, &outline, code.question, limits)?;
@@ -130,17 +128,6 @@ pub fn marked(source: &str) -> Vec<Lines> {
         open &= !text.contains("lopper:end");
     }
     kept
-}
-
-/// The lines with an instruction to an assistant that watches files: a comment that begins or ends in `AI!` or `AI?`.
-fn orders(source: &str) -> Vec<usize> {
-    let is_order = |line: &str| {
-        let Some(at) = line.find(['#', '/', '-', ';']) else { return false };
-        let comment = line[at..].trim_start_matches(['#', '/', '-', ';']).trim();
-        let comment = comment.trim_end_matches(['*', '/', ' ']);
-        ["AI!", "AI?"].iter().any(|sign| comment.starts_with(sign) || comment.ends_with(sign))
-    };
-    source.lines().enumerate().filter(|(_, line)| is_order(line)).map(|(number, _)| number).collect()
 }
 
 /// A source text cut into units, with what each weighs.
@@ -217,7 +204,7 @@ struct Choice<'a> {
     limits: &'a Limits,
     outline: Outline<'a>,
     worths: Vec<Worth>,
-    /// Whether the question names the unit, or an instruction stands in it.
+    /// Whether the question names the unit.
     named: Vec<bool>,
     /// Stays in any case.
     pinned: Vec<Lines>,
@@ -442,12 +429,6 @@ mod tests {
         assert_eq!(marked(source), [Lines::new(1, 4), Lines::new(5, 7)]);
         assert_eq!(marked("x # lopper:keep lopper:end\ny"), [Lines::new(0, 1)]);
         assert_eq!(marked("lopper"), []);
-    }
-
-    #[test]
-    fn instructions_in_comments() {
-        let source = "x = 1  # make this 2 AI!\ny\n// AI? why\n-- AI! faster\nAI! not a comment\n# AIs? no\n";
-        assert_eq!(orders(source), [0, 2, 3]);
     }
 
     #[test]

@@ -2,7 +2,7 @@
 
 use std::collections::HashSet;
 
-use crate::detect::{fence, heading, tag};
+use crate::detect::{envelope, fence, heading, tag};
 use crate::syntax::Language;
 use crate::text::Span;
 use crate::wire::{Call, Message, Origin, Role, Slot};
@@ -94,13 +94,13 @@ fn is_acknowledgement(message: &Message) -> bool {
     message.calls.is_empty() && text.len() <= MAX_BYTES && text.to_ascii_lowercase().starts_with("ok")
 }
 
+fn is_said(slot: &Slot) -> bool {
+    matches!(slot.origin, Origin::Said | Origin::Prompt) && !is_result(slot)
+}
+
 /// Whether a text is the result of a tool, in a message of its own or in the user's name.
 fn is_result(slot: &Slot) -> bool {
-    let first = slot.text.trim_start().lines().next().unwrap_or_default();
-    let leads = ["OBSERVATION:", "EXECUTION RESULT of ["];
-    matches!(slot.origin, Origin::Result { .. })
-        || leads.iter().any(|lead| first.starts_with(lead))
-        || (first.starts_with('[') && first.trim_end().ends_with("] Result:"))
+    matches!(slot.origin, Origin::Result { .. }) || envelope::is_result(&slot.text)
 }
 
 /// What a question is cut to, in characters: about 300 tokens. Every piece of code costs one pass over the question.
@@ -160,8 +160,9 @@ const RULES: [&str; 4] = [
 ];
 
 /// Tags whose content is not the person's words.
-const ATTACHED: [&str; 16] = [
+const ATTACHED: [&str; 17] = [
     "environment_details",
+    "environment_context",
     "system-reminder",
     "attachments",
     "attachment",
@@ -183,7 +184,7 @@ fn words_of(message: &Message, code: impl Fn(usize) -> Vec<Span>) -> Option<Stri
     if message.role != Role::User {
         return None;
     }
-    let said = message.slots.iter().enumerate().filter(|(_, slot)| slot.origin == Origin::Said && !is_result(slot));
+    let said = message.slots.iter().enumerate().filter(|(_, slot)| is_said(slot));
     let parts: Vec<Words> = said.map(|(index, slot)| Words::read(&slot.text, &code(index))).collect();
     // Where a client marks the person's words, the rest of the message is the client's.
     let marked = parts.iter().any(|words| words.marked);

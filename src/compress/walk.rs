@@ -24,7 +24,7 @@ pub fn walk(compressor: &Compressor, body: &[u8], chat: &Chat, overrides: &Overr
     let counter = Counter::for_model(chat.model.as_deref());
     let deadline = overrides.deadline.unwrap_or(compressor.settings.deadline);
     let limits = Limits { cancel: cancel.clone(), deadline: Some(Instant::now() + deadline) };
-    let calls = calls(chat);
+    let calls = Calls::new(chat);
     let regions: Vec<_> = chat.messages.iter().map(|message| regions(message, &calls)).collect();
     let walk = Walk {
         compressor,
@@ -40,12 +40,40 @@ pub fn walk(compressor: &Compressor, body: &[u8], chat: &Chat, overrides: &Overr
     walk.run(body)
 }
 
-/// The tool calls of a conversation by their ids, with what each does.
-type Calls<'a> = HashMap<&'a str, (&'a Call, Use)>;
+/// The tool calls of a conversation by their ids.
+struct Calls<'a>(HashMap<&'a str, Vec<Made<'a>>>);
 
-fn calls(chat: &Chat) -> Calls<'_> {
-    let all = chat.messages.iter().flat_map(|message| &message.calls);
-    all.map(|made| (made.id.as_str(), (made, call::read(&made.name, &made.fields, &made.arguments)))).collect()
+/// A tool call, and what it does.
+struct Made<'a> {
+    message: usize,
+    call: &'a Call,
+    does: Use,
+}
+
+impl<'a> Calls<'a> {
+    fn new(chat: &'a Chat) -> Self {
+        let mut calls: HashMap<&str, Vec<Made>> = HashMap::new();
+        for (message, said) in chat.messages.iter().enumerate() {
+            for call in &said.calls {
+                let does = call::read(&call.name, &call.fields, &call.arguments);
+                calls.entry(&call.id).or_default().push(Made { message, call, does });
+            }
+        }
+        Self(calls)
+    }
+
+    /// The call that a text is the result of: of those with its id the last one before it, for some clients count anew
+    /// at every turn.
+    fn of(&self, slot: &Slot) -> Option<&Made<'a>> {
+        let Origin::Result { call, .. } = &slot.origin else { return None };
+        self.0.get(call.as_str())?.iter().rev().find(|made| made.message < slot.message)
+    }
+
+    /// What a call does.
+    fn does(&self, call: &Call) -> Option<&Use> {
+        let made = self.0.get(call.id.as_str())?.iter().find(|made| std::ptr::eq(made.call, call))?;
+        Some(&made.does)
+    }
 }
 
 /// The pieces of code in each text of a message that may be changed at all (rule R1).
@@ -56,7 +84,7 @@ fn regions(message: &Message, calls: &Calls) -> Vec<Vec<Region>> {
         let source = match &slot.origin {
             Origin::Said if message.role == Role::User => Some(Source::Words),
             Origin::Prompt if message.slots.iter().all(|slot| slot.origin != Origin::Suffix) => Some(Source::Words),
-            Origin::Result { call, .. } => Some(Source::Tool(calls.get(call.as_str()).map(|(_, does)| does))),
+            Origin::Result { .. } => Some(Source::Tool(calls.of(slot).map(|made| &made.does))),
             _ => None,
         };
         let context = |source| Context { before, source, path: slot.path.as_deref() };
@@ -170,7 +198,7 @@ impl Walk<'_> {
                 }
             }
             for made in &message.calls {
-                if let Some((_, Use::Edit { paths })) = self.calls.get(made.id.as_str()) {
+                if let Some(Use::Edit { paths }) = self.calls.does(made) {
                     paths.iter().for_each(|path| self.history.edits(path));
                 }
                 self.history.heard(&made.arguments);
@@ -181,15 +209,12 @@ impl Walk<'_> {
 
     /// What a text tells about files beside the code in it.
     fn learn(&mut self, role: Role, slot: &Slot) {
-        let made = match &slot.origin {
-            Origin::Result { call, .. } => self.calls.get(call.as_str()),
-            _ => None,
-        };
+        let does = self.calls.of(slot).map(|made| &made.does);
         if role == Role::Assistant {
             self.history.heard(&slot.text);
         } else if let Some(path) = reply::failed_edit(&slot.text).filter(|_| role != Role::System) {
-            let by_call = match made {
-                Some((_, Use::Edit { paths })) if !paths.is_empty() => Some(paths),
+            let by_call = match does {
+                Some(Use::Edit { paths }) if !paths.is_empty() => Some(paths),
                 _ => None,
             };
             match (path, by_call) {
@@ -198,19 +223,17 @@ impl Walk<'_> {
                 (None, None) => self.history.pin(None),
             }
         }
-        if let Some((_, Use::Read { paths, .. })) = made {
+        if let Some(Use::Read { paths, .. }) = does {
             paths.iter().for_each(|path| self.history.saw(path));
         }
     }
 
     fn region(&self, slot: &Slot, region: &Region) -> Verdict {
-        if let Some(reason) = region.veto.or_else(|| self.history.veto(region.path.as_deref())) {
+        let ordered = self.orders.veto(slot.message);
+        if let Some(reason) = ordered.or(region.veto).or_else(|| self.history.veto(region.path.as_deref())) {
             return Verdict::Skipped(reason);
         }
-        let made = match &slot.origin {
-            Origin::Result { call, .. } => self.calls.get(call.as_str()).map(|(made, _)| *made),
-            _ => None,
-        };
+        let made = self.calls.of(slot).map(|made| made.call);
         let effective = self.effective(region.path.as_deref(), region.language, made);
         if effective.mode == Mode::Off {
             return Verdict::Skipped(if effective.asked_for { "rule" } else { "off" });
@@ -351,11 +374,10 @@ impl Walk<'_> {
     /// What is appended to a text that says "unchanged since it was read" of a file that was shown in part: the lines
     /// left out then. Without them the client's word would be wrong.
     fn stub(&self, slot: &Slot, sum: &mut Sum) -> Option<TextEdit> {
-        let Origin::Result { call, .. } = &slot.origin else { return None };
         if !reply::is_unchanged_stub(&slot.text) {
             return None;
         }
-        let Some((_, Use::Read { paths, .. })) = self.calls.get(call.as_str()) else { return None };
+        let Use::Read { paths, .. } = &self.calls.of(slot)?.does else { return None };
         let is_read = |dropped: &&Dropped| {
             dropped.path.as_ref().is_some_and(|path| paths.iter().any(|read| same_file(read, path)))
         };

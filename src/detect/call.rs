@@ -43,7 +43,27 @@ pub fn read(name: &str, fields: &[(String, String)], arguments: &str) -> Use {
             fields.iter().filter(|(key, _)| COMMANDS.contains(&key.as_str())).map(|(_, value)| &**value).collect();
         return shell(&words);
     }
+    // A script that calls tools.
+    if name == "exec" && fields.is_empty() {
+        let patch = patched(arguments);
+        return match &commands_in(arguments)[..] {
+            _ if !patch.is_empty() => Use::Edit { paths: patch },
+            [command] => shell(&[command]),
+            _ => Use::Other,
+        };
+    }
     Use::Other
+}
+
+/// The shell commands in a script: the strings given as `cmd`.
+fn commands_in(script: &str) -> Vec<String> {
+    let quoted = |rest: &str| {
+        let rest = rest.trim_start_matches(['"', '\'']).trim_start().strip_prefix(':')?.trim_start();
+        let quote = rest.chars().next().filter(|sign| ['"', '\'', '`'].contains(sign))?;
+        let inner = &rest[1..];
+        inner.find(quote).map(|end| inner[..end].to_owned())
+    };
+    script.split("cmd").skip(1).filter_map(quoted).collect()
 }
 
 /// Whether a tool of this name changes files.
@@ -277,6 +297,16 @@ mod tests {
         assert_eq!(call("bash", &[("command", "sed -i s/a/b/ src/a.rs")]), edits(&["src/a.rs"]));
         assert_eq!(call("bash", &[("command", "cat > src/a.rs <<'EOF'\nx\nEOF")]), edits(&["src/a.rs"]));
         assert!(edits_files("replace_in_file") && !edits_files("read_file"));
+    }
+
+    #[test]
+    fn scripts_that_call_tools() {
+        let script = "const r = await tools.exec_command({ cmd: \"cat src/a.rs\" });\ntext(r.output);";
+        assert_eq!(read("exec", &[], script), reads("src/a.rs", false));
+        let two = "tools.exec_command({cmd: 'cat a.rs'}); tools.exec_command({\"cmd\": \"ls\"})";
+        assert_eq!(read("exec", &[], two), Use::Other);
+        let patch = "await tools.apply_patch(`*** Begin Patch\n*** Update File: a.rs\n@@`)";
+        assert_eq!(read("exec", &[], patch), edits(&["a.rs"]));
     }
 
     #[test]

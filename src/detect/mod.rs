@@ -116,7 +116,7 @@ fn of_words(text: &str, context: Context) -> Vec<Region> {
         each.filter_map(|(block, context)| region(text, block, context, &surroundings)).collect();
     for file in tagged {
         let at = file.outer.start;
-        for mut region in of_result(text, file.piece) {
+        for mut region in envelope::peel(text, file.piece).into_iter().flat_map(|piece| of_result(text, piece)) {
             region.veto = region.veto.or_else(|| surroundings.veto(at));
             regions.push(region);
         }

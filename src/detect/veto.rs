@@ -159,11 +159,24 @@ fn telltale(line: &str, before: &str) -> Option<&'static str> {
         Some("terminal")
     } else if render::is_marker(line) || is_elision(line) {
         Some("pruned-already")
+    } else if is_order(line) {
+        Some("instruction-comment")
     } else if line.trim_start().starts_with('⋮') {
         Some("repo-map")
     } else {
         None
     }
+}
+
+/// Whether a line is an instruction to an assistant that watches files: a comment that begins or ends in `AI!` or `AI?`.
+fn is_order(line: &str) -> bool {
+    const SIGNS: [&str; 2] = ["AI!", "AI?"];
+    let Some(at) = line.find(['#', '/', '-', ';']).filter(|_| SIGNS.iter().any(|sign| line.contains(sign))) else {
+        return false;
+    };
+    let comment = line[at..].trim_start_matches(['#', '/', '-', ';', '*']).trim();
+    let comment = comment.trim_end_matches(['*', '/', ' ']);
+    SIGNS.iter().any(|sign| comment.starts_with(sign) || comment.ends_with(sign))
 }
 
 /// Lines that tell only by their number.

@@ -1,23 +1,43 @@
-//! Where text sits in a body of OpenAI's legacy completions: `prompt`, and `suffix` where the gap between is to be filled.
+//! Where text sits in a body of legacy completions: `prompt`, and `suffix` when the middle is to be filled.
 
 use serde_json::value::RawValue;
 
-use super::raw::{Draft, elements};
-use super::{Message, Origin, Role};
+use super::read::Body;
+use super::{Message, Origin, Role, WireError};
 
-/// Reads the values of `prompt` (a string or several) and `suffix`. Prompts of token numbers have no text.
-pub fn read(body: &str, prompt: &RawValue, suffix: Option<&RawValue>) -> Vec<Message> {
-    let prompts = if prompt.get().starts_with('[') { elements(prompt) } else { vec![prompt] };
-    let mut read = Vec::new();
-    for prompt in prompts {
-        let mut draft = Draft::new(body, read.len(), Role::User);
-        // Without one it is a text like any other.
-        let filled = suffix.filter(|suffix| suffix.get() != "null");
-        draft.text(prompt, if filled.is_some() { Origin::Prompt } else { Origin::Said });
-        if let Some(suffix) = filled.filter(|_| read.is_empty()) {
-            draft.text(suffix, Origin::Suffix);
-        }
-        read.push(draft.done());
+/// Reads `prompt` and `suffix` as one message of the user. Prompts that are token ids have no slots.
+///
+/// # Errors
+/// `prompt` is neither a string nor an array.
+pub(super) fn read(body: Body, prompt: &RawValue, suffix: Option<&RawValue>) -> Result<Vec<Message>, WireError> {
+    let prompts = match prompt.get().starts_with('"') {
+        true => vec![prompt],
+        false => serde_json::from_str(prompt.get())?,
+    };
+    let mut slots: Vec<_> = prompts.into_iter().filter_map(|prompt| body.slot(prompt, &Origin::Prompt)).collect();
+    slots.extend(suffix.and_then(|suffix| body.slot(suffix, &Origin::Suffix)));
+    Ok(vec![Message { role: Role::User, slots, calls: Vec::new() }])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::tests::seen;
+    use super::super::{Api, Origin, parse};
+
+    #[test]
+    fn prompts_and_suffix_are_slots() {
+        let chat = parse(br#"{"suffix":"}\n","prompt":"fn a() {\n","model":"coder"}"#).unwrap();
+        assert_eq!(chat.api, Api::Completions);
+        assert_eq!(seen(&chat), [(0, "fn a() {\n", &Origin::Prompt), (0, "}\n", &Origin::Suffix)]);
+        let chat = parse(br#"{"prompt":["a","b"],"suffix":null}"#).unwrap();
+        assert_eq!(seen(&chat), [(0, "a", &Origin::Prompt), (0, "b", &Origin::Prompt)]);
     }
-    read
+
+    #[test]
+    fn token_ids_have_no_slots() {
+        for body in [r#"{"prompt":[1,2,3]}"#, r#"{"prompt":[[1],[2,3]]}"#, r#"{"prompt":[]}"#] {
+            assert!(seen(&parse(body.as_bytes()).unwrap()).is_empty(), "{body}");
+        }
+        assert!(parse(br#"{"prompt":{"id":"pmpt_1"}}"#).is_err());
+    }
 }

@@ -1,133 +1,132 @@
-//! Where text sits in the bodies of OpenAI's chat completions and of Anthropic's messages: `messages[].content`, as a
-//! string or as parts.
-
-use std::borrow::Cow;
+//! Where text sits in Anthropic's content blocks and system prompt, and what gives a request of its API away.
 
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-use super::raw::{Draft, elements};
-use super::{Api, Message, Origin, Role};
+use super::read::{Body, elements, id, json_call, object, string};
+use super::{Call, Message, Origin, RawRequest, Role, Slot};
 
-/// Reads the value of `messages`, and `system`, Anthropic's standing orders. `None` if it is not an array.
-pub fn read(body: &str, messages: &RawValue, system: Option<&RawValue>) -> Option<(Api, Vec<Message>)> {
-    let raw: Vec<&RawValue> = serde_json::from_str(messages.get()).ok()?;
-    let mut api = if system.is_some() { Api::Messages } else { Api::Chat };
-    let mut read = Vec::with_capacity(raw.len() + 1);
-    if let Some(system) = system {
-        let mut draft = Draft::new(body, 0, Role::System);
-        draft.content(system, &["text"], &Origin::Said);
-        read.push(draft.done());
+/// What a message's content holds.
+#[derive(Default)]
+pub(super) struct Content {
+    pub(super) slots: Vec<Slot>,
+    pub(super) calls: Vec<Call>,
+    /// Whether it has blocks that chat completions have not.
+    pub(super) anthropic: bool,
+}
+
+/// Whether a request's own keys, messages aside, are Anthropic's. A tool's `input_schema` tells it in the first turn
+/// already, so that the API does not seem to change as a conversation grows.
+pub(super) fn is_request(request: &RawRequest) -> bool {
+    #[derive(Deserialize)]
+    struct RawTool<'a> {
+        #[serde(borrow)]
+        input_schema: Option<&'a RawValue>,
     }
-    for message in raw {
-        let (message, is_anthropic) = read_message(body, message, read.len());
-        if is_anthropic {
-            api = Api::Messages;
-        }
-        read.push(message);
-    }
-    Some((api, read))
+    let has_schema = |tool: &RawValue| object(tool.get()).is_ok_and(|tool: RawTool| tool.input_schema.is_some());
+    request.system.is_some()
+        || request.anthropic_version.is_some()
+        || request.tools.map(elements).unwrap_or_default().into_iter().any(has_schema)
+}
+
+/// The message that a top-level `system`, a string or text blocks, stands for.
+pub(super) fn system(body: Body, system: &RawValue) -> Message {
+    Message { role: Role::System, slots: body.texts(system, &["text"], &Origin::Said), calls: Vec::new() }
 }
 
 #[derive(Deserialize)]
-struct RawMessage<'a> {
-    #[serde(borrow)]
-    role: Cow<'a, str>,
-    #[serde(borrow)]
-    content: Option<&'a RawValue>,
-    #[serde(borrow)]
-    tool_calls: Option<&'a RawValue>,
-    #[serde(borrow)]
-    function_call: Option<RawFunction<'a>>,
-    #[serde(borrow)]
-    tool_call_id: Option<Cow<'a, str>>,
-}
-
-#[derive(Deserialize)]
-struct RawCall<'a> {
-    #[serde(borrow)]
-    id: Option<Cow<'a, str>>,
-    #[serde(borrow)]
-    function: Option<RawFunction<'a>>,
-    #[serde(borrow)]
-    custom: Option<RawFunction<'a>>,
-}
-
-#[derive(Deserialize)]
-struct RawFunction<'a> {
-    #[serde(borrow)]
-    name: Cow<'a, str>,
-    #[serde(borrow)]
-    arguments: Option<&'a RawValue>,
-    #[serde(borrow)]
-    input: Option<&'a RawValue>,
-}
-
-/// A part of a content in either API.
-#[derive(Deserialize)]
-struct RawPart<'a> {
+struct RawBlock<'a> {
     #[serde(borrow, rename = "type")]
-    kind: Cow<'a, str>,
+    kind: Option<&'a RawValue>,
     #[serde(borrow)]
     text: Option<&'a RawValue>,
     #[serde(borrow)]
-    id: Option<Cow<'a, str>>,
+    id: Option<&'a RawValue>,
     #[serde(borrow)]
-    name: Option<Cow<'a, str>>,
+    name: Option<&'a RawValue>,
     #[serde(borrow)]
     input: Option<&'a RawValue>,
     #[serde(borrow)]
-    tool_use_id: Option<Cow<'a, str>>,
+    tool_use_id: Option<&'a RawValue>,
     #[serde(borrow)]
     content: Option<&'a RawValue>,
-    is_error: Option<bool>,
+    #[serde(borrow)]
+    is_error: Option<&'a RawValue>,
 }
 
-/// Reads a message, and says whether only Anthropic's API has such ones.
-fn read_message(body: &str, raw: &RawValue, index: usize) -> (Message, bool) {
-    let Ok(raw) = serde_json::from_str::<RawMessage>(raw.get()) else {
-        return (Draft::new(body, index, Role::Other).done(), false);
-    };
-    let role = Role::from_name(&raw.role);
-    let mut draft = Draft::new(body, index, role);
-    let mut is_anthropic = false;
-    let said = match role {
-        Role::Tool => Origin::Result { call: raw.tool_call_id.unwrap_or_default().into_owned(), failed: false },
-        _ => Origin::Said,
-    };
-    if let Some(content) = raw.content {
-        if content.get().starts_with('"') {
-            draft.text(content, said.clone());
-        }
-        for part in elements(content) {
-            let Ok(part) = serde_json::from_str::<RawPart>(part.get()) else { continue };
-            match (&*part.kind, part.text, part.tool_use_id, part.name) {
-                ("text", Some(text), ..) => draft.text(text, said.clone()),
-                ("tool_result", _, Some(call), _) => {
-                    is_anthropic = true;
-                    let failed = part.is_error == Some(true);
-                    let origin = Origin::Result { call: call.into_owned(), failed };
-                    if let Some(content) = part.content {
-                        draft.content(content, &["text"], &origin);
-                    }
-                }
-                ("tool_use", _, _, Some(name)) => {
-                    is_anthropic = true;
-                    draft.call(part.id, name, part.input);
-                }
-                ("thinking" | "redacted_thinking", ..) => is_anthropic = true,
-                _ => {}
+/// Reads a message's `content`: a string, or parts of chat completions or Anthropic's blocks. `origin` is that of its
+/// own texts.
+pub(super) fn content(body: Body, content: &RawValue, origin: &Origin) -> Content {
+    let mut read = Content::default();
+    if content.get().starts_with('"') {
+        read.slots.extend(body.slot(content, origin));
+        return read;
+    }
+    for block in elements(content) {
+        let Ok(block) = object::<RawBlock>(block.get()) else { continue };
+        match block.kind.and_then(string).as_deref() {
+            Some("text") => read.slots.extend(block.text.and_then(|text| body.slot(text, origin))),
+            Some("tool_use") => {
+                read.anthropic = true;
+                read.calls.extend(block.name.and_then(string).map(|name| json_call(block.id, name, block.input)));
             }
+            Some("tool_result") => {
+                read.anthropic = true;
+                let failed = block.is_error.is_some_and(|value| value.get() == "true");
+                let origin = Origin::Result { call: id(block.tool_use_id), failed };
+                read.slots.extend(block.content.into_iter().flat_map(|inner| body.texts(inner, &["text"], &origin)));
+            }
+            Some("thinking" | "redacted_thinking") => read.anthropic = true,
+            _ => {}
         }
     }
-    for call in raw.tool_calls.map(elements).unwrap_or_default() {
-        let Ok(call) = serde_json::from_str::<RawCall>(call.get()) else { continue };
-        if let Some(function) = call.function.or(call.custom) {
-            draft.call(call.id, function.name, function.arguments.or(function.input));
-        }
+    read
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::tests::{result, seen};
+    use super::super::{Api, Origin, Role, parse};
+
+    #[test]
+    fn blocks_calls_and_results_are_read() {
+        let body = br#"{"model":"claude","max_tokens":9,"messages":[
+            {"role":"user","content":[{"type":"text","text":"fix it","cache_control":{"type":"ephemeral"}}]},
+            {"role":"assistant","content":[{"type":"thinking","thinking":"hm","signature":"s"},{"type":"text","text":"ok"},
+                {"type":"tool_use","id":"t1","name":"Read","input":{"file_path":"/a.rs","offset":3}}]},
+            {"role":"user","content":[{"type":"tool_result","tool_use_id":"t1","content":"fn a() {}"},
+                {"type":"tool_result","tool_use_id":"t2","is_error":true,"content":[{"type":"text","text":"no"},{"type":"image","source":{}}]},
+                {"type":"tool_result","tool_use_id":"t3"},{"type":"image","source":{"data":"x"}},{"type":"text","text":"and?"}]}],
+            "system":[{"type":"text","text":"You are"},{"type":"text","text":"kind"}],"tools":[{"name":"Read","input_schema":{}},{"type":"bash_20250124","name":"bash"}]}"#;
+        let chat = parse(body).unwrap();
+        assert_eq!(chat.api, Api::Messages);
+        assert_eq!(chat.tools, ["Read", "bash"]);
+        let roles: Vec<_> = chat.messages.iter().map(|message| message.role).collect();
+        assert_eq!(roles, [Role::System, Role::User, Role::Assistant, Role::User]);
+        let (said, first, second) = (Origin::Said, result("t1", false), result("t2", true));
+        let expected = [
+            (0, "You are", &said),
+            (0, "kind", &said),
+            (1, "fix it", &said),
+            (2, "ok", &said),
+            (3, "fn a() {}", &first),
+            (3, "no", &second),
+            (3, "and?", &said),
+        ];
+        assert_eq!(seen(&chat), expected);
+        let call = &chat.messages[2].calls[0];
+        assert_eq!((call.id.as_str(), call.name.as_str()), ("t1", "Read"));
+        assert_eq!(call.arguments, r#"{"file_path":"/a.rs","offset":3}"#);
+        assert_eq!(call.fields, [("file_path".into(), "/a.rs".into()), ("offset".into(), "3".into())]);
     }
-    if let Some(function) = raw.function_call {
-        draft.call(None, function.name, function.arguments);
+
+    #[test]
+    fn any_sign_of_the_api_is_enough() {
+        let api = |body: &str| parse(body.as_bytes()).unwrap().api;
+        assert_eq!(api(r#"{"messages":[],"system":"s"}"#), Api::Messages);
+        assert_eq!(api(r#"{"messages":[],"anthropic_version":"bedrock-2023-05-31"}"#), Api::Messages);
+        assert_eq!(api(r#"{"messages":[],"tools":[{"name":"Read","input_schema":{}}]}"#), Api::Messages);
+        assert_eq!(api(r#"{"messages":[{"role":"user","content":[{"type":"tool_result"}]}]}"#), Api::Messages);
+        assert_eq!(api(r#"{"messages":[{"role":"user","content":"x"}]}"#), Api::Chat);
     }
-    (draft.done(), is_anthropic)
 }

@@ -1,13 +1,13 @@
 //! Where text sits in a request body: the messages of a conversation and the JSON string literals that hold their text.
 //!
-//! Which API a body is for shows in its shape ([`parse`]); one file an API reads that shape into a [`Chat`], [`nested`]
-//! looks into texts that are JSON themselves, and [`splice`] writes changed texts back. Nothing here knows what the
-//! texts are about.
+//! [`parse`] reads a body of any API into a [`Chat`], one file an API; [`splice`] writes changed texts back. Nothing
+//! here knows what the texts are about.
 
+mod chat;
 mod completions;
 mod messages;
 mod nested;
-mod raw;
+mod read;
 mod responses;
 pub mod splice;
 
@@ -15,36 +15,23 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 
 use crate::text::Span;
+use read::{Body, object, string, tool_names};
 
-/// A conversation, whichever API it came in.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Chat {
-    /// The API whose shape the body has.
-    pub api: Api,
-    /// The model asked for, where the body names one.
-    pub model: Option<String>,
-    /// The messages in the body's order, below the standing orders that some APIs keep in a field of their own. Those
-    /// of an odd shape have no slots but keep their place.
-    pub messages: Vec<Message>,
-    /// Names of the tools that the request offers.
-    pub tools: Vec<String>,
-}
-
-/// The shapes of bodies.
+/// The API whose shape a body has, whatever path it was sent to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Api {
-    /// OpenAI's chat completions.
+    /// OpenAI's chat completions: `messages`.
     Chat,
-    /// OpenAI's responses.
+    /// OpenAI's Responses: `input`.
     Responses,
-    /// Anthropic's messages.
+    /// Anthropic's messages: `messages`, with a top-level `system` or content blocks of its own.
     Messages,
-    /// OpenAI's legacy completions, in the middle of a file among them.
+    /// Legacy completions: `prompt`, and `suffix` to fill in the middle.
     Completions,
 }
 
 impl Api {
-    /// The name in settings and logs.
+    /// Its name in rules and reports.
     pub fn name(self) -> &'static str {
         match self {
             Self::Chat => "chat",
@@ -55,6 +42,22 @@ impl Api {
     }
 }
 
+/// A conversation, whichever API it came in.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Chat {
+    /// The API by the body's shape.
+    pub api: Api,
+    /// The model asked for, where the body names one.
+    pub model: Option<String>,
+    /// One message for each element of `messages` or item of `input`, in order. Those of an odd shape have no slots
+    /// but keep their place. Before them, and so making an index here not the array's, stands a message made of
+    /// Anthropic's top-level `system` or of Responses' `instructions`, where the body has it; it is never edited. An
+    /// `input` that is a string, or a `prompt` with its `suffix`, is one message of the user.
+    pub messages: Vec<Message>,
+    /// Names of the tools that the request offers.
+    pub tools: Vec<String>,
+}
+
 /// One message of a conversation.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Message {
@@ -62,100 +65,57 @@ pub struct Message {
     pub role: Role,
     /// The message's texts, in order.
     pub slots: Vec<Slot>,
-    /// The tool calls that the assistant makes in it.
+    /// The tools it calls, in order.
     pub calls: Vec<Call>,
 }
 
 /// A tool call of the assistant.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Call {
-    /// What its result refers to.
+    /// What a result names it by; for a legacy `function_call`, which has no id, the function's name. Not always
+    /// unique in a conversation: a result belongs to the nearest call before it with its id.
     pub id: String,
-    /// The tool.
+    /// The tool's name.
     pub name: String,
-    /// What it is given, as it was written: JSON, or text for tools that take text.
+    /// The raw arguments: JSON text, or a custom tool's input.
     pub arguments: String,
-    /// The leaves of these arguments: the nearest key and the value as text, in order.
+    /// The leaves of JSON arguments, in order: the innermost object key (elements of an array stand under the array's)
+    /// and the value. Numbers and booleans are text, nulls are left out. Empty where the arguments are not JSON.
     pub fields: Vec<(String, String)>,
 }
 
-/// One JSON string value that holds text.
+/// One string value that holds text.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Slot {
-    /// The bytes of the string literal in the body, quotes included; then those of a literal in the decoded text of that
-    /// one, where that text is JSON itself, and so on inwards.
+    /// The way to the text. The first span is a string literal in the body, quotes included; each further one a string
+    /// literal in the decoded text of the one before it. Never empty.
     pub literals: Vec<Span>,
-    /// The decoded text of the innermost literal.
+    /// The decoded text of the last literal.
     pub text: String,
     /// Index of the message in [`Chat::messages`].
     pub message: usize,
-    /// Whose text it is.
+    /// What the text is to the conversation.
     pub origin: Origin,
-    /// The file that a neighbouring key of the JSON around the text names, as written.
+    /// The path that a key beside the text names, as written, where the text is nested in JSON.
     pub path: Option<String>,
 }
 
-/// Whose text a slot is.
-#[derive(Debug, Clone, PartialEq, Eq)]
+/// What a text is to the conversation.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum Origin {
     /// Words of the message's role.
     Said,
     /// A tool's result.
     Result {
-        /// The call's id.
+        /// The [`Call::id`] it answers; empty if the body does not say.
         call: String,
-        /// Whether the tool says that it failed.
+        /// Whether the body or the JSON around the text says that the tool failed.
         failed: bool,
     },
-    /// What a legacy completion continues.
+    /// The prompt of a legacy completion.
     Prompt,
-    /// What follows the place where it is to be inserted.
+    /// What follows the place that a legacy completion fills.
     Suffix,
-}
-
-/// Reads the conversation of a request. Its API is told by the body's shape: `messages`, `input` or `prompt`.
-///
-/// A message or part of a shape unknown here, with a key given twice, or with text that has no UTF-8 form (a lone
-/// surrogate) yields no slot, so that it passes as it is.
-///
-/// # Errors
-/// The body is not UTF-8, not JSON, or of none of the shapes.
-pub fn parse(body: &[u8]) -> Result<Chat, WireError> {
-    let text = std::str::from_utf8(body)?;
-    let shape: Shape = serde_json::from_str(text)?;
-    let read = match (&shape.messages, &shape.input, &shape.prompt) {
-        (Some(messages), None, None) => messages::read(text, messages, shape.system),
-        (None, Some(input), None) => responses::read(text, input, shape.instructions),
-        (None, None, Some(prompt)) => Some((Api::Completions, completions::read(text, prompt, shape.suffix))),
-        _ => None,
-    };
-    let (api, messages) = read.ok_or(WireError::Unknown)?;
-    let model = shape.model.and_then(|model| serde_json::from_str(model.get()).ok());
-    let tools = [shape.tools, shape.functions].into_iter().flatten().flat_map(raw::tool_names).collect();
-    Ok(Chat { api, model, messages, tools })
-}
-
-/// The keys of a body that tell its API.
-#[derive(Deserialize)]
-struct Shape<'a> {
-    #[serde(borrow)]
-    model: Option<&'a RawValue>,
-    #[serde(borrow)]
-    messages: Option<&'a RawValue>,
-    #[serde(borrow)]
-    system: Option<&'a RawValue>,
-    #[serde(borrow)]
-    input: Option<&'a RawValue>,
-    #[serde(borrow)]
-    instructions: Option<&'a RawValue>,
-    #[serde(borrow)]
-    prompt: Option<&'a RawValue>,
-    #[serde(borrow)]
-    suffix: Option<&'a RawValue>,
-    #[serde(borrow)]
-    tools: Option<&'a RawValue>,
-    #[serde(borrow)]
-    functions: Option<&'a RawValue>,
 }
 
 /// Who speaks in a message.
@@ -165,7 +125,7 @@ pub enum Role {
     System,
     /// The same under its newer name.
     Developer,
-    /// The person, or the client on their behalf.
+    /// The person, or the client on their behalf. Anthropic's tool results stand in its messages too.
     User,
     /// The model.
     Assistant,
@@ -195,18 +155,74 @@ pub enum WireError {
     /// The body is not UTF-8.
     #[error("the body is not UTF-8: {0}")]
     NotUtf8(#[from] std::str::Utf8Error),
-    /// The body is not JSON of the API's shape.
-    #[error("the body is not a request: {0}")]
-    Json(#[from] serde_json::Error),
-    /// The body has neither `messages` nor `input` nor `prompt`, or several of them.
-    #[error("the body is of no API that is known")]
-    Unknown,
+    /// The body is not JSON, or a part of it is not what its API has there.
+    #[error("the body is not a request for a completion: {0}")]
+    Shape(#[from] serde_json::Error),
+    /// The body is of no known API.
+    #[error("the body has no `messages`, `input` or `prompt`")]
+    UnknownApi,
     /// A span that should hold a string literal does not.
-    #[error("bytes {}..{} of the body are not a JSON string", .0.start, .0.end)]
+    #[error("bytes {}..{} of the body, or of a text in it, are not a JSON string", .0.start, .0.end)]
     NotAString(Span),
     /// Edits overlap, are out of order, or do not lie on character boundaries.
     #[error("an edit of bytes {}..{} overlaps the one before it or does not fit the text", .0.start, .0.end)]
     BadEdit(Span),
+}
+
+/// The keys of a request that are read, of any API.
+#[derive(Deserialize)]
+struct RawRequest<'a> {
+    #[serde(borrow)]
+    model: Option<&'a RawValue>,
+    #[serde(borrow)]
+    messages: Option<&'a RawValue>,
+    #[serde(borrow)]
+    input: Option<&'a RawValue>,
+    #[serde(borrow)]
+    prompt: Option<&'a RawValue>,
+    #[serde(borrow)]
+    suffix: Option<&'a RawValue>,
+    #[serde(borrow)]
+    system: Option<&'a RawValue>,
+    #[serde(borrow)]
+    instructions: Option<&'a RawValue>,
+    #[serde(borrow)]
+    anthropic_version: Option<&'a RawValue>,
+    #[serde(borrow)]
+    tools: Option<&'a RawValue>,
+    #[serde(borrow)]
+    functions: Option<&'a RawValue>,
+}
+
+/// Reads the conversation of a request, in the API that its shape is of: `messages`, else `input`, else `prompt`.
+/// (Embeddings have an `input` too: they have to be told apart by the path they are sent to.)
+///
+/// A message or part of a shape unknown here, with a key given twice, or with text that has no UTF-8 form (a lone
+/// surrogate) yields no slot, so that it passes as it is. Takes time linear in the body.
+///
+/// # Errors
+/// The body is not UTF-8, not a JSON object, has a key of those read here twice, or is of no known API.
+pub fn parse(body: &[u8]) -> Result<Chat, WireError> {
+    let body = Body(std::str::from_utf8(body)?);
+    let request: RawRequest = object(body.0)?;
+    let (api, mut messages) = if let Some(messages) = request.messages {
+        chat::read(body, &request, messages)?
+    } else if let Some(input) = request.input {
+        (Api::Responses, responses::read(body, input, request.instructions)?)
+    } else if let Some(prompt) = request.prompt {
+        (Api::Completions, completions::read(body, prompt, request.suffix)?)
+    } else {
+        return Err(WireError::UnknownApi);
+    };
+    for (index, message) in messages.iter_mut().enumerate() {
+        let role = message.role;
+        message.slots =
+            std::mem::take(&mut message.slots).into_iter().flat_map(|slot| nested::unfold(slot, role)).collect();
+        message.slots.iter_mut().for_each(|slot| slot.message = index);
+    }
+    let added = request.input.filter(|_| api == Api::Responses).map(responses::added_tools).unwrap_or_default();
+    let tools = tool_names(request.tools, api).chain(tool_names(request.functions, api)).chain(added).collect();
+    Ok(Chat { api, model: request.model.and_then(string), messages, tools })
 }
 
 #[cfg(test)]

@@ -1,84 +1,312 @@
-//! Which texts sit in a text that is JSON itself, as many tools' results are.
+//! Which texts hide in a text that is JSON itself, as when a tool answers `{"output": "…", "exit_code": 0}`.
 
-use std::borrow::Cow;
-use std::collections::BTreeMap;
-
+use serde::Deserialize;
+use serde::de::{Deserializer, Error, MapAccess, Visitor};
 use serde_json::value::RawValue;
+use std::borrow::Cow;
+use std::collections::HashSet;
+use std::fmt;
 
-use super::raw::{elements, span_in};
-use super::{Origin, Slot};
+use super::read::{Body, elements, string};
+use super::{Origin, Role, Slot};
+use crate::text::Span;
 
-/// The slot itself, or the texts in its JSON: strings of more than one line under the keys in [`TEXTS`], at most
-/// [`MAX_DEPTH`] objects, arrays or strings deep.
-pub fn texts(slot: Slot) -> Vec<Slot> {
-    let mut found = Vec::new();
-    look(&slot, &slot.text, slot.path.as_deref(), false, MAX_DEPTH, &mut found);
-    if found.is_empty() { vec![slot] } else { found }
+/// How deep JSON texts may lie in each other, and how deep objects in one of them. Real envelopes have one or two.
+const MAX_DEPTH: usize = 3;
+
+/// The most texts that one text is unfolded to: what holds more is data, not an envelope.
+const MAX_TEXTS: usize = 256;
+
+/// Longer strings are no paths (bytes). It bounds what one path costs that stands beside many texts.
+const MAX_PATH: usize = 1024;
+
+/// Keys whose values are texts.
+const TEXT_KEYS: &[&str] = &["output", "content", "result", "stdout", "text"];
+
+/// Keys whose values are paths, the surest first.
+const PATH_KEYS: &[&str] = &["path", "file_path", "filePath", "filepath", "target_file", "file", "uri", "query"];
+
+/// Returns the slots of the texts in a slot whose text is a JSON object or array of objects, or else the slot as it is.
+///
+/// Such a text is the value of a key named `output`, `content`, `result`, `stdout` or `text`, and has a line break. An
+/// `error` beside them is a slot too. Keys beside a text, or around it, say its path and whether the tool failed. Only
+/// results and the user's words are looked into.
+pub(super) fn unfold(slot: Slot, role: Role) -> Vec<Slot> {
+    let looked_into = match slot.origin {
+        Origin::Result { .. } => true,
+        Origin::Said => role == Role::User,
+        Origin::Prompt | Origin::Suffix => false,
+    };
+    let found = if looked_into { find(&slot.text, &Around::default(), MAX_DEPTH) } else { None };
+    let Some(Found { texts, failed }) = found else { return vec![slot] };
+    if texts.iter().all(|text| text.is_error) || texts.len() > MAX_TEXTS {
+        return vec![Slot { origin: with_failure(&slot.origin, failed), ..slot }];
+    }
+    let slots = texts.into_iter().map(|inner| Slot {
+        literals: [&slot.literals[..], &inner.literals].concat(),
+        text: inner.text,
+        message: slot.message,
+        origin: with_failure(&slot.origin, inner.around.failed),
+        path: inner.around.path,
+    });
+    slots.collect()
 }
 
-/// Keys under which tools put what they read.
-const TEXTS: [&str; 5] = ["output", "content", "result", "stdout", "text"];
-/// Keys under which they say of which file.
-const PATHS: [&str; 8] = ["path", "file_path", "filePath", "filepath", "query", "file", "target_file", "uri"];
-/// How deep texts are looked for.
-const MAX_DEPTH: usize = 4;
+fn with_failure(origin: &Origin, now: bool) -> Origin {
+    match origin {
+        Origin::Result { call, failed } => Origin::Result { call: call.clone(), failed: *failed || now },
+        other => other.clone(),
+    }
+}
 
-type Entries<'a> = BTreeMap<Cow<'a, str>, &'a RawValue>;
+/// What the keys beside and around a text say about it.
+#[derive(Debug, Clone, Default)]
+struct Around {
+    path: Option<String>,
+    failed: bool,
+}
 
-/// Looks through `json`, a part of the text of `slot`.
-fn look(slot: &Slot, json: &str, path: Option<&str>, failed: bool, depth: usize, found: &mut Vec<Slot>) {
-    let Some(depth) = depth.checked_sub(1) else { return };
-    let trimmed = json.trim();
-    if trimmed.starts_with('[') {
-        let Ok(value) = serde_json::from_str::<&RawValue>(trimmed) else { return };
-        for element in elements(value) {
-            look(slot, element.get(), path, failed, depth, found);
+struct Inner {
+    literals: Vec<Span>,
+    text: String,
+    around: Around,
+    /// Whether it is the value of `error`.
+    is_error: bool,
+}
+
+#[derive(Default)]
+struct Found {
+    texts: Vec<Inner>,
+    /// Whether any object says that something failed.
+    failed: bool,
+}
+
+/// The texts in `text`. `None` if it is not JSON of the right kind, or an object in it has a key twice.
+fn find(text: &str, around: &Around, depth: usize) -> Option<Found> {
+    if depth == 0 || !text.trim_ascii_start().starts_with(['{', '[']) {
+        return None;
+    }
+    let value = serde_json::from_str(text).ok()?;
+    let mut search = Search { json: Body(text), depth, found: Found::default() };
+    search.value(value, around, MAX_DEPTH)?;
+    Some(search.found)
+}
+
+struct Search<'t> {
+    json: Body<'t>,
+    /// How many JSON texts may still lie in each other, this one included.
+    depth: usize,
+    found: Found,
+}
+
+impl Search<'_> {
+    /// Looks into an object, or the objects in an array.
+    fn value(&mut self, value: &RawValue, around: &Around, objects: usize) -> Option<()> {
+        match value.get().as_bytes().first() {
+            Some(b'{') => self.object(value, around, objects),
+            Some(b'[') if objects > 0 => {
+                let objects_in = elements(value).into_iter().filter(|element| element.get().starts_with('{'));
+                objects_in.into_iter().try_for_each(|element| self.object(element, around, objects))
+            }
+            _ => Some(()),
         }
-    } else if trimmed.starts_with('{') {
-        let Ok(entries) = serde_json::from_str::<Entries>(trimmed) else { return };
-        let own_path = PATHS.iter().find_map(|key| serde_json::from_str::<String>(entries.get(*key)?.get()).ok());
-        let path = own_path.as_deref().or(path);
-        let failed = failed || says_failed(&entries);
-        let mut values: Vec<&RawValue> = TEXTS.iter().filter_map(|key| entries.get(*key).copied()).collect();
-        values.sort_by_key(|value| value.get().as_ptr());
-        for value in values {
+    }
+
+    fn object(&mut self, value: &RawValue, around: &Around, objects: usize) -> Option<()> {
+        if objects == 0 {
+            return Some(());
+        }
+        let Entries(entries) = serde_json::from_str(value.get()).ok()?;
+        let around = Around {
+            path: path(&entries).or_else(|| around.path.clone()),
+            failed: around.failed || has_failed(&entries),
+        };
+        self.found.failed |= around.failed;
+        for (key, value) in &entries {
+            let is_error = key == "error";
             if value.get().starts_with('"') {
-                add(slot, value, path, failed, depth, found);
+                if is_error || TEXT_KEYS.contains(&key.as_ref()) {
+                    self.text(value, &around, is_error);
+                }
             } else {
-                look(slot, value.get(), path, failed, depth, found);
+                self.value(value, &around, objects - 1)?;
             }
         }
+        Some(())
+    }
+
+    fn text(&mut self, value: &RawValue, around: &Around, is_error: bool) {
+        let Some(text) = string(value).filter(|_| self.found.texts.len() <= MAX_TEXTS) else { return };
+        let span = self.json.span(value);
+        let inner = if is_error { None } else { find(&text, around, self.depth - 1) };
+        if let Some(Found { texts, failed }) = inner {
+            self.found.failed |= failed;
+            if texts.iter().any(|text| !text.is_error) {
+                let deeper =
+                    texts.into_iter().map(|text| Inner { literals: [&[span], &text.literals[..]].concat(), ..text });
+                self.found.texts.extend(deeper);
+                return;
+            }
+        }
+        if is_error || text.contains('\n') {
+            self.found.texts.push(Inner { literals: vec![span], text, around: around.clone(), is_error });
+        }
     }
 }
 
-/// Adds the text of a literal, or those in it.
-fn add(slot: &Slot, literal: &RawValue, path: Option<&str>, failed: bool, depth: usize, found: &mut Vec<Slot>) {
-    let Ok(text) = serde_json::from_str::<String>(literal.get()) else { return };
-    if !text.contains('\n') {
-        return;
-    }
-    let mut inner = slot.clone();
-    inner.literals.push(span_in(&slot.text, literal.get()));
-    inner.path = path.map(str::to_owned);
-    inner.text = text;
-    if let Origin::Result { failed: known, .. } = &mut inner.origin {
-        *known |= failed;
-    }
-    let before = found.len();
-    look(&inner, &inner.text, path, failed, depth, found);
-    if found.len() == before {
-        found.push(inner);
+fn path(entries: &[(Cow<str>, &RawValue)]) -> Option<String> {
+    PATH_KEYS.iter().find_map(|&key| {
+        let (_, value) = entries.iter().find(|(name, value)| name == key && value.get().starts_with('"'))?;
+        // A query may as well be a search or a command: those have spaces.
+        string(value).filter(|path| is_path(path) && (key != "query" || !path.contains(char::is_whitespace)))
+    })
+}
+
+fn is_path(text: &str) -> bool {
+    (1..=MAX_PATH).contains(&text.len()) && !text.contains('\n')
+}
+
+fn has_failed(entries: &[(Cow<str>, &RawValue)]) -> bool {
+    entries.iter().any(|(key, value)| match (key.as_ref(), value.get()) {
+        ("success", value) => value == "false",
+        ("is_error" | "isError", value) => value == "true",
+        ("error", value) => value.starts_with('"') && value != r#""""#,
+        ("returncode" | "exit_code" | "exitCode", value) => value.parse::<f64>().is_ok_and(|code| code != 0.0),
+        ("metadata", value) => serde_json::from_str::<Entries>(value).is_ok_and(|Entries(inner)| {
+            let inner: Vec<_> = inner.into_iter().filter(|(key, _)| key != "metadata").collect();
+            has_failed(&inner)
+        }),
+        _ => false,
+    })
+}
+
+/// The keys and values of an object that has no key twice.
+struct Entries<'a>(Vec<(Cow<'a, str>, &'a RawValue)>);
+
+#[derive(Deserialize)]
+struct Key<'a>(#[serde(borrow)] Cow<'a, str>);
+
+impl<'de> Deserialize<'de> for Entries<'de> {
+    fn deserialize<D: Deserializer<'de>>(source: D) -> Result<Self, D::Error> {
+        source.deserialize_map(EntriesVisitor)
     }
 }
 
-/// Whether neighbouring keys say that the tool failed.
-fn says_failed(entries: &Entries) -> bool {
-    let value = |key: &str| entries.get(key).map(|value| value.get());
-    let is_code = |key: &&str| value(key).is_some_and(|code| !["0", "null"].contains(&code));
-    let metadata = value("metadata").and_then(|text| serde_json::from_str::<Entries>(text).ok());
-    value("success") == Some("false")
-        || value("is_error") == Some("true")
-        || value("error").is_some_and(|error| !["null", "false", "\"\""].contains(&error))
-        || ["returncode", "exit_code", "exitCode"].iter().any(is_code)
-        || metadata.is_some_and(|metadata| says_failed(&metadata))
+struct EntriesVisitor;
+
+impl<'de> Visitor<'de> for EntriesVisitor {
+    type Value = Entries<'de>;
+
+    fn expecting(&self, out: &mut fmt::Formatter) -> fmt::Result {
+        out.write_str("an object")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Entries<'de>, A::Error> {
+        let mut entries = Vec::new();
+        while let Some((Key(key), value)) = map.next_entry()? {
+            entries.push((key, value));
+        }
+        let mut seen = HashSet::with_capacity(entries.len());
+        if !entries.iter().all(|(key, _)| seen.insert(key.as_ref())) {
+            return Err(A::Error::custom("a key is given twice"));
+        }
+        Ok(Entries(entries))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Text, path and failure of each slot that a tool's `text` unfolds to.
+    fn unfolded(text: &str) -> Vec<(String, Option<String>, bool)> {
+        let origin = Origin::Result { call: "c".into(), failed: false };
+        let slot =
+            Slot { literals: vec![Span { start: 0, end: 9 }], text: text.into(), message: 4, origin, path: None };
+        let slots = unfold(slot, Role::Tool).into_iter().map(|slot| match slot.origin {
+            Origin::Result { call, failed } if call == "c" && slot.message == 4 => (slot.text, slot.path, failed),
+            other => panic!("{other:?}"),
+        });
+        slots.collect()
+    }
+
+    fn ok(text: &str, path: Option<&str>) -> (String, Option<String>, bool) {
+        (text.into(), path.map(str::to_owned), false)
+    }
+
+    fn failed(text: &str) -> (String, Option<String>, bool) {
+        (text.into(), None, true)
+    }
+
+    #[test]
+    fn envelopes_of_real_tools_are_opened() {
+        let cline = r#" [{"query":"/w/a.ts:1-40","result":" 1 | import a\n","success":true},
+            {"query":"/w/b.ts","result":"one line","success":true},{"query":"cat c.ts","result":"x\ny"}]"#;
+        assert_eq!(unfolded(cline), [ok(" 1 | import a\n", Some("/w/a.ts:1-40")), ok("x\ny", None)]);
+        let codex = r#"{"output":"fn a() {}\n","metadata":{"exit_code":0,"duration_seconds":0.1}}"#;
+        assert_eq!(unfolded(codex), [ok("fn a() {}\n", None)]);
+        let mini = r#"{"returncode": 0, "output": "\u003cp\u003e\n"}"#;
+        assert_eq!(unfolded(mini), [ok("<p>\n", None)]);
+        let avante = "{\"content\":\"a\\nb\",\"total_line_count\":2,\"is_truncated\":false}\n";
+        assert_eq!(unfolded(avante), [ok("a\nb", None)]);
+        let mcp = r#"{"content":[{"type":"text","text":"{\"files\":[{\"path\":\"a.rs\",\"content\":\"a\\nb\"}]}"},{"type":"image"}]}"#;
+        assert_eq!(unfolded(mcp), [ok("a\nb", Some("a.rs"))]);
+        let around = r#"{"path":"a.rs","result":{"content":"a\nb"}}"#;
+        assert_eq!(unfolded(around), [ok("a\nb", Some("a.rs"))]);
+    }
+
+    #[test]
+    fn failures_beside_a_text_are_seen() {
+        for json in [
+            r#"{"output":"a\nb","metadata":{"exit_code":1}}"#,
+            r#"{"returncode":-9,"output":"a\nb"}"#,
+            r#"{"exitCode":2,"stdout":"a\nb","error":null}"#,
+            r#"[{"result":"a\nb","success":false}]"#,
+            r#"{"is_error":true,"text":"a\nb"}"#,
+        ] {
+            assert_eq!(unfolded(json), [failed("a\nb")], "{json}");
+        }
+        let both = r#"{"result":"a\nb","error":"old string not found"}"#;
+        assert_eq!(unfolded(both), [failed("a\nb"), failed("old string not found")]);
+        let alone = r#"[{"query":"edit","result":"","error":"No match","success":false}]"#;
+        assert_eq!(unfolded(alone), [failed(alone)]);
+        let mixed = r#"[{"result":"a\nb","success":false},{"result":"c\nd","success":true}]"#;
+        assert_eq!(unfolded(mixed), [failed("a\nb"), ok("c\nd", None)]);
+    }
+
+    #[test]
+    fn other_texts_stay_whole() {
+        let many = format!("[{}]", vec![r#"{"text":"a\n"}"#; MAX_TEXTS + 1].join(","));
+        let deep = r#"{"a":{"b":{"c":{"text":"a\nb"}}}}"#;
+        for text in [
+            "",
+            "{",
+            "fn a() {\n}",
+            "{\"output\":\"a\\nb\"} and more",
+            r#"{"output":"one line"}"#,
+            r#"{"output":5}"#,
+            r#"{"source":"a\nb"}"#,
+            r#"["a\nb"]"#,
+            r#""a\nb""#,
+            r#"{"output":"a\nb","output":"c\nd"}"#,
+            r#"{"output":"\ud800\n"}"#,
+            deep,
+            &many,
+        ] {
+            assert_eq!(unfolded(text), [ok(text, None)], "{text}");
+        }
+    }
+
+    #[test]
+    fn only_results_and_users_are_looked_into() {
+        let text = r#"{"output":"a\nb","path":"a.rs"}"#;
+        let said = |origin| Slot { literals: vec![], text: text.into(), message: 0, origin, path: None };
+        let [user] = &unfold(said(Origin::Said), Role::User)[..] else { panic!() };
+        assert_eq!((user.text.as_str(), user.path.as_deref(), &user.origin), ("a\nb", Some("a.rs"), &Origin::Said));
+        for (origin, role) in
+            [(Origin::Said, Role::Assistant), (Origin::Said, Role::System), (Origin::Prompt, Role::User)]
+        {
+            assert_eq!(unfold(said(origin.clone()), role), [said(origin)]);
+        }
+    }
 }

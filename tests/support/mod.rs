@@ -1,8 +1,9 @@
-//! What the tests share: the model, the binary started as a user would, and an upstream for it.
+//! What the tests share: the model, the binary started as a user would, an upstream for it, and what stands where in a body.
 
 // Every test is a crate of its own and uses a part of this.
 #![allow(dead_code, clippy::unwrap_used)]
 
+pub mod body;
 pub mod process;
 pub mod upstream;
 

@@ -111,3 +111,11 @@ fn surroundings_enclose_only_what_is_between() {
     assert_eq!(veto("<attachment isSummarized=\"true\">a</attachment><attachment>X</attachment>"), None);
     assert_eq!(veto("<task>a</task> X"), None);
 }
+
+#[test]
+fn instructions_in_comments_keep_their_file() {
+    for line in ["x = 1  # make this 2 AI!", "// AI? why", "-- AI! faster", "/* do it, AI! */"] {
+        assert_eq!(code(&format!("a\n{line}\nb\n")), Some("instruction-comment"), "{line}");
+    }
+    assert_eq!(code("AI! is no comment\n# AIs? no\nprint('AI!')\n"), None);
+}
