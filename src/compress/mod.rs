@@ -2,6 +2,7 @@
 //!
 //! Here is what goes in and what comes out; [`walk`] goes through one request.
 
+mod conversation;
 mod walk;
 
 use std::fmt;

@@ -1,12 +1,12 @@
 //! How one request is gone through: message by message, each piece of code judged by what came before it.
 
-use std::collections::HashMap;
 use std::time::Instant;
 
+use super::conversation::{Calls, Orders, regions};
 use super::{Cancel, Compressor, Dropped, Outcome, Overrides, Status};
 use crate::config::{self, Fine, Mode, Subject};
-use crate::detect::call::{self, Use};
-use crate::detect::{self, Context, Region, Source, reply, veto};
+use crate::detect::call::Use;
+use crate::detect::{Region, reply};
 use crate::engine::Limits;
 use crate::history::{History, same_file};
 use crate::ledger::{Decision, Key, Reason};
@@ -38,85 +38,6 @@ pub fn walk(compressor: &Compressor, body: &[u8], chat: &Chat, overrides: &Overr
         history: History::default(),
     };
     walk.run(body)
-}
-
-/// The tool calls of a conversation by their ids.
-struct Calls<'a>(HashMap<&'a str, Vec<Made<'a>>>);
-
-/// A tool call, and what it does.
-struct Made<'a> {
-    message: usize,
-    call: &'a Call,
-    does: Use,
-}
-
-impl<'a> Calls<'a> {
-    fn new(chat: &'a Chat) -> Self {
-        let mut calls: HashMap<&str, Vec<Made>> = HashMap::new();
-        for (message, said) in chat.messages.iter().enumerate() {
-            for call in &said.calls {
-                let does = call::read(&call.name, &call.fields, &call.arguments);
-                calls.entry(&call.id).or_default().push(Made { message, call, does });
-            }
-        }
-        Self(calls)
-    }
-
-    /// The call that a text is the result of: of those with its id the last one before it, for some clients count anew
-    /// at every turn.
-    fn of(&self, slot: &Slot) -> Option<&Made<'a>> {
-        let Origin::Result { call, .. } = &slot.origin else { return None };
-        self.0.get(call.as_str())?.iter().rev().find(|made| made.message < slot.message)
-    }
-
-    /// What a call does.
-    fn does(&self, call: &Call) -> Option<&Use> {
-        let made = self.0.get(call.id.as_str())?.iter().find(|made| std::ptr::eq(made.call, call))?;
-        Some(&made.does)
-    }
-}
-
-/// The pieces of code in each text of a message that may be changed at all (rule R1).
-fn regions(message: &Message, calls: &Calls) -> Vec<Vec<Region>> {
-    let mut before = "";
-    let mut found = Vec::new();
-    for slot in &message.slots {
-        let source = match &slot.origin {
-            Origin::Said if message.role == Role::User => Some(Source::Words),
-            Origin::Prompt if message.slots.iter().all(|slot| slot.origin != Origin::Suffix) => Some(Source::Words),
-            Origin::Result { .. } => Some(Source::Tool(calls.of(slot).map(|made| &made.does))),
-            _ => None,
-        };
-        let context = |source| Context { before, source, path: slot.path.as_deref() };
-        found.push(source.map(|source| detect::regions(&slot.text, context(source))).unwrap_or_default());
-        before = &slot.text;
-    }
-    found
-}
-
-/// Why the orders of a conversation forbid to touch its code (rule R2), from which message on.
-struct Orders(Vec<(usize, &'static str)>);
-
-impl Orders {
-    fn new(chat: &Chat) -> Self {
-        let speaks = |message: &Message| match message.role {
-            // What an agent is told about its tools is not an order for this file.
-            Role::System | Role::Developer => chat.tools.is_empty(),
-            role => role == Role::User,
-        };
-        let vetoes = |message: &Message| {
-            let said = message.slots.iter().filter(|slot| !matches!(slot.origin, Origin::Result { .. }));
-            veto::whole_request(said.map(|slot| slot.text.as_str()))
-        };
-        let spoken = chat.messages.iter().enumerate().filter(|(_, message)| speaks(message));
-        Self(spoken.filter_map(|(index, message)| Some((index, vetoes(message)?))).take(1).collect())
-    }
-
-    /// The veto for code whose question is asked in message `asked_in`. What comes later does not count: it must not
-    /// change how the code was sent before.
-    fn veto(&self, asked_in: usize) -> Option<&'static str> {
-        self.0.first().filter(|(index, _)| *index <= asked_in).map(|&(_, reason)| reason)
-    }
 }
 
 /// One request on its way.
@@ -180,9 +101,6 @@ impl Walk<'_> {
                 let mut edits = Vec::new();
                 for region in &regions[index][number] {
                     sum.add(self.region(slot, region), &mut edits);
-                    if let Some(path) = &region.path {
-                        self.history.saw(path);
-                    }
                 }
                 edits.extend(self.stub(slot, &mut sum));
                 if !edits.is_empty() {
@@ -195,6 +113,17 @@ impl Walk<'_> {
                 sum.add(verdict, &mut edits);
                 if !edits.is_empty() {
                     sum.edits.push((message.slots[0].literals.clone(), edits));
+                }
+            }
+            // Only now: a file may come in several parts of one message.
+            regions[index]
+                .iter()
+                .flatten()
+                .filter_map(|region| region.path.as_deref())
+                .for_each(|p| self.history.saw(p));
+            for slot in &message.slots {
+                if let Some(Use::Read { paths, .. }) = self.calls.of(slot).map(|made| &made.does) {
+                    paths.iter().for_each(|path| self.history.saw(path));
                 }
             }
             for made in &message.calls {
@@ -223,9 +152,6 @@ impl Walk<'_> {
                 (None, None) => self.history.pin(None),
             }
         }
-        if let Some(Use::Read { paths, .. }) = does {
-            paths.iter().for_each(|path| self.history.saw(path));
-        }
     }
 
     fn region(&self, slot: &Slot, region: &Region) -> Verdict {
@@ -249,6 +175,16 @@ impl Walk<'_> {
         };
         if let Some(reason) = self.orders.veto(question.asked_in) {
             return Verdict::Skipped(reason);
+        }
+        // A file that is shown once more because an edit of it failed.
+        let asking = self.chat.messages[question.asked_in].slots.iter().filter(|_| question.asked_in > slot.message);
+        let mut failures = asking.filter_map(|asking| reply::failed_edit(&asking.text));
+        let is_this = |failed: Option<String>| match (failed, &region.path) {
+            (Some(failed), Some(path)) => same_file(&failed, path),
+            _ => true,
+        };
+        if failures.any(is_this) {
+            return Verdict::Skipped("failed-edit");
         }
         let source = region.numbering.as_ref().map(|numbering| numbering.strip(shown));
         let source = source.as_deref().unwrap_or(shown);

@@ -123,7 +123,7 @@ struct Header {
 impl Header {
     fn read(body: &str) -> Option<Self> {
         const MAX_LINES: usize = 8;
-        const FIRST: [&str; 3] = ["Exit code: ", "Chunk ID: ", "Wall time: "];
+        const FIRST: [&str; 4] = ["Exit code: ", "Chunk ID: ", "Wall time: ", "Script "];
         if !FIRST.iter().any(|start| body.starts_with(start)) {
             return None;
         }
@@ -132,7 +132,7 @@ impl Header {
             header.len += line.len();
             let line = line.trim_end();
             let code = line.strip_prefix("Exit code: ").or_else(|| line.strip_prefix("Process exited with code "));
-            header.failed |= code.is_some_and(|code| code != "0");
+            header.failed |= code.is_some_and(|code| code != "0") || line == "Script failed";
             header.cut |= line.starts_with("Total output lines: ") || line.starts_with("Process running");
             if line == "Output:" {
                 return Some(header);
@@ -189,7 +189,7 @@ fn without_footers(text: &str, mut piece: Piece) -> Piece {
             let Some(element) = tag::elements(body, name).pop() else { return piece };
             piece.span.end = piece.span.start + line_start(body, element.outer.start);
         } else if is_footer(last) {
-            piece.ranged |= is_window(last);
+            piece.ranged |= is_window(last) || last.starts_with("(Showing lines ");
             piece.span.end = piece.span.start + last_start;
         } else {
             // A blank line between the text and what follows it is not the file's.
@@ -214,8 +214,15 @@ fn line_break_len(text: &str) -> usize {
 }
 
 fn is_footer(line: &str) -> bool {
-    let starts =
-        ["(File has ", "(End of file", "(Open file: ", "(Current directory: ", "(Output capped", "(Use 'offset'"];
+    let starts = [
+        "(File has ",
+        "(End of file",
+        "(Open file: ",
+        "(Current directory: ",
+        "(Output capped",
+        "(Use 'offset'",
+        "(Showing lines ",
+    ];
     starts.iter().any(|start| line.starts_with(start)) || is_window(line) || line == "bash-$" || line == "---"
 }
 

@@ -1,4 +1,4 @@
-//! What the tests share: the model, the binary started as a user would, an upstream for it, and what stands where in a body.
+//! What the tests share: the model, the binary started as a user would, an upstream for it, and a look into bodies.
 
 // Every test is a crate of its own and uses a part of this.
 #![allow(dead_code, clippy::unwrap_used)]
