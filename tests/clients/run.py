@@ -50,8 +50,9 @@ class World:
 
 @dataclass
 class Client:
-    """`commands`: from a World to (arguments, standard input) of one or more processes, one after the other.
-    `pruned`, `whole`: see compare(). `said`: which answers have to be heard; `heard`: them, in the output."""
+    """`commands`: from a World to the arguments and the standard input of one or more processes, one after the other.
+    `pruned`, `whole`: see compare(). `heard`: from the output to the words of the assistant in it. `package`: what it
+    is installed as, where that is not its name."""
 
     name: str
     play: object
@@ -59,6 +60,7 @@ class Client:
     pruned: set
     whole: set
     heard: object = staticmethod(lambda output: output)
+    package: str = ""
 
 
 def sdk_python(world):
@@ -80,13 +82,17 @@ def aider(world):
     ], f"{play.WHY}\n{play.THEN}\n"
 
 
-def codex_with(model):
+def codex_with(model, built_in=False):
+    """`built_in`: with the provider that Codex has, and the base URL alone; it tries a WebSocket first."""
+
     def commands(world):
         settings = world.home / ".codex/config.toml"
         settings.parent.mkdir()
         example = (ROOT / "examples/codex/config.toml").read_text()
+        if built_in:
+            example = 'model = "gpt-5.5"\nopenai_base_url = "http://127.0.0.1:8787/v1"\n'
         settings.write_text(pointed(example, world).replace('model = "gpt-5.5"', f'model = "{model}"'))
-        start = [world.package("codex", "node_modules/.bin/codex"), "exec"]
+        start = ["env", f"CODEX_API_KEY={KEY}", world.package("codex", "node_modules/.bin/codex"), "exec"]
         flags = ["--dangerously-bypass-approvals-and-sandbox", "--json"]
         yield [*start, *flags, play.WHY], ""
         yield [*start, "resume", "--last", *flags, play.THEN], ""
@@ -133,12 +139,14 @@ def of_opencode(event):
 def clients(repo):
     ranges = {"call_search", "call_range", "call_edit", "call_diff", "call_again"}
     sdk = {"pruned": {play.EDITED, "call_other"}, "whole": {"call_edit", "call_again"}}
-    codex = {"pruned": {"call_read", "call_other", "call_numbered"}, "whole": ranges, "heard": events(of_codex)}
+    codex = {"pruned": {"call_read", "call_other", "call_numbered"}, "whole": ranges}
+    codex |= {"heard": events(of_codex), "package": "codex"}
     return [
         Client("openai-python", play.sdk(), sdk_python, **sdk),
         Client("openai-node", play.sdk(), sdk_node, **sdk),
         Client("aider", play.aider(), aider, pruned={play.OTHER}, whole=set()),
         Client("codex", play.codex(code_mode=False), codex_with("gpt-5.5"), **codex),
+        Client("codex-built-in", play.codex(code_mode=False), codex_with("gpt-5.5", built_in=True), **codex),
         Client("codex-code-mode", play.codex(code_mode=True), codex_with("gpt-6-sol"), **codex),
         Client(
             "opencode",
@@ -251,8 +259,9 @@ def run(client, world, upstream, folder):
 
 @contextlib.contextmanager
 def lopper(command, model, upstream, work):
-    """`lopper serve` in front of the upstream; gives its base URL. One for all clients, so that what they have in common
-    is scored once."""
+    """`lopper serve` in front of the upstream; gives its base URL.
+
+    One for all clients, so that what they have in common is scored once."""
     # What is left out must not depend on how fast this machine is.
     settings = {"PATH": os.environ["PATH"], "HOME": str(work), "LOPPER_SCORER_DEADLINE_MS": "3600000"}
     arguments = ["serve", "--listen", "127.0.0.1:0", "--upstream", upstream.url, "--model", str(model.resolve())]
@@ -282,7 +291,7 @@ def tokens(requests):
 
 
 def version(client, cache):
-    return (cache / client.name.removesuffix("-code-mode") / "version").read_text().strip()
+    return (cache / (client.package or client.name) / "version").read_text().strip()
 
 
 COLUMNS = "client version requests direct through saved edit stream elsewhere history".split()

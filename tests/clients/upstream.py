@@ -326,6 +326,8 @@ class Handler(BaseHTTPRequestHandler):
     def do_GET(self):
         if not self.path.startswith("/"):
             return self.do_CONNECT()
+        if self.headers.get("upgrade"):
+            return self.refuse(426, "there are no WebSockets here")
         request = self.arrived()
         path = request.path.split("?")[0]
         if path == "/v1/models":
