@@ -22,6 +22,7 @@ VOLATILE = [
     (re.compile(r"(Chunk ID: )[0-9a-f]+"), r"\1<chunk>"),
     (re.compile(r'(chunk_id\\*":\\*")[0-9a-f]+'), r"\1<chunk>"),
     (re.compile(r'(wall_time_seconds\\*":)[0-9.e-]+'), r"\g<1>0"),
+    (re.compile(r'(create_time":)[0-9.]+'), r"\g<1>0"),
     (re.compile(r"(Wall time:? )[0-9.]+( seconds)"), r"\1<s>\2"),
     (re.compile(r"(took )[0-9.]+(ms|s)\b"), r"\1<time>\2"),
 ]

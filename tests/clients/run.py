@@ -12,6 +12,7 @@ import re
 import shutil
 import subprocess
 import sys
+import tempfile
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -186,6 +187,7 @@ def environment(world, upstream=None):
         "HOME": str(world.home),
         "LANG": "C.UTF-8",
         "TERM": "dumb",
+        "PYTHONDONTWRITEBYTECODE": "1",
         "OPENAI_API_KEY": KEY,
         "GIT_CONFIG_NOSYSTEM": "1",
         **{f"GIT_{who}_{what}": value for who in ("AUTHOR", "COMMITTER") for what, value in PERSON.items()},
@@ -338,11 +340,13 @@ def main():
     arguments.add_argument("--cache", type=Path, required=True, help="folder of the installed clients")
     arguments.add_argument("--lopper", type=Path, required=True, help="the lopper command")
     arguments.add_argument("--model", type=Path, required=True, help="the GGUF model that scores")
-    arguments.add_argument("--work", type=Path, required=True, help="folder for the repository and what was recorded")
+    arguments.add_argument("--work", type=Path, help="folder for what the runs leave; else it goes on success")
     arguments.add_argument("--save", type=Path, metavar="FOLDER", help="keep what the clients sent directly")
     arguments.add_argument("--direct-only", action="store_true", help="leave Lopper out")
     arguments = arguments.parse_args()
-    cache, work = arguments.cache.resolve(), arguments.work.resolve()
+    # A folder of its own: two of these programs may run at the same time.
+    cache = arguments.cache.resolve()
+    work = Path(arguments.work or tempfile.mkdtemp(prefix="lopper-clients-")).resolve()
     every = clients(work / "shop")
     unknown = set(arguments.clients) - {client.name for client in every}
     if unknown:
@@ -366,7 +370,11 @@ def main():
     print()
     table(rows)
     print("   direct, through: tokens of all requests, a token being four characters; elsewhere: what else changed;")
-    print("   history: bytes of earlier turns that changed. What was sent is in", os.path.relpath(work))
+    print("   history: bytes of earlier turns that changed")
+    if failed or arguments.work:
+        print(f"   what was sent is in {work}")
+    else:
+        shutil.rmtree(work)
     sys.exit(failed)
 
 
