@@ -1,6 +1,7 @@
 //! What a tool call does to files, told by its name and its arguments (rule R6).
 
-use super::heading;
+use super::heading::Heading;
+use super::{script, shell};
 
 /// What a call does.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -24,54 +25,60 @@ pub enum Use {
 /// What the call of tool `name` with these arguments does: `fields` are its leaves, `arguments` the whole as written.
 pub fn read(name: &str, fields: &[(String, String)], arguments: &str) -> Use {
     let name = plain(name);
-    let field = |keys: &[&str]| fields.iter().find(|(key, _)| keys.contains(&key.as_str())).map(|(_, value)| &**value);
+    let fields: Vec<(String, &str)> = (fields.iter().filter(|(_, value)| !["", "null"].contains(&value.as_str())))
+        .map(|(key, value)| (plain(key), value.as_str()))
+        .collect();
+    let of =
+        |keys: &'static [&str]| fields.iter().filter(|(key, _)| keys.contains(&key.as_str())).map(|(_, value)| *value);
     let is_viewer = VIEWERS.contains(&&*name);
-    if READERS.contains(&&*name) || (is_viewer && field(&["command"]) == Some("view")) {
-        let named = fields.iter().filter(|(key, _)| PATHS.contains(&key.as_str())).map(|(_, value)| value.clone());
-        return Use::Read { paths: named.collect(), ranged: is_ranged(fields) };
+    if READERS.contains(&&*name) || (is_viewer && of(&["command"]).next() == Some("view")) {
+        let named = of(&PATHS).map(Heading::of_path);
+        // `a.ts:1-40`
+        let is_cut = of(&PATHS).map(Heading::of_path).any(|heading| heading.first_line.is_some());
+        let as_written = of(&PATHS).map(str::to_owned);
+        let paths = named.zip(as_written).map(|(heading, written)| heading.path.unwrap_or(written)).collect();
+        return Use::Read { paths, ranged: is_cut || is_ranged(&fields) };
     }
-    if is_viewer || edits_files(&name) {
-        let mut paths: Vec<String> =
-            fields.iter().filter(|(key, _)| PATHS.contains(&key.as_str())).map(|(_, value)| value.clone()).collect();
-        let texts = fields.iter().map(|(_, value)| value.as_str()).chain([arguments]);
-        texts.for_each(|text| paths.extend(patched(text)));
-        paths.dedup();
+    if is_viewer || EDITORS.contains(&&*name) {
+        let mut paths: Vec<String> = of(&PATHS).map(str::to_owned).collect();
+        let texts = fields.iter().map(|(_, value)| *value).chain([arguments]);
+        for path in texts.flat_map(patched) {
+            if !paths.contains(&path) && paths.len() < MAX_PATHS {
+                paths.push(path);
+            }
+        }
         return Use::Edit { paths };
     }
-    if SHELLS.contains(&&*name) {
-        let words: Vec<&str> =
-            fields.iter().filter(|(key, _)| COMMANDS.contains(&key.as_str())).map(|(_, value)| &**value).collect();
-        return shell(&words);
-    }
-    // A script that calls tools.
     if name == "exec" && fields.is_empty() {
-        let patch = patched(arguments);
-        return match &commands_in(arguments)[..] {
-            _ if !patch.is_empty() => Use::Edit { paths: patch },
-            [command] => shell(&[command]),
-            _ => Use::Other,
-        };
+        return script::read(arguments);
+    }
+    if SHELLS.contains(&&*name) {
+        return shell::read(&of(&COMMANDS).collect::<Vec<_>>());
     }
     Use::Other
 }
 
-/// The shell commands in a script: the strings given as `cmd`.
-fn commands_in(script: &str) -> Vec<String> {
-    let quoted = |rest: &str| {
-        let rest = rest.trim_start_matches(['"', '\'']).trim_start().strip_prefix(':')?.trim_start();
-        let quote = rest.chars().next().filter(|sign| ['"', '\'', '`'].contains(sign))?;
-        let inner = &rest[1..];
-        inner.find(quote).map(|end| inner[..end].to_owned())
-    };
-    script.split("cmd").skip(1).filter_map(quoted).collect()
-}
-
 /// Whether a tool of this name changes files.
 pub fn edits_files(tool: &str) -> bool {
-    EDITORS.contains(&&*plain(tool))
+    let name = plain(tool);
+    EDITORS.contains(&&*name) || VIEWERS.contains(&&*name)
 }
 
-const READERS: [&str; 15] = [
+/// The files that a patch in `text` names.
+pub(super) fn patched(text: &str) -> Vec<String> {
+    const SIGNS: [&str; 5] = ["*** Update File: ", "*** Add File: ", "*** Delete File: ", "*** Move to: ", "+++ b/"];
+    // In arguments as they were written, line breaks are escaped.
+    let lines = text.split('\n').flat_map(|line| line.split("\\n"));
+    // The first may follow a quote: `{"input":"*** Update File: …`.
+    let named = lines.filter_map(|line| SIGNS.iter().find_map(|sign| line.strip_prefix(sign)));
+    named.map(|path| path.trim().trim_end_matches(['"', '}']).to_owned()).filter(|path| !path.is_empty()).collect()
+}
+
+/// More files are not told apart in one call.
+const MAX_PATHS: usize = 64;
+
+// Names are compared without case and signs.
+const READERS: [&str; 19] = [
     "readfile",
     "readfiles",
     "read",
@@ -80,34 +87,54 @@ const READERS: [&str; 15] = [
     "openfile",
     "getfile",
     "getfilecontents",
+    "getfilecontent",
     "catfile",
     "fsread",
+    "fsreadfile",
     "readcurrentlyopenfile",
     "readfilerange",
     "readtextfile",
     "readmanyfiles",
+    "readmultiplefiles",
     "copilotreadfile",
+    "viewcodeitem",
 ];
 /// Tools that show files and change them.
-const VIEWERS: [&str; 5] =
-    ["fileeditor", "strreplaceeditor", "strreplacebasededittool", "texteditor", "developertexteditor"];
-const EDITORS: [&str; 26] = [
+const VIEWERS: [&str; 7] = [
+    "fileeditor",
+    "strreplaceeditor",
+    "strreplacebasededittool",
+    "texteditor",
+    "developertexteditor",
+    "openhandseditor",
+    "editor",
+];
+const EDITORS: [&str; 37] = [
     "applypatch",
     "applydiff",
+    "patch",
     "edit",
     "editfile",
-    "editor",
+    "editfiles",
+    "updatefile",
+    "deletefile",
     "multiedit",
+    "notebookedit",
+    "editnotebook",
     "write",
     "writefile",
     "writetofile",
+    "writetextfile",
     "createfile",
     "createnewfile",
     "replace",
     "replaceinfile",
     "replacestringinfile",
     "multireplacestringinfile",
+    "strreplace",
     "insertcontent",
+    "insertedit",
+    "insertline",
     "inserteditintofile",
     "searchandreplace",
     "searchreplace",
@@ -116,18 +143,28 @@ const EDITORS: [&str; 26] = [
     "multifindandreplace",
     "rewritefile",
     "fswrite",
-    "fileeditor",
-    "strreplaceeditor",
+    "fsreplace",
+    "smartedit",
+    "replacelines",
+    "replacefilecontent",
 ];
-const SHELLS: [&str; 14] = [
+const SHELLS: [&str; 22] = [
     "shell",
     "bash",
+    "sh",
     "localshell",
+    "localshellcall",
     "execcommand",
+    "exec",
     "shellcommand",
     "executecommand",
+    "executeshellcommand",
     "runcommand",
+    "runcommands",
+    "runbash",
+    "runshell",
     "runterminalcommand",
+    "runterminalcmd",
     "runinterminal",
     "runshellcommand",
     "terminal",
@@ -135,11 +172,25 @@ const SHELLS: [&str; 14] = [
     "containerexec",
     "cmd",
 ];
-const PATHS: [&str; 10] =
-    ["path", "paths", "file_path", "filePath", "filepath", "target_file", "files", "file", "absolute_path", "filename"];
-const COMMANDS: [&str; 3] = ["command", "cmd", "script"];
+const PATHS: [&str; 14] = [
+    "path",
+    "paths",
+    "filepath",
+    "filepaths",
+    "targetfile",
+    "files",
+    "file",
+    "absolutepath",
+    "relativepath",
+    "relativeworkspacepath",
+    "relativefilepath",
+    "filename",
+    "targetpath",
+    "notebookpath",
+];
+const COMMANDS: [&str; 4] = ["command", "cmd", "script", "commandline"];
 
-/// The name as it is compared: without case, signs and what a server of tools puts before it.
+/// A name as it is compared: without case, signs and what a server of tools puts before it.
 fn plain(name: &str) -> String {
     let last = name.rsplit("__").next().unwrap_or(name);
     let last = last.rsplit('.').next().unwrap_or(last);
@@ -147,112 +198,64 @@ fn plain(name: &str) -> String {
 }
 
 /// Whether a reading call asks for a part. A first line of 0 or 1 and a limit of thousands of lines is the whole.
-fn is_ranged(fields: &[(String, String)]) -> bool {
-    const FIRST: [&str; 9] = [
+fn is_ranged(fields: &[(String, &str)]) -> bool {
+    const FIRST: [&str; 13] = [
         "offset",
-        "start_line",
-        "startLine",
-        "line_start",
+        "startline",
+        "linestart",
         "start",
-        "startLineNumberBaseZero",
-        "start_line_one_indexed",
-        "startLineNumber",
+        "startlinenumber",
+        "startlinenumberbasezero",
+        "startlineoneindexed",
         "from",
+        "fromline",
+        "firstline",
+        "line",
+        "linenumber",
+        "anchorline",
     ];
-    const LIMITS: [&str; 1] = ["limit"];
-    const ENDS: [&str; 11] = [
-        "end_line",
-        "endLine",
-        "line_end",
+    const COUNTS: [&str; 6] = ["limit", "maxlines", "linecount", "numlines", "head", "tail"];
+    const LAST: [&str; 9] = [
+        "endline",
+        "lineend",
         "end",
-        "endLineNumberBaseZero",
-        "end_line_one_indexed_inclusive",
-        "endLineNumber",
-        "view_range",
-        "line_ranges",
-        "range",
-        "lines",
+        "endlinenumber",
+        "endlinenumberbasezero",
+        "endlineoneindexedinclusive",
+        "to",
+        "toline",
+        "lastline",
     ];
-    const WHOLE: i64 = 2000;
-    fields.iter().any(|(key, value)| {
-        let number = value.parse::<i64>().ok();
-        let key = key.as_str();
-        if FIRST.contains(&key) {
-            number.is_none_or(|number| number > 1)
-        } else if LIMITS.contains(&key) {
-            number.is_none_or(|number| number < WHOLE)
-        } else {
-            ENDS.contains(&key) && number.is_none_or(|number| (0..WHOLE).contains(&number))
-        }
-    })
-}
-
-/// The files that a patch in `text` names.
-fn patched(text: &str) -> Vec<String> {
-    const SIGNS: [&str; 5] = ["*** Update File: ", "*** Add File: ", "*** Delete File: ", "*** Move to: ", "+++ b/"];
-    // In arguments as they were written, line breaks are escaped.
-    let lines = text.split('\n').flat_map(|line| line.split("\\n"));
-    let named = lines.filter_map(|line| SIGNS.iter().find_map(|sign| line.strip_prefix(sign)));
-    named.map(|path| path.trim().trim_end_matches(['"', '}']).to_owned()).collect()
-}
-
-/// What a shell command does: `words` are the command, or the arguments of one.
-fn shell(words: &[&str]) -> Use {
-    if let Some(patch) = words.iter().find(|word| word.contains("*** Begin Patch")) {
-        return Use::Edit { paths: patched(patch) };
-    }
-    let command = match words {
-        [command] => command.trim(),
-        [.., "-c" | "-lc" | "-ec", script] => script.trim(),
-        _ => return simple(words),
+    const RANGES: [&str; 6] = ["viewrange", "linerange", "lineranges", "range", "ranges", "lines"];
+    const WHOLE: [&str; 3] = ["shouldreadentirefile", "readentirefile", "entirefile"];
+    /// What clients read at once if they are not told how much.
+    const ALL_LINES: i64 = 2000;
+    let is_part = |last: i64| (0..ALL_LINES).contains(&last);
+    let has = |keys: &[&str], holds: &dyn Fn(&str) -> bool| {
+        fields.iter().any(|(key, value)| keys.contains(&key.as_str()) && holds(value))
     };
-    let command = match command.split_once("&&") {
-        // One change of folder before the command.
-        Some((before, after)) if before.trim_start().starts_with("cd ") => after.trim(),
-        _ => command,
+    let number = |value: &str| value.trim().parse::<i64>().ok();
+    if has(&WHOLE, &|value| value == "true") {
+        return false;
+    }
+    // One or two numbers in a list, or in a text: `[1, 40]`, `1-40`.
+    let in_ranges = fields.iter().filter(|(key, _)| RANGES.contains(&key.as_str()));
+    let bounds: Vec<i64> = in_ranges
+        .flat_map(|(_, value)| match number(value) {
+            Some(bound) => vec![bound],
+            None => value.split(|c: char| !c.is_ascii_digit()).filter_map(number).collect(),
+        })
+        .collect();
+    let is_cut = match bounds[..] {
+        [] => has(&RANGES, &|_| true),
+        [first, last] => first > 1 || is_part(last),
+        _ => true,
     };
-    if ["apply_patch", "sed -i", "perl -i", "tee "].iter().any(|sign| command.contains(sign)) {
-        let last = command.split_whitespace().next_back().filter(|word| heading::is_path(word));
-        let named = patched(command);
-        let paths = if named.is_empty() { last.map(str::to_owned).into_iter().collect() } else { named };
-        return Use::Edit { paths };
-    }
-    if let Some((_, target)) = command.split_once(" > ").or_else(|| command.split_once(" >> ")) {
-        let path = target.split_whitespace().next().filter(|path| heading::is_path(path));
-        return path.map_or(Use::Other, |path| Use::Edit { paths: vec![path.to_owned()] });
-    }
-    let is_slice = || {
-        let (first, rest) = command.split_once('|')?;
-        let words: Vec<&str> = first.split_whitespace().collect();
-        let Use::Read { paths, .. } = simple(&words) else { return None };
-        let cuts = ["sed -n", "head", "tail"];
-        let rest = rest.trim();
-        (cuts.iter().any(|cut| rest.starts_with(cut)) && !rest.contains('|'))
-            .then_some(Use::Read { paths, ranged: true })
-    };
-    if command.contains(['|', ';', '&', '<', '>', '$', '`', '*', '\n']) {
-        return is_slice().unwrap_or(Use::Other);
-    }
-    let words: Vec<&str> = command.split_whitespace().collect();
-    simple(&words)
-}
-
-/// What one command without a shell's signs does.
-fn simple(words: &[&str]) -> Use {
-    let Some((program, arguments)) = words.split_first() else { return Use::Other };
-    let unquoted = |word: &str| word.trim_matches(['"', '\'']).to_owned();
-    let files: Vec<String> =
-        arguments.iter().filter(|word| !word.starts_with('-')).map(|word| unquoted(word)).collect();
-    let flags: Vec<&str> = arguments.iter().filter(|word| word.starts_with('-')).copied().collect();
-    match (*program, &files[..], &flags[..]) {
-        ("cat", [_], [] | ["-n"] | ["--"]) => Use::Read { paths: files, ranged: false },
-        // `-b a` is a flag and its value.
-        ("nl", [_], ["-ba"]) | ("bat", [_], _) => Use::Read { paths: files, ranged: false },
-        ("nl", [kind, _], ["-b"]) if kind == "a" => Use::Read { paths: files[1..].to_vec(), ranged: false },
-        ("head" | "tail", [.., path], _) => Use::Read { paths: vec![path.clone()], ranged: true },
-        ("sed", [.., path], ["-n"] | ["-ne"]) => Use::Read { paths: vec![path.clone()], ranged: true },
-        _ => Use::Other,
-    }
+    is_cut
+        || has(&FIRST, &|value| number(value).is_none_or(|first| !(0..=1).contains(&first)))
+        || has(&COUNTS, &|value| number(value).is_none_or(is_part))
+        || has(&LAST, &|value| number(value).is_none_or(is_part))
+        || has(&["mode"], &|value| value == "indentation")
 }
 
 #[cfg(test)]
@@ -282,6 +285,26 @@ mod tests {
             ("str_replace_editor", &[("command", "view"), ("path", "a.rs")], false),
             ("view", &[("view_range", "10"), ("view_range", "20"), ("path", "a.rs")], true),
             ("copilot_readFile", &[("filePath", "a.rs"), ("startLine", "1"), ("endLine", "9000")], false),
+            ("view", &[("view_range", "1"), ("view_range", "-1"), ("path", "a.rs")], false),
+            ("read_file", &[("path", "a.rs"), ("offset", "null"), ("limit", "null")], false),
+            ("read_file", &[("path", "a.rs"), ("offset", "-40")], true),
+            ("read_file", &[("path", "a.rs"), ("offset", "1"), ("limit", "5000")], false),
+            ("read_file", &[("path", "a.rs"), ("mode", "indentation")], true),
+            ("read_file", &[("path", "a.rs"), ("line_ranges", "3-9")], true),
+            ("read_file", &[("path", "a.rs:3-9")], true),
+            ("read_text_file", &[("path", "a.rs"), ("head", "20")], true),
+            (
+                "read_file",
+                &[
+                    ("target_file", "a.rs"),
+                    ("should_read_entire_file", "true"),
+                    ("end_line_one_indexed_inclusive", "250"),
+                ],
+                false,
+            ),
+            ("view_file", &[("AbsolutePath", "a.rs"), ("StartLine", "0"), ("EndLine", "99")], true),
+            ("functions.exec_command", &[("cmd", "cat a.rs")], false),
+            ("run_terminal_cmd", &[("command", "bash -lc 'cat a.rs'")], false),
         ] {
             assert_eq!(call(name, fields), reads("a.rs", ranged), "{name} {fields:?}");
         }
@@ -296,38 +319,24 @@ mod tests {
         assert_eq!(call("shell", &[("command", "apply_patch"), ("command", patch)]), edits(&["src/a.rs", "b.rs"]));
         assert_eq!(call("bash", &[("command", "sed -i s/a/b/ src/a.rs")]), edits(&["src/a.rs"]));
         assert_eq!(call("bash", &[("command", "cat > src/a.rs <<'EOF'\nx\nEOF")]), edits(&["src/a.rs"]));
-        assert!(edits_files("replace_in_file") && !edits_files("read_file"));
-    }
-
-    #[test]
-    fn scripts_that_call_tools() {
-        let script = "const r = await tools.exec_command({ cmd: \"cat src/a.rs\" });\ntext(r.output);";
-        assert_eq!(read("exec", &[], script), reads("src/a.rs", false));
-        let two = "tools.exec_command({cmd: 'cat a.rs'}); tools.exec_command({\"cmd\": \"ls\"})";
-        assert_eq!(read("exec", &[], two), Use::Other);
-        let patch = "await tools.apply_patch(`*** Begin Patch\n*** Update File: a.rs\n@@`)";
-        assert_eq!(read("exec", &[], patch), edits(&["a.rs"]));
-    }
-
-    #[test]
-    fn shell_commands() {
-        for (words, ranged) in [
-            (&["cat a.rs"][..], false),
-            (&["bash", "-lc", "cat a.rs"], false),
-            (&["bash", "-lc", "cd /w && cat -n a.rs"], false),
-            (&["nl -ba a.rs"], false),
-            (&["cat 'a.rs'"], false),
-            (&["cat", "a.rs"], false),
-            (&["sed -n 10,20p a.rs"], true),
-            (&["head -n 20 a.rs"], true),
-            (&["nl -ba a.rs | sed -n '10,20p'"], true),
+        let written = r#"{"input":"*** Begin Patch\n*** Update File: src/a.rs\n*** End Patch"}"#;
+        assert_eq!(read("apply_patch", &[], written), edits(&["src/a.rs"]));
+        for tool in [
+            "replace_in_file",
+            "str_replace_based_edit_tool",
+            "mcp__x__edit_file",
+            "MultiEdit",
+            "functions.apply_patch",
         ] {
-            assert_eq!(shell(words), reads("a.rs", ranged), "{words:?}");
+            assert!(edits_files(tool), "{tool}");
         }
-        for command in
-            ["rg x", "cat a.rs b.rs", "cat a.rs; ls", "cat a.rs | grep x", "git diff", "cargo test", "", "cat $F"]
-        {
-            assert_eq!(shell(&[command]), Use::Other, "{command}");
+        assert!(!edits_files("read_file") && !edits_files("shell"));
+    }
+
+    #[test]
+    fn other_tools() {
+        for (name, fields) in [("grep", &[("path", "src")][..]), ("bash", &[]), ("exec", &[("code", "cat a.rs")])] {
+            assert_eq!(call(name, fields), Use::Other, "{name}");
         }
     }
 }

@@ -1,13 +1,13 @@
-//! What tools and clients put around a file's text (rule R5): lines above it that say what it is, and footers below.
+//! What tools and clients put above a file's text (rule R5): lines that say what it is.
 
-use super::heading::Heading;
-use super::tag;
+use super::footer;
+use super::heading::{self, Heading};
 use crate::text::Span;
 
 /// A part of a text, and what is known of it.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Piece {
-    /// Whole lines of the text.
+    /// Whole lines of the text, where it is bare.
     pub span: Span,
     /// The file it shows.
     pub path: Option<String>,
@@ -32,7 +32,7 @@ pub fn peel(text: &str, piece: Piece) -> Vec<Piece> {
             break;
         }
     }
-    pieces.into_iter().map(|piece| without_footers(text, piece)).filter(|piece| !piece.span.is_empty()).collect()
+    pieces.into_iter().map(|piece| footer::without(text, piece)).filter(|piece| !piece.span.is_empty()).collect()
 }
 
 /// Whether `text` begins as a tool's result does that a client sends in the user's name.
@@ -41,74 +41,88 @@ pub fn is_result(text: &str) -> bool {
     first == "OBSERVATION:" || first.starts_with("EXECUTION RESULT of [") || titled(first).is_some()
 }
 
+/// The file of which `line`, a text of its own, says that the next text shows it: `[read_file for 'src/a.ts'] Result:`.
+pub fn titles(line: &str) -> Option<&str> {
+    titled(line.trim()).filter(|(tool, _)| shows_files(tool)).and_then(|(_, path)| path)
+}
+
 /// Opens one envelope.
 fn open(text: &str, mut piece: Piece) -> Vec<Piece> {
     let body = &text[piece.span.range()];
     let start = piece.span.start + (body.len() - body.trim_start_matches(['\n', '\r']).len());
     let body = &text[start..piece.span.end];
     let first = body.lines().next().unwrap_or_default().trim_end();
+    let second = body.lines().nth(1).unwrap_or_default();
     let after_first = start + body.find('\n').map_or(body.len(), |end| end + 1);
-    let skip_to = |piece: &mut Piece, to: usize| piece.span.start = to.min(piece.span.end);
 
     if let Some((tool, path)) = titled(first) {
-        if !tool.contains("read") && !tool.contains("view") && tool != "tool" {
+        if !shows_files(tool) {
             return Vec::new();
         }
+        piece.bare |= path.is_some();
         piece.path = path.map(str::to_owned).or(piece.path);
-        piece.bare = piece.path.is_some();
-        skip_to(&mut piece, after_first);
+        piece.span.start = after_first;
     } else if first == "OBSERVATION:" || (first.starts_with("EXECUTION RESULT of [") && first.ends_with("]:")) {
-        skip_to(&mut piece, after_first);
+        piece.span.start = after_first;
     } else if let Some(path) = first.strip_prefix("Here's the result of running `cat -n` on ") {
-        piece.path = Some(path.trim_end_matches(':').to_owned());
-        piece.bare = true;
-        skip_to(&mut piece, after_first);
+        // `/w/a.py:`; some tools go on in words: `/w/a.py with view_range [3, 9]:`.
+        let (path, rest) = path.split_once(" with ").unwrap_or((path, ""));
+        piece.ranged |= !rest.is_empty();
+        piece = named(piece, path.trim_end_matches(':'), after_first);
     } else if let Some((path, _)) = first.strip_prefix("[File: ").and_then(|rest| rest.rsplit_once(" (")) {
-        piece.path = Some(path.to_owned());
-        piece.bare = true;
-        skip_to(&mut piece, after_first);
-    } else if is_window(first) {
+        piece = named(piece, path, after_first);
+    } else if footer::is_window(first) {
         piece.ranged = true;
-        skip_to(&mut piece, after_first);
+        piece.span.start = after_first;
     } else if let Some(header) = Header::read(body) {
         piece.veto = piece.veto.or(header.failed.then_some("report"));
         piece.ranged |= header.cut;
-        skip_to(&mut piece, start + header.len);
+        piece.span.start = start + header.len;
+    } else if first.starts_with("Command: ") && second.starts_with("Directory: ") {
+        // The output begins and ends within lines that also say other things.
+        return Vec::new();
     } else if let Some(shown) = first.strip_prefix("Showing lines ") {
         // `1-2000 of 2400 total lines.`
-        let numbers: Vec<usize> = numbers(shown);
-        piece.ranged |= !matches!(numbers[..], [1, last, all, ..] if last >= all);
+        piece.ranged |= !footer::is_all(shown);
         let rule = text[after_first..piece.span.end].find("---\n").filter(|at| *at <= 2);
-        skip_to(&mut piece, after_first + rule.map_or(0, |at| at + "---\n".len()));
+        piece.span.start = after_first + rule.map_or(0, |at| at + "---\n".len());
+    } else if first.starts_with("[File content truncated") || first.starts_with("IMPORTANT: File content truncated") {
+        piece.ranged = true;
+        piece.span.start = after_first;
     } else if let Some((path, shown)) = first.strip_prefix("File: `").and_then(|rest| rest.split_once("`. Lines ")) {
-        let numbers = numbers(shown);
-        piece.ranged |= !matches!(numbers[..], [1, last, all, ..] if last >= all);
-        piece.path = Some(path.to_owned());
-        piece.bare = true;
-        skip_to(&mut piece, after_first);
+        piece.ranged |= !footer::is_all(shown);
+        piece = named(piece, path, after_first);
     } else if let Some((path, shown)) =
         first.strip_prefix("Read file `").and_then(|rest| rest.split_once("` from line "))
     {
-        piece.ranged |= !matches!(numbers(shown)[..], [0 | 1, _]);
-        piece.path = Some(path.to_owned());
-        skip_to(&mut piece, after_first);
+        piece.ranged |= !matches!(footer::numbers(shown)[..], [0 | 1, _]);
+        piece = Piece { bare: piece.bare, ..named(piece, path, after_first) };
     } else if is_file_line(first) {
         return files(text, start, &piece);
+    } else if let Some(heading) = Heading::of_line(first).filter(|_| heading::announces(first)) {
+        // `Content of src/a.ts:`
+        piece.ranged |= heading.first_line.is_some();
+        piece = named(piece, heading.path.as_deref().unwrap_or_default(), after_first);
     }
+    piece.span.start = piece.span.start.min(piece.span.end);
     vec![piece]
 }
 
-/// `[read_file for 'src/a.ts'] Result:`: the tool and the path.
+/// The piece from `start` on, as that of the file at `path`.
+fn named(piece: Piece, path: &str, start: usize) -> Piece {
+    Piece { path: Some(path.to_owned()), bare: true, span: Span { start, ..piece.span }, ..piece }
+}
+
+/// `[read_file for 'src/a.ts'] Result:`: the tool and the path, if it is one.
 fn titled(line: &str) -> Option<(&str, Option<&str>)> {
     let title = line.strip_prefix('[')?.strip_suffix("] Result:")?;
     let tool = title.split_whitespace().next()?;
     let path = title.split_once('\'').and_then(|(_, rest)| rest.rsplit_once('\'')).map(|(path, _)| path);
-    Some((tool, path))
+    Some((tool, path.filter(|path| !path.contains('\''))))
 }
 
-/// `(10 more lines above)`
-fn is_window(line: &str) -> bool {
-    line.starts_with('(') && (line.ends_with(" more lines above)") || line.ends_with(" more lines below)"))
+fn shows_files(tool: &str) -> bool {
+    tool.contains("read") || tool.contains("view") || tool == "tool"
 }
 
 /// What a shell tool says above a command's output.
@@ -122,29 +136,30 @@ struct Header {
 
 impl Header {
     fn read(body: &str) -> Option<Self> {
-        const MAX_LINES: usize = 8;
-        const FIRST: [&str; 4] = ["Exit code: ", "Chunk ID: ", "Wall time: ", "Script "];
+        const MAX_LINES: usize = 10;
+        const FIRST: [&str; 6] =
+            ["Exit code: ", "Chunk ID: ", "Wall time: ", "Script ", "Command executed", CUT_HEADERS[0]];
+        /// What may stand below `Output:` before the output, too.
+        const CUT_HEADERS: [&str; 2] = ["Total output lines: ", "Warning: truncated output"];
         if !FIRST.iter().any(|start| body.starts_with(start)) {
             return None;
         }
         let mut header = Self { len: 0, failed: false, cut: false };
+        let mut is_over = false;
         for line in body.split_inclusive('\n').take(MAX_LINES) {
-            header.len += line.len();
-            let line = line.trim_end();
-            let code = line.strip_prefix("Exit code: ").or_else(|| line.strip_prefix("Process exited with code "));
-            header.failed |= code.is_some_and(|code| code != "0") || line == "Script failed";
-            header.cut |= line.starts_with("Total output lines: ") || line.starts_with("Process running");
-            if line == "Output:" {
-                return Some(header);
+            let text = line.trim_end();
+            let is_cut = CUT_HEADERS.iter().any(|start| text.starts_with(start));
+            if is_over && !is_cut && !(header.cut && text.is_empty()) {
+                break;
             }
+            header.len += line.len();
+            let code = text.strip_prefix("Exit code: ").or_else(|| text.strip_prefix("Process exited with code "));
+            header.failed |= code.is_some_and(|code| code != "0") || text == "Script failed";
+            header.cut |= is_cut || text.starts_with("Process running");
+            is_over |= text == "Output:" || (is_cut && header.len == line.len());
         }
-        None
+        is_over.then_some(header)
     }
-}
-
-/// The numbers in a text, at most three.
-fn numbers(text: &str) -> Vec<usize> {
-    text.split(|c: char| !c.is_ascii_digit()).filter_map(|word| word.parse().ok()).take(3).collect()
 }
 
 /// `File: src/a.ts`, and nothing else.
@@ -156,74 +171,23 @@ fn is_file_line(line: &str) -> bool {
 fn files(text: &str, start: usize, whole: &Piece) -> Vec<Piece> {
     let mut pieces: Vec<Piece> = Vec::new();
     let mut at = start;
+    let mut before = "---";
     for line in text[start..whole.span.end].split_inclusive('\n') {
         let bare = line.trim_end();
-        if is_file_line(bare) {
-            let path = Heading::of_line(bare).and_then(|heading| heading.path);
-            let first_line = Heading::of_line(bare).and_then(|heading| heading.first_line);
+        let heading = Some(bare).filter(|bare| before == "---" && is_file_line(bare)).and_then(Heading::of_line);
+        if let Some(Heading { path, first_line, .. }) = heading {
             let span = Span { start: at + line.len(), end: at + line.len() };
-            pieces.push(Piece { span, path, bare: true, ranged: first_line.is_some(), veto: whole.veto });
+            let ranged = whole.ranged || first_line.is_some();
+            pieces.push(Piece { span, path, bare: true, ranged, veto: whole.veto });
         } else if let Some(piece) = pieces.last_mut() {
             piece.span.end = at + line.len();
+            // `Lines 3-9:` below the path.
+            piece.ranged |= before.starts_with("File: ") && bare.starts_with("Lines ");
         }
+        before = if bare.is_empty() { before } else { bare };
         at += line.len();
     }
     pieces
-}
-
-/// Leaves out what stands below a file's text.
-fn without_footers(text: &str, mut piece: Piece) -> Piece {
-    let cut_marks = ["tokens truncated…", "[output truncated", "... [truncated"];
-    piece.ranged |= cut_marks.iter().any(|mark| text[piece.span.range()].contains(mark));
-    if !piece.bare {
-        return piece;
-    }
-    loop {
-        let body = &text[piece.span.range()];
-        let kept = body.trim_end_matches(['\n', '\r']);
-        let last_start = kept.rfind('\n').map_or(0, |at| at + 1);
-        let last = kept[last_start..].trim_end();
-        let tags = ["environment_details", "system-reminder", "system_reminder", "file_diagnostics"];
-        let closed = tags.iter().find(|tag| last.ends_with(&format!("</{tag}>")));
-        if let Some(name) = closed {
-            let Some(element) = tag::elements(body, name).pop() else { return piece };
-            piece.span.end = piece.span.start + line_start(body, element.outer.start);
-        } else if is_footer(last) {
-            piece.ranged |= is_window(last) || last.starts_with("(Showing lines ");
-            piece.span.end = piece.span.start + last_start;
-        } else {
-            // A blank line between the text and what follows it is not the file's.
-            let blank = body.len() - kept.len() > line_break_len(&body[kept.len()..]);
-            if blank && piece.span.end < text.len() {
-                piece.span.end = piece.span.start + kept.len() + line_break_len(&body[kept.len()..]);
-            }
-            return piece;
-        }
-        if piece.span.is_empty() {
-            return piece;
-        }
-    }
-}
-
-fn line_start(text: &str, at: usize) -> usize {
-    text[..at].rfind('\n').map_or(0, |end| end + 1)
-}
-
-fn line_break_len(text: &str) -> usize {
-    if text.starts_with("\r\n") { 2 } else { usize::from(text.starts_with('\n')) }
-}
-
-fn is_footer(line: &str) -> bool {
-    let starts = [
-        "(File has ",
-        "(End of file",
-        "(Open file: ",
-        "(Current directory: ",
-        "(Output capped",
-        "(Use 'offset'",
-        "(Showing lines ",
-    ];
-    starts.iter().any(|start| line.starts_with(start)) || is_window(line) || line == "bash-$" || line == "---"
 }
 
 #[cfg(test)]
@@ -265,6 +229,20 @@ mod tests {
                 None,
             ),
             (format!("Exit code: 0\nWall time: 1\nTotal output lines: 900\nOutput:\n{CODE}"), "known.py", true, None),
+            (
+                format!(
+                    "Chunk ID: a1\nProcess exited with code 0\nOutput:\nWarning: truncated output (original token count: 9)\nTotal output lines: 900\n\n{CODE}"
+                ),
+                "known.py",
+                true,
+                None,
+            ),
+            (format!("Script failed\nWall time 0.1 seconds\nOutput:\n{CODE}"), "known.py", false, Some("report")),
+            (format!("Total output lines: 900\n\n{CODE}"), "known.py", true, None),
+            (format!("Command executed.\nOutput:\n{CODE}"), "known.py", false, None),
+            (format!("Content of src/a.py:\n{CODE}"), "src/a.py", false, None),
+            (format!("Contents of src/a.py (lines 3-9):\n{CODE}"), "src/a.py", true, None),
+            (format!("[File content truncated: showing lines 1-9 of 90 total lines.]\n{CODE}"), "known.py", true, None),
             (
                 format!("OBSERVATION:\nHere's the result of running `cat -n` on /w/a.py:\n{CODE}"),
                 "/w/a.py",
@@ -308,5 +286,9 @@ mod tests {
     fn other_results_are_nothing() {
         assert_eq!(peeled("[execute_command for 'ls'] Result:\na.py\n"), []);
         assert_eq!(peeled("(File has 0 lines total.)"), []);
+        assert_eq!(peeled("Command: cat a.py\nDirectory: (root)\nOutput: import os\nError: (none)\n"), []);
+        assert_eq!(titles("[read_file for 'src/a.ts'] Result:"), Some("src/a.ts"));
+        assert_eq!(titles("[read_file for 'a.ts', 'b.ts'] Result:"), None);
+        assert_eq!(titles("[execute_command for 'a.ts'] Result:"), None);
     }
 }

@@ -16,6 +16,15 @@ pub struct Block<'a> {
     pub doubtful: bool,
 }
 
+impl<'a> Block<'a> {
+    /// A block of `text` where it was found to be in a text of the same lines.
+    pub fn at(text: &'a str, outer: Span, code: Span, doubtful: bool) -> Self {
+        let opener = text[outer.start..code.start].trim();
+        let info = opener.trim_start_matches(['`', '~']).trim();
+        Self { outer, code, info, doubtful }
+    }
+}
+
 /// The closed fenced blocks of `text`, in order. An unclosed fence reaches to the end of the text and is no block.
 pub fn blocks(text: &str) -> Vec<Block<'_>> {
     let mut blocks = Vec::new();
@@ -50,11 +59,15 @@ pub fn blocks(text: &str) -> Vec<Block<'_>> {
 
 /// `text` with every fenced block blanked out by as many spaces, so that offsets stay what they are.
 pub fn prose(text: &str, blocks: &[Block]) -> String {
+    blanked(text, blocks.iter().map(|block| block.outer))
+}
+
+/// `text` with `spans`, which are in order and apart, blanked out by as many spaces.
+pub fn blanked(text: &str, spans: impl IntoIterator<Item = Span>) -> String {
     let mut prose = String::with_capacity(text.len());
-    for block in blocks {
-        prose.push_str(&text[prose.len()..block.outer.start]);
-        let blank = text[block.outer.range()].bytes().map(|byte| if byte == b'\n' { '\n' } else { ' ' });
-        prose.extend(blank);
+    for span in spans {
+        prose.push_str(&text[prose.len()..span.start]);
+        prose.extend(text[span.range()].bytes().map(|byte| if byte == b'\n' { '\n' } else { ' ' }));
     }
     prose.push_str(&text[prose.len()..]);
     prose

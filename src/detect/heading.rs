@@ -75,7 +75,8 @@ impl Heading {
         Some(Self::of_path(path.trim())).filter(|heading| heading.path.is_some())
     }
 
-    fn of_path(text: &str) -> Self {
+    /// Reads a path that may have a range of lines behind it: `a.ts:1-40`.
+    pub fn of_path(text: &str) -> Self {
         let (path, first_line) = split_range(text.trim());
         let path = path.trim_matches(QUOTES);
         if is_path(path) { Self { tag: None, path: Some(path.to_owned()), first_line } } else { Self::default() }

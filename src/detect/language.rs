@@ -3,9 +3,9 @@
 use super::heading::Heading;
 use crate::syntax::Language;
 
-/// The language of code under `heading` that begins with `first_line`. `None` for data, prose and what is not known:
+/// The language of `code` under `heading`. `None` for data, prose and what is not known:
 /// a tag that is no language of ours says that it is not code to us, whatever the path.
-pub fn of(heading: &Heading, first_line: &str) -> Option<Language> {
+pub fn of(heading: &Heading, code: &str) -> Option<Language> {
     let by_path = heading.path.as_deref().and_then(Language::from_path);
     match &heading.tag {
         // Many clients tag both by the one name; the grammars differ.
@@ -13,8 +13,28 @@ pub fn of(heading: &Heading, first_line: &str) -> Option<Language> {
             Language::TypeScript if by_path == Some(Language::Tsx) => by_path,
             language => Some(language),
         },
-        None => by_path.or_else(|| Language::from_shebang(first_line)),
+        None => match by_path {
+            // What C calls a header, C++ does too.
+            Some(Language::C) if heading.path.as_deref().is_some_and(is_header) && is_cpp(code) => Some(Language::Cpp),
+            Some(language) => Some(language),
+            None => Language::from_shebang(code.lines().next()?),
+        },
     }
+}
+
+fn is_header(path: &str) -> bool {
+    path.rsplit_once('.').is_some_and(|(_, extension)| extension.eq_ignore_ascii_case("h"))
+}
+
+/// Whether code that is C or C++ is certainly C++: a line begins as in C none does.
+fn is_cpp(code: &str) -> bool {
+    const WORDS: [&str; 9] =
+        ["class ", "template <", "template<", "namespace ", "using ", "public:", "private:", "protected:", "virtual "];
+    const TYPES: [&str; 2] = ["std::", "constexpr "];
+    code.lines().map(str::trim_start).any(|line| {
+        let is_comment = line.starts_with(['/', '*']);
+        WORDS.iter().any(|word| line.starts_with(word)) || (!is_comment && TYPES.iter().any(|name| line.contains(name)))
+    })
 }
 
 #[cfg(test)]
@@ -30,5 +50,9 @@ mod tests {
         assert_eq!(of_info("text a.rs"), None);
         assert_eq!(of_info("bin/run"), Some(Language::Bash));
         assert_eq!(of_info(""), Some(Language::Bash));
+        let header = Heading::of_info("src/a.h");
+        assert_eq!(of(&header, "struct a {\n  int x;\n};\n/* class of std:: things */\n"), Some(Language::C));
+        assert_eq!(of(&header, "#pragma once\nnamespace a {\n"), Some(Language::Cpp));
+        assert_eq!(of(&header, "void f(const std::string &s);\n"), Some(Language::Cpp));
     }
 }

@@ -11,8 +11,11 @@ pub struct Numbering {
 /// What stands after a line's number.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Style {
-    /// `12 | code`, the blank missing where nothing follows.
-    SpacedBar,
+    /// `12 | code`, the blank missing where nothing follows, or `12 |code` throughout.
+    SpacedBar {
+        /// Whether the blank after the bar belongs to the prefix.
+        spaced: bool,
+    },
     /// `00012| code`
     PaddedBar,
     /// `12|code`
@@ -41,7 +44,8 @@ impl Numbering {
     pub fn of(text: &str) -> Option<Self> {
         let styles = [
             Style::PaddedBar,
-            Style::SpacedBar,
+            Style::SpacedBar { spaced: true },
+            Style::SpacedBar { spaced: false },
             Style::Bar,
             Style::Tab,
             Style::Arrow,
@@ -49,10 +53,15 @@ impl Numbering {
             Style::Colon { spaced: false },
             Style::Blanks,
         ];
-        styles.into_iter().find_map(|style| Self::in_style(text, style))
+        // Indented code makes a narrow prefix look like a wide one on most of the lines: the style that explains the
+        // most counts, the first of equals.
+        let fits = styles.into_iter().filter_map(|style| Self::in_style(text, style));
+        let best = fits.reduce(|best, next| if next.1 > best.1 { next } else { best });
+        best.map(|(numbering, _)| numbering)
     }
 
-    fn in_style(text: &str, style: Style) -> Option<Self> {
+    /// The numbering if it is of this style, and how many lines have a number in it.
+    fn in_style(text: &str, style: Style) -> Option<(Self, usize)> {
         let (mut lines, mut numbered, mut first, mut last) = (0, 0, 0, 0);
         let mut dense = true;
         for line in text.lines() {
@@ -74,7 +83,7 @@ impl Numbering {
             numbered += 1;
         }
         let enough = numbered >= MIN_LINES && numbered * 100 >= lines * MIN_PERCENT;
-        enough.then_some(Self { style, first, dense })
+        enough.then_some((Self { style, first, dense }, numbered))
     }
 
     /// `text` with the same lines, without their numbers. A line without one stays as it is.
@@ -113,10 +122,10 @@ impl Style {
         let code = match self {
             Self::PaddedBar => (digits == 5)
                 .then(|| rest.strip_prefix("| ").or_else(|| rest.strip_prefix('|').filter(|rest| is_empty(rest))))?,
-            Self::SpacedBar => rest
-                .strip_prefix(" | ")
-                .or_else(|| rest.strip_prefix(" |").filter(|rest| is_empty(rest)))
-                .or_else(|| rest.strip_prefix(" |")),
+            Self::SpacedBar { spaced: true } => {
+                rest.strip_prefix(" | ").or_else(|| rest.strip_prefix(" |").filter(|rest| is_empty(rest)))
+            }
+            Self::SpacedBar { spaced: false } => rest.strip_prefix(" |"),
             Self::Bar => rest.strip_prefix('|'),
             Self::Tab => rest.strip_prefix('\t').or(is_empty(rest).then_some(rest)),
             Self::Arrow => rest.strip_prefix('→').or(is_empty(rest).then_some(rest)),
@@ -161,8 +170,14 @@ mod tests {
             assert_eq!(numbering.strip(&text), CODE, "{text}");
             assert_eq!(numbering.strip(&text.replace('\n', "\r\n")), CODE.replace('\n', "\r\n"));
         }
-        let tight = numbered(CODE, 1, |n, line| format!("{n}:{line}"));
-        assert_eq!(Numbering::of(&tight).unwrap().strip(&tight), CODE);
+        let narrow: [Style; 2] = [|n, line| format!("{n}:{line}"), |n, line| format!("{n} |{line}")];
+        // All but one line in fifty indented: nearly all look as if a blank belonged to the prefix.
+        let indented = format!("class A:\n{}", "    def f(self):\n        return 1\n".repeat(25));
+        for (style, code) in narrow.into_iter().flat_map(|style| [(style, CODE), (style, indented.as_str())]) {
+            let text = numbered(code, 1, style);
+            let numbering = Numbering::of(&text).unwrap();
+            assert_eq!((numbering.strip(&text), numbering.is_dense()), (code.to_owned(), true), "{text}");
+        }
     }
 
     #[test]
@@ -184,7 +199,7 @@ mod tests {
     proptest! {
         #[test]
         fn stripping_keeps_the_lines(text in "([ 0-9|:→\t]{0,8}[a-z é]{0,5}\r?\n?){0,20}") {
-            for style in [Style::SpacedBar, Style::Tab, Style::Arrow, Style::Blanks, Style::Colon { spaced: true }] {
+            for style in [Style::SpacedBar { spaced: true }, Style::Bar, Style::PaddedBar, Style::Tab, Style::Arrow, Style::Blanks, Style::Colon { spaced: true }] {
                 let stripped = Numbering { style, first: 1, dense: true }.strip(&text);
                 prop_assert_eq!(stripped.matches('\n').count(), text.matches('\n').count());
             }

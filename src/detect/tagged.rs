@@ -17,7 +17,9 @@ pub struct Tagged {
 /// Tags around a file.
 const FILES: [&str; 6] = ["file_content", "file", "attachment", "code_selection", "document", "content"];
 /// Their attributes that name the file.
-const PATHS: [&str; 5] = ["path", "filePath", "filepath", "name", "source"];
+const PATHS: [&str; 6] = ["path", "filePath", "filepath", "file_path", "name", "source"];
+/// Their attributes that say which lines of it these are.
+const RANGES: [&str; 7] = ["lines", "line_range", "lineRange", "range", "startLine", "start_line", "start"];
 /// What aider puts files into when a fence would not do, below headers of its own.
 const FENCES: [&str; 5] = ["source", "code", "pre", "codeblock", "sourcecode"];
 const FENCED_BELOW: [&str; 2] = ["I have *added these files to the chat*", "Here are some READ ONLY files"];
@@ -30,9 +32,10 @@ pub fn files(text: &str, path: Option<&str>) -> Vec<Tagged> {
         for name in FILES {
             found.extend(tag::elements(text, name).into_iter().filter_map(|element| file(text, name, element, path)));
         }
-        if FENCED_BELOW.iter().any(|header| text.contains(header)) {
+        if let Some(header) = FENCED_BELOW.iter().filter_map(|header| text.find(header)).min() {
             for name in FENCES {
-                found.extend(tag::elements(text, name).into_iter().filter_map(|element| fenced(text, element)));
+                let below = tag::elements(text, name).into_iter().filter(|element| element.outer.start > header);
+                found.extend(below.filter_map(|element| fenced(text, element)));
             }
         }
     }
@@ -48,62 +51,86 @@ pub fn files(text: &str, path: Option<&str>) -> Vec<Tagged> {
 
 fn file(text: &str, name: &str, element: tag::Element, known: Option<&str>) -> Option<Tagged> {
     let opening = &text[element.outer.start..element.body.start];
-    let attribute = |key: &str| {
-        let (_, rest) = opening.split_once(&format!(" {key}=\""))?;
-        rest.split('"').next()
-    };
     let mut body = element.body;
-    let mut path = PATHS.iter().find_map(|key| attribute(key)).filter(|path| is_path(path)).map(str::to_owned);
+    let mut path = PATHS.iter().find_map(|key| attribute(opening, key)).filter(|path| is_path(path));
+    let says_numbers = |value: &str| value.contains(|c: char| c.is_ascii_digit());
+    let mut ranged = RANGES.iter().any(|key| attribute(opening, key).is_some_and(says_numbers));
+    let inner = &text[element.body.range()];
+    let before = ending(&text[..element.outer.start]);
+    let asked_for = (name == "file").then(|| asked_for(before)).flatten();
     if name == "document" {
         // The path and the text have tags of their own.
-        let inner = &text[body.range()];
         let source = tag::elements(inner, "source").into_iter().next()?;
         let content = tag::elements(inner, "document_content").into_iter().next()?;
-        path = Some(inner[source.body.range()].trim().to_owned());
+        path = Some(inner[source.body.range()].trim());
         body = Span { start: body.start + content.body.start, end: body.start + content.body.end };
     }
     if name == "content" {
-        // The tags before it, which stand side by side with it.
-        let before = text[..element.outer.start].trim_end();
-        let from = before.rfind("<path>").filter(|from| before.len() - from < MAX_HEADER)?;
-        path = before[from..].strip_prefix("<path>").and_then(|rest| rest.split("</path>").next()).map(str::to_owned);
+        // The tag before it, side by side with it.
+        let from = before.rfind("<path>")?;
+        path = before[from + "<path>".len()..].split("</path>").next();
+        // Whole files are shown with their range too; what is left out is then said.
+        let is_start = attribute(opening, "lines").is_none_or(|lines| lines.starts_with("1-"));
+        let after = &text[element.outer.end..];
+        ranged = !is_start || after.trim_start().starts_with("<notice>");
     }
     if name == "file" && path.is_none() {
-        path = known.map(str::to_owned).or_else(|| asked_for(&text[..element.outer.start]));
+        path = known.or(asked_for);
     }
-    let path = path.filter(|path| is_path(path))?;
-    let ranged = attribute("lines").is_some_and(|lines| !lines.starts_with("1-") || name == "code_selection");
-    let veto = (attribute("isSummarized") == Some("true")).then_some("summarized");
-    let piece = Piece { span: whole_lines(text, body)?, path: Some(path), ranged, bare: true, veto };
-    Some(Tagged { outer: element.outer, piece })
+    let heading = Heading::of_path(path?);
+    let (span, bare) = whole_lines(text, body)?;
+    let ranged = ranged || heading.first_line.is_some();
+    let veto = (attribute(opening, "isSummarized") == Some("true")).then_some("summarized");
+    Some(Tagged { outer: element.outer, piece: Piece { span, path: Some(heading.path?), ranged, bare, veto } })
 }
 
-/// So far before a content its path may stand, in bytes.
-const MAX_HEADER: usize = 2000;
+/// The value of an attribute in an opening tag.
+fn attribute<'a>(opening: &'a str, key: &str) -> Option<&'a str> {
+    [('"', format!(" {key}=\"")), ('\'', format!(" {key}='"))].into_iter().find_map(|(quote, start)| {
+        let (_, rest) = opening.split_once(&start)?;
+        rest.split(quote).next()
+    })
+}
+
+/// The end of `text`: what belongs to a tag stands close before it.
+fn ending(text: &str) -> &str {
+    const MAX_BYTES: usize = 2000;
+    let mut from = text.len().saturating_sub(MAX_BYTES);
+    while !text.is_char_boundary(from) {
+        from += 1;
+    }
+    &text[from..]
+}
 
 /// The path in what a client says it called: `… {"filePath":"/a.ts"}`.
-fn asked_for(before: &str) -> Option<String> {
+fn asked_for(before: &str) -> Option<&str> {
     let line = before.trim_end().lines().next_back()?;
     let (_, rest) = line.split_once("\"filePath\":\"").or_else(|| line.split_once("\"file_path\":\""))?;
-    rest.split('"').next().map(str::to_owned)
+    rest.split('"').next()
 }
 
 /// A file between tags that stand for a fence: alone on their lines, the path on the line above.
 fn fenced(text: &str, element: tag::Element) -> Option<Tagged> {
     let before = text[..element.outer.start].strip_suffix('\n')?;
     let heading = Heading::of_line(before.lines().next_back()?)?;
-    let span = whole_lines(text, element.body)?;
-    Some(Tagged { outer: element.outer, piece: Piece { span, path: heading.path, bare: true, ..Piece::default() } })
+    let (span, bare) = whole_lines(text, element.body).filter(|(_, bare)| *bare)?;
+    Some(Tagged { outer: element.outer, piece: Piece { span, path: heading.path, bare, ..Piece::default() } })
 }
 
-/// The whole lines of `body`, which begins after a tag and ends before one. `None` if the tags are not on lines of their
-/// own.
-fn whole_lines(text: &str, body: Span) -> Option<Span> {
+/// The whole lines of `body`, which begins after a tag and ends before one, and whether they are nothing but the file's:
+/// words behind the opening tag announce a fence. `None` if the tags share their lines with code.
+fn whole_lines(text: &str, body: Span) -> Option<(Span, bool)> {
     let inner = &text[body.range()];
-    let start = inner.strip_prefix("\r\n").or_else(|| inner.strip_prefix('\n')).map(|rest| body.end - rest.len())?;
-    let end = body.start + inner.rfind('\n')? + 1;
-    let closes_alone = text[end..body.end].trim().is_empty();
-    (closes_alone && start < end).then_some(Span { start, end })
+    let (first, rest) = inner.split_once('\n')?;
+    let start = body.end - rest.len();
+    let last = inner.rfind('\n')? + 1;
+    let glued = inner[last..].trim();
+    let is_announced = first.trim_end().ends_with(':');
+    let is_fence = glued.len() >= 3 && (glued.trim_matches('`').is_empty() || glued.trim_matches('~').is_empty());
+    let end = if is_fence { body.end } else { body.start + last };
+    let is_alone = first.trim().is_empty() && glued.is_empty();
+    let fits = (first.trim().is_empty() || is_announced) && (glued.is_empty() || is_fence) && start < end;
+    fits.then_some((Span { start, end }, is_alone))
 }
 
 #[cfg(test)]
@@ -134,6 +161,16 @@ mod tests {
                 None,
             ),
             ("<path>/a.ts</path>\n<type>file</type>\n<content>\nlet x;\n</content>", "/a.ts", false, None),
+            ("<file><path>a.ts</path>\n<content lines=\"1-1\">\nlet x;\n</content>\n</file>", "a.ts", false, None),
+            ("<file><path>a.ts</path>\n<content lines=\"3-3\">\nlet x;\n</content>\n</file>", "a.ts", true, None),
+            (
+                "<file><path>a.ts</path>\n<content lines=\"1-1\">\nlet x;\n</content>\n<notice>Showing only 1 of 9 lines</notice></file>",
+                "a.ts",
+                true,
+                None,
+            ),
+            ("<file path='src/a.ts' lines='1-5'>\nlet x;\n</file>", "src/a.ts", true, None),
+            ("<file name=\"src/a.ts:3-9\">\nlet x;\n</file>", "src/a.ts", true, None),
             (
                 "Called the Read tool with the following input: {\"filePath\":\"/a.ts\"}\n<file>\nlet x;\n</file>",
                 "/a.ts",
@@ -153,12 +190,16 @@ mod tests {
             assert_eq!(&text[piece.span.range()], "let x;\n", "{text}");
             assert_eq!((piece.path.as_deref(), piece.ranged, piece.veto), (Some(path), ranged, veto), "{text}");
         }
+        let announced =
+            files("<attachment filepath=\"/a.ts\" buffer_number=\"3\">This is:\n````ts\nx\n````</attachment>", None);
+        assert!(!announced[0].piece.bare);
         assert_eq!(files("<file>\nlet x;\n</file>", Some("b.ts"))[0].piece.path.as_deref(), Some("b.ts"));
         for other in [
             "<file>\nlet x;\n</file>",
             "<source>\nx\n</source>",
             "<file path=\"a.ts\">x</file>",
             "<content>\nx\n</content>",
+            "a.ts\n<source>\nx\n</source>\nHere are some READ ONLY files",
         ] {
             assert_eq!(files(other, None), [], "{other}");
         }

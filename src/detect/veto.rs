@@ -62,6 +62,7 @@ impl Surroundings {
             .collect();
         enclosures.push(("edit-block", edit_blocks(prose)));
         enclosures.push(("heredoc", heredocs(prose)));
+        enclosures.push(("example", worked_examples(prose)));
         enclosures.push(("summarized", summarized(prose)));
         let failed = prose.contains("SEARCH/REPLACE block") && prose.contains("failed to match!");
         Self { enclosures, whole: failed.then_some("failed-edit") }
@@ -79,23 +80,46 @@ impl Surroundings {
 }
 
 /// Tags whose content is not the person's code, or is it and is needed whole.
-const TAGS: [(&str, &str); 8] = [
+const TAGS: [(&str, &str); 14] = [
     ("example", "example"),
     ("examples", "example"),
+    ("good-example", "example"),
+    ("bad-example", "example"),
+    ("good_example", "example"),
+    ("bad_example", "example"),
     ("final_file_content", "edit-result"),
     ("INSTRUCTIONS", "instructions"),
     ("instructions", "instructions"),
     ("rules", "instructions"),
     ("system-reminder", "instructions"),
+    ("system_reminder", "instructions"),
     ("error", "report"),
+    ("error_details", "report"),
 ];
 
 /// Words of apply prompts that are spelled just so.
-const APPLY_MARKERS: [&str; 6] =
-    ["ORIGINAL CODE:", "ORIGINAL_FILE", "<USERDOCUMENT>", "<DOCUMENTPREFIX>", "<DOCUMENTSUFFIX>", "<USERSELECTION>"];
+const APPLY_MARKERS: [&str; 10] = [
+    "ORIGINAL CODE:",
+    "ORIGINAL_FILE",
+    "<USERDOCUMENT>",
+    "<DOCUMENTPREFIX>",
+    "<DOCUMENTSUFFIX>",
+    "<USERSELECTION>",
+    "$SELECTION_PLACEHOLDER$",
+    "<SELECTION>",
+    "<rewrite_this>",
+    "<insert_here>",
+];
 
 /// Sentences of apply prompts, in lower case.
-const APPLY_PHRASES: [&str; 2] = ["this is the code to rewrite:", "please rewrite the above file"];
+const APPLY_PHRASES: [&str; 6] = [
+    "this is the code to rewrite:",
+    "please rewrite the above file",
+    "please rewrite the entire code block above",
+    "requested a section of code in a file to be rewritten",
+    "user has requested that you fill in the code",
+    "replace the \"[blank]\"",
+];
 
 /// Whether lower-case `prose` holds "return the entire file" in one of its usual wordings, not negated.
 fn asks_for_whole_file(prose: &str) -> bool {
@@ -153,7 +177,7 @@ fn telltale(line: &str, before: &str) -> Option<&'static str> {
         Some("edit-block")
     } else if is_patch {
         Some("patch")
-    } else if is_traceback || is_diagnostic(line) {
+    } else if is_traceback || is_diagnostic(line) || is_test_report(line) {
         Some("report")
     } else if line.starts_with("$ ") {
         Some("terminal")
@@ -240,6 +264,15 @@ fn is_diagnostic(line: &str) -> bool {
     line.starts_with("error[E") && line.contains("]: ") || located()
 }
 
+/// `test result: FAILED. …`, `--- FAIL: TestX (0.00s)`, `FAILED tests/a.py::test_x`, `==== test session starts ====`
+fn is_test_report(line: &str) -> bool {
+    const STARTS: [&str; 7] =
+        ["test result: ", "--- FAIL: ", "=== RUN   ", "FAILED tests/", "npm ERR! ", "<error>", "<tool_use_error>"];
+    const TITLES: [&str; 4] = [" test session starts ", " FAILURES ", " ERRORS ", " short test summary info "];
+    STARTS.iter().any(|start| line.starts_with(start))
+        || (line.starts_with("===") && line.ends_with("===") && TITLES.iter().any(|title| line.contains(title)))
+}
+
 /// `... existing code ...`, `Lines 3-9 omitted`
 fn is_elision(line: &str) -> bool {
     let omitted = || {
@@ -304,6 +337,21 @@ fn edit_blocks(prose: &str) -> Vec<(usize, usize)> {
         }
     }
     blocks
+}
+
+/// Whole conversations that a prompt shows how to lead.
+fn worked_examples(prose: &str) -> Vec<(usize, usize)> {
+    let is_rule = |line: &str, words| line.starts_with("---") && line.contains(words);
+    let mut open = None;
+    let mut examples = Vec::new();
+    for (at, line) in lines_at(prose) {
+        if is_rule(line, " START OF EXAMPLE ") {
+            open.get_or_insert(at);
+        } else if is_rule(line, " END OF EXAMPLE ") {
+            examples.extend(open.take().map(|start| (start, at)));
+        }
+    }
+    examples
 }
 
 /// Attachments that their client has pruned.

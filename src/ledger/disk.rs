@@ -5,6 +5,7 @@
 //! memory.
 
 use std::fs;
+use std::io::{self, Read as _};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -22,14 +23,17 @@ use super::{Decision, Key, entry};
 const ENTRIES: TableDefinition<[u8; 32], &[u8]> = TableDefinition::new("entries");
 /// The keys in the order in which they came.
 const ORDER: TableDefinition<u64, [u8; 32]> = TableDefinition::new("order");
-/// What an entry takes in the file beside its value: its key twice and its number.
+/// What an entry takes in the file beside its value, in bytes: its key twice, its number, and the store's own needs.
 const ENTRY_OVERHEAD: u64 = 80;
 /// Decisions that wait to be written. Beyond them new ones are kept in memory only.
 const QUEUE: usize = 1024;
+/// Decisions written at once.
+const BATCH: usize = 128;
 
 /// The file, and the thread that writes to it.
 pub struct Disk {
-    database: Arc<Database>,
+    /// Always there until it is dropped.
+    database: Option<Arc<Database>>,
     queue: Option<SyncSender<(Key, Vec<u8>)>>,
     writer: Option<JoinHandle<()>>,
     full: AtomicBool,
@@ -43,10 +47,9 @@ impl Disk {
             if !problem.is_damage {
                 return Err(problem);
             }
-            let aside = path.with_extension("damaged");
+            let aside = put_aside(&path).map_err(|error| Problem { text: error.to_string(), is_damage: false })?;
             tracing::warn!(path = %path.display(), aside = %aside.display(), reason = problem.text,
                 "the ledger's file is damaged; it is put aside and a new one made");
-            fs::rename(&path, &aside).map_err(|error| Problem { text: error.to_string(), is_damage: false })?;
             open(&path, limit)
         });
         let database = match opened {
@@ -63,23 +66,23 @@ impl Disk {
             .name("ledger".into())
             .spawn(move || write_all(&store, &waiting, limit, &path))
             .ok()?;
-        Some(Self { database, queue: Some(queue), writer: Some(writer), full: AtomicBool::new(false) })
+        Some(Self { database: Some(database), queue: Some(queue), writer: Some(writer), full: AtomicBool::new(false) })
     }
 
     /// The decision of `key`, if it is there.
     pub fn get(&self, key: Key) -> Option<Decision> {
         let read = || -> Option<Decision> {
-            let table = self.database.begin_read().ok()?.open_table(ENTRIES).ok()?;
-            entry::decode(table.get(key.0).ok()??.value())
+            let table = self.database.as_ref()?.begin_read().ok()?.open_table(ENTRIES).ok()?;
+            entry::decode(&key, table.get(key.0).ok()??.value())
         };
         // What is wrong with the file is not wrong with the request.
-        catch_unwind(AssertUnwindSafe(read)).ok().flatten()
+        contained(read).flatten()
     }
 
     /// Has a decision written, soon.
     pub fn put(&self, key: Key, decision: &Decision) {
         let Some(queue) = &self.queue else { return };
-        if queue.try_send((key, entry::encode(decision))).is_err() && !self.full.swap(true, Ordering::Relaxed) {
+        if queue.try_send((key, entry::encode(&key, decision))).is_err() && !self.full.swap(true, Ordering::Relaxed) {
             tracing::warn!("the ledger's file takes no more; new decisions are kept in memory only");
         }
     }
@@ -93,7 +96,31 @@ impl Drop for Disk {
             // A writer that panicked has nothing more to write.
             let _ = writer.join();
         }
+        // Closing writes once more.
+        contained(|| self.database = None);
     }
+}
+
+/// What `work` returns, or `None` if it panicked: the store does so where its pages make no sense, and that is no reason
+/// for a request to fail.
+fn contained<T>(work: impl FnOnce() -> T) -> Option<T> {
+    catch_unwind(AssertUnwindSafe(work)).ok()
+}
+
+/// Renames the file at `path` to a name beside it that is free, and returns that.
+fn put_aside(path: &Path) -> io::Result<PathBuf> {
+    /// More damaged files than this are a fault of the disk that a new file would not mend.
+    const KEPT: usize = 9;
+    for number in 1..=KEPT {
+        let mut aside = path.as_os_str().to_owned();
+        aside.push(format!(".damaged-{number}"));
+        let aside = PathBuf::from(aside);
+        if !aside.try_exists()? {
+            fs::rename(path, &aside)?;
+            return Ok(aside);
+        }
+    }
+    Err(io::Error::other(format!("it is damaged, and so were {KEPT} before it")))
 }
 
 /// Why the file can't be used.
@@ -118,21 +145,25 @@ impl<E: Into<redb::Error>> From<E> for Problem {
 }
 
 fn open(path: &Path, limit: u64) -> Result<Database, Problem> {
-    let panicked = |_| Problem { text: "its pages make no sense".into(), is_damage: true };
-    catch_unwind(AssertUnwindSafe(|| {
+    let unusable = |text: String| Problem { text, is_damage: false };
+    let damaged = |text: &str| Problem { text: text.into(), is_damage: true };
+    contained(|| {
         if let Some(folder) = path.parent() {
-            fs::create_dir_all(folder).map_err(|error| Problem { text: error.to_string(), is_damage: false })?;
+            fs::create_dir_all(folder).map_err(|error| unusable(error.to_string()))?;
+        }
+        if is_of_something_else(path).map_err(|error| unusable(error.to_string()))? {
+            return Err(unusable("it is no ledger, and stays as it is".into()));
         }
         let mut database = Database::create(path).map_err(|error| match error {
             DatabaseError::Storage(StorageError::Io(error)) => {
-                // A file of something else is not damaged, but it is not ours either.
-                let is_damage = error.kind() == std::io::ErrorKind::InvalidData;
-                Problem { text: error.to_string(), is_damage }
+                Problem { is_damage: error.kind() == io::ErrorKind::InvalidData, text: error.to_string() }
             }
             error => Problem::from(error),
         })?;
+        // What can be mended is mended; each entry has a checksum of its own.
+        database.check_integrity()?;
         // The store keeps its pages when entries go.
-        if fs::metadata(path).is_ok_and(|file| file.len() > limit.saturating_mul(2)) {
+        if fs::metadata(path).is_ok_and(|file| file.len() > limit) {
             database.compact()?;
         }
         let make = database.begin_write()?;
@@ -140,23 +171,42 @@ fn open(path: &Path, limit: u64) -> Result<Database, Problem> {
         make.open_table(ORDER)?;
         make.commit()?;
         Ok(database)
-    }))
-    .unwrap_or_else(|panic| Err(panicked(panic)))
+    })
+    .unwrap_or_else(|| Err(damaged("its pages make no sense")))
+}
+
+/// Whether there is a file that was never a ledger: whoever named it here is mistaken, and it is theirs.
+fn is_of_something_else(path: &Path) -> io::Result<bool> {
+    /// How each file of the store begins (redb's design notes, "super-header").
+    const MAGIC: &[u8] = b"redb";
+    let mut start = Vec::new();
+    match fs::File::open(path) {
+        Ok(file) => file.take(MAGIC.len() as u64).read_to_end(&mut start)?,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(false),
+        Err(error) => return Err(error),
+    };
+    Ok(!start.is_empty() && start != MAGIC)
 }
 
 /// Writes what comes, several at once where several wait. Ends with the queue, or with the first failure.
 fn write_all(database: &Database, waiting: &Receiver<(Key, Vec<u8>)>, limit: u64, path: &Path) {
     while let Ok(first) = waiting.recv() {
-        let batch = std::iter::once(first).chain(waiting.try_iter().take(QUEUE));
-        let written = catch_unwind(AssertUnwindSafe(|| write(database, batch, limit)));
-        let reason = match written {
-            Ok(Ok(())) => continue,
-            Ok(Err(error)) => error.to_string(),
-            Err(_) => "the store failed".into(),
+        let batch = std::iter::once(first).chain(waiting.try_iter().take(BATCH));
+        let reason = match contained(|| write(database, batch, limit)) {
+            Some(Ok(())) => continue,
+            Some(Err(error)) => error.to_string(),
+            None => "the store failed".into(),
         };
         tracing::warn!(path = %path.display(), reason, "the ledger's file can't be written, new decisions are kept in memory only");
         return;
     }
+}
+
+/// What the entries take, in bytes. The file has up to eight times that: its pages are not full, and a write copies those
+/// that it changes.
+fn size(entries: &redb::Table<[u8; 32], &[u8]>) -> Result<u64, redb::Error> {
+    let values = entries.stats()?.stored_bytes() - entries.len()? * 32;
+    Ok(values + entries.len()? * ENTRY_OVERHEAD)
 }
 
 fn write(database: &Database, batch: impl Iterator<Item = (Key, Vec<u8>)>, limit: u64) -> Result<(), redb::Error> {
@@ -171,14 +221,12 @@ fn write(database: &Database, batch: impl Iterator<Item = (Key, Vec<u8>)>, limit
                 next += 1;
             }
         }
-        let size = |count: u64, stored: u64| stored + count * ENTRY_OVERHEAD;
-        if size(entries.len()?, entries.stats()?.stored_bytes()) > limit {
-            // A tenth more than needed, so that it is not done at every turn.
-            let mut left = size(entries.len()?, entries.stats()?.stored_bytes());
-            while left > limit / 10 * 9 {
+        // A tenth more than needed, so that it is not done at every turn.
+        let mut left = size(&entries)?;
+        if left > limit / 8 {
+            while left > limit / 80 * 9 {
                 let Some((_, key)) = order.pop_first()? else { break };
-                let key = key.value();
-                let freed = entries.remove(key)?.map_or(0, |value| value.value().len() as u64 + 32);
+                let freed = entries.remove(key.value())?.map_or(0, |value| value.value().len() as u64);
                 left = left.saturating_sub(freed + ENTRY_OVERHEAD);
             }
         }

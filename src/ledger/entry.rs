@@ -1,14 +1,17 @@
-//! How a decision is written down: a version, its kind, and the bounds of its lines as differences in LEB128.
+//! How a decision is written down: a version, its kind, the bounds of its lines as differences in LEB128, and a checksum
+//! over these and the key.
 
-use super::{Decision, Reason};
+use super::{Decision, Key, Reason};
 use crate::text::Lines;
 
 /// Entries of another version are none.
-const VERSION: u8 = 1;
+const VERSION: u8 = 2;
 const KEEP: u8 = 0;
+/// Bytes of the checksum.
+const CHECKSUM: usize = 8;
 
-/// The decision in bytes.
-pub fn encode(decision: &Decision) -> Vec<u8> {
+/// The decision of `key` in bytes.
+pub fn encode(key: &Key, decision: &Decision) -> Vec<u8> {
     let mut bytes = vec![VERSION];
     match decision {
         Decision::Keep(lines) => {
@@ -23,11 +26,17 @@ pub fn encode(decision: &Decision) -> Vec<u8> {
         Decision::Leave(Reason::Syntax) => bytes.push(2),
         Decision::Leave(Reason::FewUnits) => bytes.push(3),
     }
+    let checksum = checksum(key, &bytes);
+    bytes.extend(checksum);
     bytes
 }
 
-/// The decision that was written down; `None` for anything else.
-pub fn decode(bytes: &[u8]) -> Option<Decision> {
+/// The decision that was written down for `key`; `None` for anything else.
+pub fn decode(key: &Key, bytes: &[u8]) -> Option<Decision> {
+    let (bytes, written) = bytes.split_last_chunk::<CHECKSUM>()?;
+    if checksum(key, bytes) != *written {
+        return None;
+    }
     let (&[VERSION, kind], mut rest) = bytes.split_first_chunk::<2>()? else { return None };
     let reason = match kind {
         KEEP => {
@@ -49,6 +58,15 @@ pub fn decode(bytes: &[u8]) -> Option<Decision> {
         _ => return None,
     };
     rest.is_empty().then_some(Decision::Leave(reason))
+}
+
+/// The first bytes of the BLAKE3 hash of the key and the entry.
+fn checksum(key: &Key, entry: &[u8]) -> [u8; CHECKSUM] {
+    let mut hash = blake3::Hasher::new();
+    hash.update(&key.0).update(entry);
+    let mut checksum = [0; CHECKSUM];
+    checksum.copy_from_slice(&hash.finalize().as_bytes()[..CHECKSUM]);
+    checksum
 }
 
 /// What an entry takes in memory, in bytes, with its key and the cache's own needs.
@@ -98,13 +116,28 @@ mod tests {
                 2 => Decision::Leave(Reason::Syntax),
                 _ => Decision::Leave(Reason::FewUnits),
             };
-            prop_assert_eq!(decode(&encode(&decision)), Some(decision));
+            let written = encode(&key(), &decision);
+            prop_assert_eq!(decode(&key(), &written), Some(decision));
+            prop_assert_eq!(decode(&Key::new(&[b"another"]), &written), None);
+        }
+
+        #[test]
+        fn a_flipped_bit_is_seen(start in 0usize..1000, byte: prop::sample::Index, bit in 0..8) {
+            let mut written = encode(&key(), &Decision::Keep(vec![Lines::new(start, start + 9)]));
+            let at = byte.index(written.len());
+            written[at] ^= 1_u8 << bit;
+            prop_assert_eq!(decode(&key(), &written), None);
         }
 
         #[test]
         fn any_bytes_are_read_or_refused(bytes in prop::collection::vec(any::<u8>(), 0..40)) {
-            let _ = decode(&bytes);
-            let _ = decode(&[&[VERSION, KEEP][..], &bytes].concat());
+            let entry = [&[VERSION, KEEP][..], &bytes].concat();
+            let _ = decode(&key(), &bytes);
+            let _ = decode(&key(), &[&entry[..], &checksum(&key(), &entry)].concat());
         }
+    }
+
+    fn key() -> Key {
+        Key::new(&[b"a block", b"a question"])
     }
 }

@@ -12,6 +12,7 @@ use std::time::Duration;
 
 use dashmap::DashMap;
 use dashmap::mapref::entry::Entry;
+use moka::policy::EvictionPolicy;
 use moka::sync::Cache;
 
 use crate::engine::Cancel;
@@ -87,8 +88,12 @@ pub struct Ledger {
 impl Ledger {
     /// Opens the ledger. A file that can't be used is a warning in the log: decisions are kept in memory then.
     pub fn open(config: LedgerConfig) -> Self {
-        let memory =
-            Cache::builder().max_capacity(config.memory_bytes).weigher(|_, decision| entry::weight(decision)).build();
+        // The newest is always taken in: the next turn asks for it.
+        let memory = Cache::builder()
+            .max_capacity(config.memory_bytes)
+            .weigher(|_, decision| entry::weight(decision))
+            .eviction_policy(EvictionPolicy::lru())
+            .build();
         let disk = config.path.and_then(|path| Disk::open(path, config.disk_bytes));
         Self { memory, in_flight: DashMap::new(), disk }
     }
@@ -117,20 +122,25 @@ impl Ledger {
                 }
                 Entry::Occupied(taken) => taken.get().clone(),
             };
-            if !flight.wait(cancel) {
-                return decide();
+            match flight.wait(cancel) {
+                Waited::Landed(decision) => return Ok(decision),
+                Waited::Failed => {}
+                Waited::Cancelled => return decide(),
             }
         };
         // Another may have landed between the look and the start.
-        if let Some(decision) = self.known(key) {
-            return Ok(decision);
-        }
-        let decision = decide()?;
-        self.memory.insert(key, decision.clone());
-        if let Some(disk) = &self.disk {
-            disk.put(key, &decision);
-        }
-        drop(landing);
+        let decision = match self.known(key) {
+            Some(decision) => decision,
+            None => {
+                let decision = decide()?;
+                self.memory.insert(key, decision.clone());
+                if let Some(disk) = &self.disk {
+                    disk.put(key, &decision);
+                }
+                decision
+            }
+        };
+        landing.land(decision.clone());
         Ok(decision)
     }
 
@@ -146,23 +156,47 @@ impl Ledger {
 /// A decision that is being taken.
 #[derive(Default)]
 struct Flight {
-    landed: Mutex<bool>,
+    state: Mutex<FlightState>,
     changed: Condvar,
 }
 
+#[derive(Default)]
+enum FlightState {
+    #[default]
+    Flying,
+    Landed(Decision),
+    Failed,
+}
+
+/// What came of waiting for a decision.
+enum Waited {
+    Landed(Decision),
+    /// Whoever took it gave up.
+    Failed,
+    /// Nobody waits here any more.
+    Cancelled,
+}
+
 impl Flight {
-    /// Waits until it has landed, one way or the other. False if `cancel` came first.
-    fn wait(&self, cancel: &Cancel) -> bool {
+    /// Waits until it has landed, one way or the other, or until `cancel` comes.
+    fn wait(&self, cancel: &Cancel) -> Waited {
         /// How often a waiter looks whether its own client is still there.
         const PATIENCE: Duration = Duration::from_millis(50);
-        let mut landed = self.landed.lock().unwrap_or_else(PoisonError::into_inner);
-        while !*landed {
-            if cancel.is_cancelled() {
-                return false;
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        loop {
+            match &*state {
+                FlightState::Landed(decision) => return Waited::Landed(decision.clone()),
+                FlightState::Failed => return Waited::Failed,
+                FlightState::Flying if cancel.is_cancelled() => return Waited::Cancelled,
+                FlightState::Flying => {}
             }
-            landed = self.changed.wait_timeout(landed, PATIENCE).unwrap_or_else(PoisonError::into_inner).0;
+            state = self.changed.wait_timeout(state, PATIENCE).unwrap_or_else(PoisonError::into_inner).0;
         }
-        true
+    }
+
+    fn set(&self, state: FlightState) {
+        *self.state.lock().unwrap_or_else(PoisonError::into_inner) = state;
+        self.changed.notify_all();
     }
 }
 
@@ -173,10 +207,21 @@ struct Landing<'a> {
     flight: Arc<Flight>,
 }
 
+impl Landing<'_> {
+    /// Hands the decision to those who wait, whether or not the memory holds it.
+    fn land(self, decision: Decision) {
+        self.flight.set(FlightState::Landed(decision));
+    }
+}
+
 impl Drop for Landing<'_> {
     fn drop(&mut self) {
         self.ledger.in_flight.remove(&self.key);
-        *self.flight.landed.lock().unwrap_or_else(PoisonError::into_inner) = true;
+        let mut state = self.flight.state.lock().unwrap_or_else(PoisonError::into_inner);
+        if matches!(*state, FlightState::Flying) {
+            *state = FlightState::Failed;
+        }
+        drop(state);
         self.flight.changed.notify_all();
     }
 }

@@ -23,6 +23,10 @@ fn code_that_is_something_else_is_vetoed() {
             "report",
         ),
         ("x.E: y\n\tat a.B.c(B.java:12)\n\tat a.B.d(B.java:13)\n\tat a.B.e(B.java:14)\n", "report"),
+        ("running 2 tests\ntest a ... ok\ntest result: FAILED. 1 passed\n", "report"),
+        ("=== RUN   TestA\n--- FAIL: TestA (0.00s)\n", "report"),
+        ("============ test session starts ============\n", "report"),
+        ("<error>\nno such file\n</error>\n", "report"),
         ("$ cargo build\n", "terminal"),
         ("def f():\n    # [lopper: lines 2-9 of a.py left out; read again before editing]\n", "pruned-already"),
         ("class A {\n  // ... existing code ...\n}\n", "pruned-already"),
@@ -53,6 +57,7 @@ fn code_that_only_mentions_such_things_is_not() {
         "from a import b\nfrom c import d\nfrom e import f\n",
         "$x = 1;\n$y = $x + 1;\n",
         "// the rest of the existing code is below\n// Lines 3-9 are omitted in the docs\n",
+        "# ====== ERRORS ======\nx = 1\nprint('test result: ')\n",
         "print(\"│\")\n# ⋮ and so on\nx = 1\ny = 2\n",
         "let a = b[L1];\nlet c = b[L2]\nx\ny\n",
         "usage() {\n  cat <<EOF\nhelp\nEOF\n}\nusage\n",
@@ -80,6 +85,9 @@ fn requests_for_whole_files_are_vetoed() {
         "please rewrite the above file",
         "<USERDOCUMENT>x</USERDOCUMENT>",
         "ORIGINAL_FILE\n```\nx\n```",
+        "The user has requested a section of code in a file to be rewritten.\n```\nx\n```",
+        "Change what stands at $SELECTION_PLACEHOLDER$ only.",
+        "Edit the section in <rewrite_this></rewrite_this> tags.",
     ] {
         assert_eq!(whole_request(["first", text]), Some("apply-prompt"), "{text}");
     }
@@ -110,6 +118,9 @@ fn surroundings_enclose_only_what_is_between() {
     assert_eq!(veto("<attachment isSummarized=\"true\">X</attachment>"), Some("summarized"));
     assert_eq!(veto("<attachment isSummarized=\"true\">a</attachment><attachment>X</attachment>"), None);
     assert_eq!(veto("<task>a</task> X"), None);
+    let example = "------- START OF EXAMPLE -------\nX\n------- END OF EXAMPLE -------\n";
+    assert_eq!(veto(example), Some("example"));
+    assert_eq!(veto(&format!("{}X", example.replace('X', "a"))), None);
 }
 
 #[test]
