@@ -11,6 +11,7 @@ pub mod config;
 pub mod detect;
 pub mod dropped;
 pub mod engine;
+pub mod eval;
 pub mod fim;
 pub mod history;
 pub mod ledger;

@@ -1,9 +1,9 @@
 //! What of one piece of code stays for a question: units ranked, the best taken up, those cut to their best blocks.
 //!
-//! The method is LongCodeZip's (arXiv 2510.00446), coarse and fine.
+//! Units are judged by the method of choice, blocks within them as LongCodeZip does (arXiv 2510.00446).
 
 use crate::engine::{Engine, EngineError, Limits};
-use crate::score::{Worth, lines, perplexity};
+use crate::score::{Passage, Score, Task, Worth, lines, longcodezip};
 use crate::select::budget;
 use crate::select::knapsack::{self, Item};
 use crate::syntax::{self, Language, SyntaxError, Unit, UnitKind};
@@ -80,26 +80,55 @@ const MIN_FINE_LINES: usize = 5;
 /// A gap of no more tokens than this stays: its marker would cost as much.
 const MARKER_TOKENS: Tokens = Tokens(24);
 
-/// The lines of `code` that stay: ranges in order, with lines in between. Only the model takes time; `limits` bound it.
+/// Who judges: the method, and the model that it asks.
+#[derive(Clone, Copy)]
+pub struct Judge<'a> {
+    /// The model.
+    pub engine: &'a Engine,
+    /// How units are judged.
+    pub score: &'a dyn Score,
+    /// Counts in the upstream's vocabulary.
+    pub counter: Counter,
+}
+
+/// A unit that was judged.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Judged {
+    /// Its lines.
+    pub lines: Lines,
+    /// Its worth, by the method's own measure.
+    pub worth: Worth,
+}
+
+/// What stays of a piece of code, and why.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Pruned {
+    /// The lines that stay: ranges in order, with lines in between.
+    pub keep: Vec<Lines>,
+    /// The units to choose from, in order.
+    pub units: Vec<Judged>,
+}
+
+/// What stays of `code`. Only the model takes time; `limits` bound it.
 ///
 /// # Errors
 /// See [`PruneError`]: in each case the code is to be left as it is.
-pub fn prune(
-    engine: &Engine,
-    counter: &Counter,
-    code: &Code,
-    target: Target,
-    limits: &Limits,
-) -> Result<Vec<Lines>, PruneError> {
-    let outline = Outline::new(code.source, syntax::units(code.source, code.language)?, counter);
+pub fn prune(judge: Judge, code: &Code, target: Target, limits: &Limits) -> Result<Pruned, PruneError> {
+    let Judge { engine, counter, .. } = judge;
+    let outline = Outline::new(code.source, syntax::units(code.source, code.language)?, &counter);
     if outline.units.iter().filter(|unit| is_definition(unit)).count() < MIN_DEFINITIONS {
         return Err(PruneError::TooFewUnits);
     }
     let named = outline.units.iter().map(|unit| is_named(unit, code.names)).collect();
     let budget = target.budget.of(outline.weights.iter().copied().sum());
     let pinned: Vec<Lines> = marked(code.source).into_iter().chain(code.pinned.iter().copied()).collect();
-    let worths = coarse(engine, &outline, code.question, limits)?;
-    let choice = Choice { engine, counter, question: code.question, limits, outline, worths, named, pinned, budget };
+    let worths = coarse(judge, &outline, code.question, limits)?;
+    let judged = (outline.units.iter().zip(&outline.weights).zip(&worths))
+        .filter(|((_, weight), _)| weight.0 > 0)
+        .map(|((unit, _), &worth)| Judged { lines: unit.lines, worth })
+        .collect();
+    let choice =
+        Choice { engine, counter: &counter, question: code.question, limits, outline, worths, named, pinned, budget };
 
     let mut stays = choice.nothing();
     if target.fine {
@@ -109,7 +138,7 @@ pub fn prune(
     } else {
         stays = choice.best_units_within();
     }
-    Ok(choice.close_small_gaps(&ranges(&stays)))
+    Ok(Pruned { keep: choice.close_small_gaps(&ranges(&stays)), units: judged })
 }
 
 /// The lines from one that says `lopper:keep` to the next that says `lopper:end`, both included, or to the end.
@@ -185,13 +214,17 @@ fn is_named(unit: &Unit, names: &[String]) -> bool {
 }
 
 /// The worth of every unit; 0 for those that are never scored.
-fn coarse(engine: &Engine, outline: &Outline, question: &str, limits: &Limits) -> Result<Vec<Worth>, PruneError> {
+fn coarse(judge: Judge, outline: &Outline, question: &str, limits: &Limits) -> Result<Vec<Worth>, PruneError> {
     let scored: Vec<usize> = (0..outline.units.len()).filter(|&i| outline.weights[i].0 > 0).collect();
-    let texts: Vec<&str> = scored.iter().map(|&i| outline.text(outline.units[i].lines)).collect();
-    let gains = perplexity::gains(engine, question, &texts, limits)?;
+    let passage = |&i: &usize| {
+        let unit = &outline.units[i];
+        Passage { text: outline.text(unit.lines), name: unit.name.as_deref().unwrap_or_default() }
+    };
+    let passages: Vec<Passage> = scored.iter().map(passage).collect();
+    let task = Task { question, passages: &passages, engine: judge.engine, limits };
     let mut worths = vec![Worth(0.0); outline.units.len()];
-    for (i, gain) in scored.into_iter().zip(gains) {
-        worths[i] = gain.ok_or(PruneError::Deadline)?;
+    for (i, worth) in scored.into_iter().zip(judge.score.worths(&task)?) {
+        worths[i] = worth.ok_or(PruneError::Deadline)?;
     }
     Ok(worths)
 }
@@ -307,7 +340,7 @@ impl Choice<'_> {
         };
         let cuts: Vec<Vec<Lines>> = bodies.iter().zip(&surprises).map(cut).collect();
         let texts: Vec<&str> = cuts.iter().flatten().map(|&lines| self.outline.text(lines)).collect();
-        let gains = perplexity::gains(self.engine, self.question, &texts, self.limits)?;
+        let gains = longcodezip::gains(self.engine, self.question, &texts, self.limits)?;
         let Some(worths) = gains.into_iter().collect::<Option<Vec<Worth>>>() else { return Ok(None) };
         let mut worths = worths.into_iter();
         let mut blocks = Vec::new();

@@ -7,7 +7,7 @@ mod support;
 
 use lopper::engine::{Engine, Limits};
 use lopper::score::lines;
-use lopper::score::perplexity::gains;
+use lopper::score::longcodezip::gains;
 use lopper::select::knapsack::{Item, solve};
 use lopper::text::Tokens;
 use serde::Deserialize;

@@ -10,11 +10,11 @@ use clap::Args;
 use super::load_engine;
 use crate::config::{self, Config, Fine, Overrides};
 use crate::engine::{Engine, Limits};
-use crate::prune::{self, Budget, Code, Target};
+use crate::prune::{self, Budget, Code, Judge, Target};
 use crate::syntax::Language;
 use crate::text::Tokens;
 use crate::tokens::Counter;
-use crate::{query, render};
+use crate::{query, render, score};
 
 #[derive(Args)]
 pub struct Arguments {
@@ -74,8 +74,10 @@ fn compress(engine: &Engine, config: &Config, file: &Path, source: &str, languag
     let path = file.display().to_string();
     let before = counter.count(source);
     // Who runs this waits for it, so there is no deadline.
-    let text = match prune::prune(engine, &counter, &code, target, &Limits::default()) {
-        Ok(keep) => render::render(source, &keep, language, 1, Some(&path)),
+    let score = score::scorer(config.scorer.method, super::weights(config));
+    let judge = Judge { engine, score: &*score, counter };
+    let text = match prune::prune(judge, &code, target, &Limits::default()) {
+        Ok(pruned) => render::render(source, &pruned.keep, language, 1, Some(&path)),
         Err(error) => {
             eprintln!("{path}: left as it is: {error}");
             return source.to_owned();

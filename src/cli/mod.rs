@@ -3,6 +3,7 @@
 mod check;
 mod compress;
 mod demo;
+mod eval;
 mod model;
 mod serve;
 mod threads;
@@ -16,6 +17,7 @@ use tracing_subscriber::EnvFilter;
 use crate::compress::Scorer;
 use crate::config::{self, Config};
 use crate::engine::{Engine, EngineError, EngineOptions};
+use crate::score::Weights;
 
 /// Compresses the code in requests to a language model, on their way there.
 #[derive(Parser)]
@@ -35,6 +37,8 @@ enum Verb {
     Compress(compress::Arguments),
     /// Show a bundled request being compressed and answered, without a key.
     Demo(demo::Arguments),
+    /// Measure on cases what is kept of the code that an answer needs.
+    Eval(eval::Arguments),
     /// Get, convert and inspect local models.
     Model(model::Arguments),
 }
@@ -50,6 +54,7 @@ pub fn run() -> ExitCode {
         Verb::Compress(arguments) => compress::run(arguments),
         Verb::Demo(arguments) => demo::run(arguments),
         Verb::Check(arguments) => check::run(arguments),
+        Verb::Eval(arguments) => eval::run(arguments),
         Verb::Model(arguments) => model::run(arguments),
     };
     match result {
@@ -89,6 +94,11 @@ fn load_scorer(config: &Config) -> Result<Scorer, EngineError> {
     let read = std::fs::File::open(&model).and_then(|file| hash.update_reader(file).map(|_| ()));
     read.map_err(|_| EngineError::Missing(model))?;
     Ok(Scorer { engine, fingerprint: hash.finalize().into() })
+}
+
+/// The numbers of the scoring method.
+fn weights(config: &Config) -> Weights {
+    Weights { lexical: config.scorer.lexical_weight as f32, unit_tokens: config.scorer.unit_tokens }
 }
 
 /// A panic's message may quote a prompt (a slice out of bounds quotes its text), so only its place is logged.

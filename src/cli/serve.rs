@@ -125,6 +125,8 @@ pub fn settings(config: &Config) -> Settings {
         min_tokens: compression.min_tokens,
         min_saving: compression.min_saving as f32,
         fine: compression.fine,
+        method: config.scorer.method,
+        weights: super::weights(config),
         deadline: config.scorer.deadline,
         rules: config.rules.clone(),
     }

@@ -9,10 +9,11 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::config::{Fine, Mode, Rule};
+use crate::config::{Fine, Method, Mode, Rule};
 pub use crate::engine::Cancel;
 use crate::engine::Engine;
 use crate::ledger::Ledger;
+use crate::score::{self, Score, Weights};
 use crate::text::Tokens;
 use crate::wire;
 
@@ -31,6 +32,10 @@ pub struct Settings {
     pub min_saving: f32,
     /// Whether functions may be cut to their best blocks.
     pub fine: Fine,
+    /// How code is scored.
+    pub method: Method,
+    /// The numbers of that.
+    pub weights: Weights,
     /// How long scoring may take for one request.
     pub deadline: Duration,
     /// What differs for some code; the first that matches counts.
@@ -54,6 +59,7 @@ pub struct Overrides {
 pub struct Compressor {
     /// The scorer, or why there is none.
     engine: Result<Scorer, String>,
+    score: Box<dyn Score + Send + Sync>,
     settings: Settings,
     ledger: Arc<Ledger>,
 }
@@ -127,7 +133,8 @@ impl Compressor {
     /// A compressor that scores with `engine`. Where there is none, for the reason given, requests with code to
     /// compress fail over to the original.
     pub fn new(engine: Result<Scorer, String>, settings: Settings, ledger: Arc<Ledger>) -> Self {
-        Self { engine, settings, ledger }
+        let score = score::scorer(settings.method, settings.weights);
+        Self { engine, score, settings, ledger }
     }
 
     /// Compresses a request's body, whichever API it is for. Takes as long as scoring does, up to the deadline.

@@ -4,13 +4,13 @@ use std::time::Instant;
 
 use super::conversation::{Calls, Orders, regions};
 use super::{Cancel, Compressor, Dropped, Outcome, Overrides, Status};
-use crate::config::{self, Fine, Mode, Subject};
+use crate::config::{self, Fine, Method, Mode, Subject};
 use crate::detect::call::Use;
 use crate::detect::{Region, reply};
 use crate::engine::Limits;
 use crate::history::{History, same_file};
 use crate::ledger::{Decision, Key, Reason};
-use crate::prune::{self, Budget, Code, PruneError, Target};
+use crate::prune::{self, Budget, Code, Judge, PruneError, Target};
 use crate::query::{self, Question};
 use crate::syntax::Language;
 use crate::text::{LineIndex, Lines, Span, Tokens};
@@ -253,7 +253,13 @@ impl Walk<'_> {
             Budget::Ratio(ratio) => format!("ratio {ratio}"),
             Budget::Tokens(tokens) => format!("tokens {}", tokens.0),
         };
-        let how = format!("{METHOD} {budget} {fine} {pinned:?} {}", self.counter.name());
+        let settings = &self.compressor.settings;
+        let method = match settings.method {
+            // The numbers are not for it.
+            Method::LongCodeZip => format!("longcodezip {VERSION}"),
+            other => format!("{} {VERSION} {:?}", other.name(), settings.weights),
+        };
+        let how = format!("{method} {budget} {fine} {pinned:?} {}", self.counter.name());
         let names = question.names.join("\n");
         let key = [source, language.name(), &question.text, &names, &how].map(str::as_bytes);
         let key = Key::new(&[&key[..], &[&scorer.fingerprint]].concat());
@@ -261,8 +267,9 @@ impl Walk<'_> {
             let names = &question.names;
             let code = Code { source, language, question: &question.text, names, pinned };
             let target = Target { budget: effective.budget, fine };
-            match prune::prune(&scorer.engine, &self.counter, &code, target, &self.limits) {
-                Ok(keep) => Ok(Decision::Keep(keep)),
+            let judge = Judge { engine: &scorer.engine, score: &*self.compressor.score, counter: self.counter };
+            match prune::prune(judge, &code, target, &self.limits) {
+                Ok(pruned) => Ok(Decision::Keep(pruned.keep)),
                 Err(PruneError::Syntax(_)) => Ok(Decision::Leave(Reason::Syntax)),
                 Err(PruneError::TooFewUnits) => Ok(Decision::Leave(Reason::FewUnits)),
                 // Nobody waits any more: that says nothing about the code.
@@ -377,7 +384,7 @@ impl Walk<'_> {
 }
 
 /// The way of scoring, for the ledger: decisions of another are not ours. Changes with everything that could change one.
-const METHOD: &str = "longcodezip 1";
+const VERSION: &str = "1";
 
 impl Sum {
     fn add(&mut self, verdict: Verdict, edits: &mut Vec<TextEdit>) {

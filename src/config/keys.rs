@@ -98,6 +98,21 @@ pub(super) const KEYS: &[Key] = &[
         |c| quoted(c.scorer.method.name()),
         |c, v| store(&mut c.scorer.method, v.one_of(&Method::ALL, Method::name)),
     ),
+    key(
+        "scorer",
+        "lexical_weight",
+        |c| plain(c.scorer.lexical_weight),
+        |c, v| {
+            let weight = Some(v.number()?).filter(|weight| (0.0..=1.0).contains(weight));
+            store(&mut c.scorer.lexical_weight, weight.ok_or("it must be between 0 and 1"))
+        },
+    ),
+    key(
+        "scorer",
+        "unit_tokens",
+        |c| plain(c.scorer.unit_tokens.0),
+        |c, v| store(&mut c.scorer.unit_tokens, v.integer().map(Tokens)),
+    ),
     key("scorer", "threads", |c| plain(c.scorer.threads), |c, v| store(&mut c.scorer.threads, v.integer())),
     key(
         "scorer",

@@ -146,6 +146,11 @@ pub struct Scorer {
     pub model: Option<PathBuf>,
     /// How code is scored.
     pub method: Method,
+    /// Share of the words in the hybrid method, 0 to 1; the rest is the model's.
+    pub lexical_weight: f64,
+    /// Of each function the model reads these first tokens, in its own vocabulary; 0: all. Not for `longcodezip`, which
+    /// reads all.
+    pub unit_tokens: Tokens,
     /// Threads that compute; 0: one for each physical core.
     pub threads: usize,
     /// Layers of the model on the GPU; none: all that fit. Without effect in a build for the CPU.
@@ -159,16 +164,25 @@ pub struct Scorer {
 pub enum Method {
     /// Step by step as in the LongCodeZip paper (arXiv 2510.00446).
     LongCodeZip,
+    /// By the words that code and question share; the model is not asked.
+    Lexical,
+    /// By how much likelier the code makes the question.
+    Perplexity,
+    /// By both.
+    Hybrid,
 }
 
 impl Method {
     /// Every method.
-    pub const ALL: [Self; 1] = [Self::LongCodeZip];
+    pub const ALL: [Self; 4] = [Self::LongCodeZip, Self::Lexical, Self::Perplexity, Self::Hybrid];
 
     /// As it is written in a file.
     pub fn name(self) -> &'static str {
         match self {
             Self::LongCodeZip => "longcodezip",
+            Self::Lexical => "lexical",
+            Self::Perplexity => "perplexity",
+            Self::Hybrid => "hybrid",
         }
     }
 }
@@ -298,6 +312,8 @@ impl Default for Scorer {
         Self {
             model: None,
             method: Method::LongCodeZip,
+            lexical_weight: 0.5,
+            unit_tokens: Tokens(0),
             threads: 0,
             gpu_layers: None,
             deadline: Duration::from_millis(15_000),

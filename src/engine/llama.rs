@@ -2,6 +2,7 @@
 
 use std::num::NonZeroU32;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, Sender, SyncSender, channel, sync_channel};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Instant;
@@ -32,6 +33,7 @@ const QUEUE: usize = 64;
 pub struct Engine {
     pub(super) model: Arc<LlamaModel>,
     jobs: SyncSender<Job>,
+    decoded: Arc<AtomicU64>,
     info: Arc<ModelInfo>,
 }
 
@@ -119,7 +121,7 @@ impl Engine {
             })
             .map_err(|error| EngineError::Context(error.to_string()))?;
         started.recv().map_err(|_| EngineError::Stopped)??;
-        Ok(Self { model, jobs, info })
+        Ok(Self { model, jobs, decoded: Arc::default(), info })
     }
 
     /// What is known of the model.
@@ -183,7 +185,14 @@ impl Engine {
     fn run(&self, work: Work, limits: &Limits) -> Result<Scores, EngineError> {
         let (reply, result) = channel();
         self.jobs.send(Job { work, limits: limits.clone(), reply }).map_err(|_| EngineError::Stopped)?;
-        result.recv().map_err(|_| EngineError::Stopped)?
+        let scores = result.recv().map_err(|_| EngineError::Stopped)??;
+        self.decoded.fetch_add(scores.decoded as u64, Ordering::Relaxed);
+        Ok(scores)
+    }
+
+    /// Tokens that went through the model for scores so far.
+    pub fn decoded(&self) -> u64 {
+        self.decoded.load(Ordering::Relaxed)
     }
 }
 

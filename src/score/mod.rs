@@ -1,8 +1,67 @@
 //! What a piece of code is worth for a question, and how surprising each of its lines is.
+//!
+//! One file a method behind [`Score`]; a new one is that file, its name in [`Method`] and its line in [`scorer`].
 
+mod hybrid;
+mod lexical;
 pub mod lines;
-pub mod perplexity;
+pub mod longcodezip;
+mod perplexity;
 
-/// How much a piece of code helps with the question: the fall of the question's perplexity. Higher is better, below 0 it harms.
+use crate::config::Method;
+use crate::engine::{Engine, EngineError, Limits};
+use crate::text::Tokens;
+
+/// How much a piece of code helps with the question. Higher is better; what it is counted in is the method's own.
 #[derive(Debug, Clone, Copy, PartialEq, PartialOrd)]
 pub struct Worth(pub f32);
+
+/// What is to be judged, and by what.
+#[derive(Clone, Copy)]
+pub struct Task<'a> {
+    /// The question.
+    pub question: &'a str,
+    /// All the pieces to choose from.
+    pub passages: &'a [Passage<'a>],
+    /// The model.
+    pub engine: &'a Engine,
+    /// How far the model may go.
+    pub limits: &'a Limits,
+}
+
+/// A piece of code.
+#[derive(Debug, Clone, Copy)]
+pub struct Passage<'a> {
+    /// All of it.
+    pub text: &'a str,
+    /// What it defines; empty for what has no name.
+    pub name: &'a str,
+}
+
+/// A way to judge code.
+pub trait Score {
+    /// The worth of each passage, in order; `None` for those that the limits left no time for.
+    ///
+    /// # Errors
+    /// When the model fails.
+    fn worths(&self, task: &Task) -> Result<Vec<Option<Worth>>, EngineError>;
+}
+
+/// What a method's numbers are set to.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Weights {
+    /// Share of the words in the hybrid worth, 0 to 1; the rest is the model's.
+    pub lexical: f32,
+    /// Of a unit the model reads these first tokens; 0 for all.
+    pub unit_tokens: Tokens,
+}
+
+/// The scorer of `method`.
+pub fn scorer(method: Method, weights: Weights) -> Box<dyn Score + Send + Sync> {
+    match method {
+        Method::LongCodeZip => Box::new(longcodezip::LongCodeZip),
+        Method::Lexical => Box::new(lexical::Lexical),
+        Method::Perplexity => Box::new(perplexity::Perplexity { unit_tokens: weights.unit_tokens }),
+        Method::Hybrid => Box::new(hybrid::Hybrid { weights }),
+    }
+}

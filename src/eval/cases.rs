@@ -1,0 +1,139 @@
+//! Cases in a file of JSON lines: a piece of code, a question, and where in the code its answer is.
+
+use std::path::Path;
+
+use anyhow::{Context, bail};
+use serde::Deserialize;
+
+use crate::syntax::Language;
+
+/// A question about code of which one function answers it.
+#[derive(Debug, Clone)]
+pub struct Case {
+    /// Its name; the number at its end says which half it is in.
+    pub id: String,
+    /// What it is reported with: a language or several.
+    pub group: String,
+    /// What the code is written in.
+    pub language: Language,
+    /// The code.
+    pub code: String,
+    /// The question.
+    pub question: String,
+    /// What answers it.
+    pub needle: Needle,
+    /// Share of the words of the needle's name that the question has, 0 to 1.
+    pub name_words_in_question: f32,
+}
+
+/// The lines of the code that have to be kept.
+#[derive(Debug, Clone, Deserialize)]
+pub struct Needle {
+    /// The first, from 1.
+    pub start_line: usize,
+    /// The last.
+    pub end_line: usize,
+}
+
+/// Which cases count. Every other one is for tuning, so that what is tested was not tuned on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub enum Half {
+    /// Those whose number is odd: to tune with.
+    Dev,
+    /// Those whose number is even: to report.
+    Test,
+    /// All of them.
+    All,
+}
+
+#[derive(Deserialize)]
+struct Line {
+    id: String,
+    kind: Option<String>,
+    group: Option<String>,
+    language: String,
+    code: String,
+    #[serde(default)]
+    question: String,
+    needle: Option<Needle>,
+    #[serde(default)]
+    name_words_in_question: f32,
+}
+
+/// The needle cases of the file at `path` that are in `half`.
+///
+/// # Errors
+/// When the file can't be read, or a line of it is no case: with that line's number.
+pub fn read(path: &Path, half: Half) -> anyhow::Result<Vec<Case>> {
+    let text = std::fs::read_to_string(path).with_context(|| format!("{} can't be read", path.display()))?;
+    let mut cases = Vec::new();
+    for (number, line) in text.lines().enumerate().filter(|(_, line)| !line.trim().is_empty()) {
+        let place = || format!("{}:{}", path.display(), number + 1);
+        let line: Line = serde_json::from_str(line).with_context(|| format!("{}: no case", place()))?;
+        let kind = line.kind.as_deref().unwrap_or("needle");
+        let Some(needle) = line.needle.filter(|_| kind == "needle") else {
+            bail!("{}: a case of the kind \"{kind}\" can't be measured yet; only \"needle\" can", place());
+        };
+        let lines = line.code.lines().count();
+        if needle.start_line < 1 || needle.start_line > needle.end_line || needle.end_line > lines {
+            bail!("{}: lines {}-{} are not in the code's {lines}", place(), needle.start_line, needle.end_line);
+        }
+        let language = Language::from_tag(&line.language)
+            .with_context(|| format!("{}: the language {:?} is not known", place(), line.language))?;
+        if half.has(&line.id, number) {
+            cases.push(Case {
+                group: line.group.unwrap_or_else(|| line.language.clone()),
+                id: line.id,
+                language,
+                code: line.code,
+                question: line.question,
+                needle,
+                name_words_in_question: line.name_words_in_question,
+            });
+        }
+    }
+    if cases.is_empty() {
+        bail!("{}: no case is in it", path.display());
+    }
+    Ok(cases)
+}
+
+impl Half {
+    /// By the number at the end of the id; where there is none, by that of the line.
+    fn has(self, id: &str, line: usize) -> bool {
+        let digits = id.rsplit(|c: char| !c.is_ascii_digit()).next().unwrap_or_default();
+        let number = digits.parse().unwrap_or(line);
+        match self {
+            Self::Dev => number % 2 == 1,
+            Self::Test => number % 2 == 0,
+            Self::All => true,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn of(text: &str) -> anyhow::Result<Vec<Case>> {
+        let file = tempfile::NamedTempFile::new()?;
+        std::fs::write(file.path(), text)?;
+        read(file.path(), Half::Test)
+    }
+
+    #[test]
+    fn cases_are_read() {
+        let case = |id: &str, end: usize| {
+            format!(
+                "{{\"id\":\"{id}\",\"language\":\"python\",\"code\":\"def f():\\n    pass\\n\",\"question\":\"?\",\
+                 \"needle\":{{\"start_line\":1,\"end_line\":{end}}}}}\n"
+            )
+        };
+        let cases = of(&[case("a-000", 2), case("a-001", 2), case("a-002", 1)].concat()).unwrap();
+        assert_eq!(cases.iter().map(|case| &*case.id).collect::<Vec<_>>(), ["a-000", "a-002"]);
+        let error = |text: &str| of(text).unwrap_err().to_string();
+        assert!(error(&case("a-000", 3)).ends_with(":1: lines 1-3 are not in the code's 2"));
+        assert!(error("{}").contains(":1: no case"));
+        assert!(error("").ends_with("no case is in it"));
+    }
+}

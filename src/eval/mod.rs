@@ -1,0 +1,176 @@
+//! How much of the code that an answer needs is kept: measured on cases of which that code is known.
+
+pub mod cases;
+pub mod report;
+mod stats;
+
+use std::cell::OnceCell;
+use std::time::Instant;
+
+use crate::config::Method;
+use crate::engine::{Engine, EngineError, Limits};
+use crate::prune::{self, Budget, Code, Judge, PruneError, Target};
+use crate::score::{self, Score, Task, Weights, Worth};
+use crate::text::Lines;
+use crate::tokens::Counter;
+use crate::{query, render};
+use cases::Case;
+
+/// What is measured: a method of Lopper's, or one to hold it against.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Contender {
+    /// One of Lopper's.
+    Method(Method),
+    /// The units in an order that is drawn by lot, the same in each run.
+    Random,
+    /// The units in the order of the file.
+    Head,
+}
+
+impl Contender {
+    /// Every one.
+    pub fn all() -> Vec<Self> {
+        [Self::Random, Self::Head].into_iter().chain(Method::ALL.map(Self::Method)).collect()
+    }
+
+    /// As it is written on the command line.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Method(method) => method.name(),
+            Self::Random => "random",
+            Self::Head => "head",
+        }
+    }
+}
+
+/// What became of one case.
+#[derive(Debug, Clone, serde::Serialize)]
+pub struct Measured {
+    /// The case.
+    pub id: String,
+    /// Its language or group of languages.
+    pub group: String,
+    /// Share of the words of the needle's name that the question has, 0 to 1.
+    pub name_words: f32,
+    /// The method's name.
+    pub method: &'static str,
+    /// Share of tokens asked for.
+    pub ratio: f32,
+    /// Share of tokens kept, markers included, in the vocabulary of the newer OpenAI models.
+    pub kept: f32,
+    /// Whether every line of the needle is kept.
+    pub whole: bool,
+    /// Share of the needle's lines that is kept.
+    pub lines: f32,
+    /// Rank of the needle's unit by worth, from 1; of equal ones the last.
+    pub rank: usize,
+    /// Milliseconds, scoring included.
+    pub milliseconds: f64,
+    /// Tokens that went through the model.
+    pub decoded: u64,
+    /// Why nothing was left out, where that is so.
+    pub left: Option<String>,
+}
+
+/// Measures one case with one contender at each ratio. The units are scored once; each ratio counts that once.
+///
+/// # Errors
+/// When the model fails.
+pub fn measure(
+    engine: &Engine,
+    case: &Case,
+    contender: Contender,
+    weights: Weights,
+    fine: bool,
+    ratios: &[f32],
+) -> Result<Vec<Measured>, EngineError> {
+    let inner: Box<dyn Score> = match contender {
+        Contender::Method(method) => score::scorer(method, weights),
+        Contender::Random => Box::new(Random { seed: &case.id }),
+        Contender::Head => Box::new(Head),
+    };
+    let score = Once { inner, worths: OnceCell::new(), milliseconds: OnceCell::new() };
+    let counter = Counter::for_model(None);
+    let names = query::names(&case.question);
+    let before = counter.count(&case.code);
+    let needle = Lines::new(case.needle.start_line - 1, case.needle.end_line);
+    let code =
+        Code { source: &case.code, language: case.language, question: &case.question, names: &names, pinned: &[] };
+    let decoded_before = engine.decoded();
+    let mut measured = Vec::new();
+    for &ratio in ratios {
+        let target = Target { budget: Budget::Ratio(ratio), fine };
+        let start = Instant::now();
+        let judge = Judge { engine, score: &score, counter };
+        let (keep, units, left) = match prune::prune(judge, &code, target, &Limits::default()) {
+            Ok(pruned) => (pruned.keep, pruned.units, None),
+            Err(PruneError::Engine(error)) => return Err(error),
+            Err(error) => (vec![Lines::new(0, case.code.lines().count())], Vec::new(), Some(error.to_string())),
+        };
+        let spent = start.elapsed().as_secs_f64() * 1000.0;
+        let first = measured.is_empty();
+        let scoring = score.milliseconds.get().copied().unwrap_or(0.0);
+        let text = render::render(&case.code, &keep, case.language, 1, None);
+        let stays = (needle.start..needle.end).filter(|&line| keep.iter().any(|lines| lines.contains(line))).count();
+        let worth = units.iter().find(|unit| unit.lines.contains(needle.start)).map(|unit| unit.worth);
+        measured.push(Measured {
+            id: case.id.clone(),
+            group: case.group.clone(),
+            name_words: case.name_words_in_question,
+            method: contender.name(),
+            ratio,
+            kept: counter.count(&text).0 as f32 / before.0.max(1) as f32,
+            whole: stays == needle.len(),
+            lines: stays as f32 / needle.len().max(1) as f32,
+            rank: units.iter().filter(|unit| Some(unit.worth) >= worth).count().max(1),
+            milliseconds: if first { spent } else { spent + scoring },
+            decoded: engine.decoded() - decoded_before,
+            left,
+        });
+    }
+    Ok(measured)
+}
+
+/// Scores once; every later question is the same one.
+struct Once<'a> {
+    inner: Box<dyn Score + 'a>,
+    worths: OnceCell<Vec<Option<Worth>>>,
+    milliseconds: OnceCell<f64>,
+}
+
+impl Score for Once<'_> {
+    fn worths(&self, task: &Task) -> Result<Vec<Option<Worth>>, EngineError> {
+        if let Some(worths) = self.worths.get() {
+            return Ok(worths.clone());
+        }
+        let start = Instant::now();
+        let worths = self.inner.worths(task)?;
+        let _ = self.milliseconds.set(start.elapsed().as_secs_f64() * 1000.0);
+        Ok(self.worths.get_or_init(|| worths).clone())
+    }
+}
+
+/// By lot.
+struct Random<'a> {
+    seed: &'a str,
+}
+
+impl Score for Random<'_> {
+    fn worths(&self, task: &Task) -> Result<Vec<Option<Worth>>, EngineError> {
+        let draw = |i: usize| {
+            let hash = blake3::hash(format!("{} {i}", self.seed).as_bytes());
+            let [a, b, ..] = *hash.as_bytes();
+            Some(Worth(f32::from(u16::from_le_bytes([a, b]))))
+        };
+        Ok((0..task.passages.len()).map(draw).collect())
+    }
+}
+
+/// The first is the best.
+struct Head;
+
+impl Score for Head {
+    fn worths(&self, task: &Task) -> Result<Vec<Option<Worth>>, EngineError> {
+        Ok((0..task.passages.len()).map(|i| Some(Worth(-(i as f32)))).collect())
+    }
+}

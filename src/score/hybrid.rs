@@ -1,0 +1,51 @@
+//! Words and model together: each scaled to its deviations from the mean of the request, and added.
+//!
+//! worth = w · z(lexical) + (1 − w) · z(perplexity), z(x) = (x − mean) / deviation over the request's units.
+
+use super::lexical::Lexical;
+use super::perplexity::Perplexity;
+use super::{Score, Task, Weights, Worth};
+use crate::engine::EngineError;
+
+/// The mix.
+pub struct Hybrid {
+    /// How much each counts.
+    pub weights: Weights,
+}
+
+impl Score for Hybrid {
+    /// What the model had no time for is judged by its words alone.
+    fn worths(&self, task: &Task) -> Result<Vec<Option<Worth>>, EngineError> {
+        let words = standardized(&Lexical.worths(task)?);
+        let model = standardized(&Perplexity { unit_tokens: self.weights.unit_tokens }.worths(task)?);
+        let share = self.weights.lexical;
+        let mix = |(word, model): (&Option<f32>, &Option<f32>)| match (word, model) {
+            (Some(word), Some(model)) => Some(Worth(share * word + (1.0 - share) * model)),
+            (word, _) => word.map(Worth),
+        };
+        Ok(words.iter().zip(&model).map(mix).collect())
+    }
+}
+
+/// Deviations from the mean, in standard deviations; 0 where all are equal.
+fn standardized(worths: &[Option<Worth>]) -> Vec<Option<f32>> {
+    let known: Vec<f32> = worths.iter().flatten().map(|worth| worth.0).collect();
+    let count = known.len().max(1) as f32;
+    let mean = known.iter().sum::<f32>() / count;
+    let deviation = (known.iter().map(|worth| (worth - mean).powi(2)).sum::<f32>() / count).sqrt();
+    let scaled = |worth: Worth| if deviation > 0.0 { (worth.0 - mean) / deviation } else { 0.0 };
+    worths.iter().map(|worth| worth.map(scaled)).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn deviations_from_the_mean() {
+        let worths = [Some(Worth(1.0)), None, Some(Worth(3.0))];
+        assert_eq!(standardized(&worths), [Some(-1.0), None, Some(1.0)]);
+        assert_eq!(standardized(&[Some(Worth(2.0)); 2]), [Some(0.0); 2]);
+        assert_eq!(standardized(&[]), []);
+    }
+}

@@ -1,0 +1,207 @@
+//! Words in common: BM25 over the terms of code. Needs no model.
+//!
+//! score(u) = Σ over the question's terms t of idf(t) · f·(k1 + 1) / (f + k1·(1 − b + b·|u|/avg)), with f how often t
+//! stands in u and idf(t) = ln(1 + (N − df + ½)/(df + ½)); Robertson and Zaragoza, "The Probabilistic Relevance Framework:
+//! BM25 and Beyond", 2009. A unit's own name counts three times.
+
+use std::borrow::Cow;
+use std::collections::{HashMap, HashSet};
+
+use super::{Passage, Score, Task, Worth};
+use crate::engine::EngineError;
+
+const K1: f32 = 1.2;
+const B: f32 = 0.75;
+/// How often a unit's own name counts beside where it stands in the text.
+const NAME_WEIGHT: usize = 2;
+
+/// Words of questions and of most languages that tell nothing apart.
+const STOP_WORDS: &str = "a about all also an and any are as at be been but by can code could do does explain file find for \
+    from function get give given has have help here how i if in into is it its let like look me method my need no not of \
+    on one or our out please same see self should show so some tell than that the their them then there these they this \
+    those to up use used uses using want was we were what when where which while who why will with work works would you \
+    your abstract async await bool boolean break case catch class const continue def default del elif else end enum \
+    except export extends false final finally fn func global go goto impl implements import include int interface \
+    lambda mod module mut namespace new nil none null operator package pass private protected pub public raise return \
+    signed sizeof static std str string struct super switch template throw true try type typedef typename union unsigned \
+    using val var virtual void yield";
+
+/// The scorer.
+pub struct Lexical;
+
+impl Score for Lexical {
+    fn worths(&self, task: &Task) -> Result<Vec<Option<Worth>>, EngineError> {
+        Ok(worths(task.question, task.passages).into_iter().map(Some).collect())
+    }
+}
+
+/// The worth of each passage; at least 0.
+pub fn worths(question: &str, passages: &[Passage]) -> Vec<Worth> {
+    let stop: HashSet<&str> = STOP_WORDS.split_whitespace().collect();
+    let mut asked: HashMap<String, usize> = HashMap::new();
+    for_each_term(question, &stop, |term| {
+        let next = asked.len();
+        asked.entry(term.to_owned()).or_insert(next);
+    });
+    let mut documents = Vec::new();
+    for passage in passages {
+        let (mut counts, mut length) = (vec![0usize; asked.len()], 0);
+        let mut count = |text: &str, times: usize| {
+            for_each_term(text, &stop, |term| {
+                length += times;
+                if let Some(&at) = asked.get(term) {
+                    counts[at] += times;
+                }
+            });
+        };
+        count(passage.text, 1);
+        count(passage.name, NAME_WEIGHT);
+        documents.push((counts, length));
+    }
+    let total = documents.len() as f32;
+    let average = documents.iter().map(|(_, length)| *length as f32).sum::<f32>() / total;
+    let idf = |at: usize| {
+        let having = documents.iter().filter(|(counts, _)| counts[at] > 0).count() as f32;
+        (1.0 + (total - having + 0.5) / (having + 0.5)).ln()
+    };
+    let idfs: Vec<f32> = (0..asked.len()).map(idf).collect();
+    let worth = |(counts, length): &(Vec<usize>, usize)| {
+        let norm = K1 * (1.0 - B + B * *length as f32 / average.max(1.0));
+        let part = |(&count, idf): (&usize, &f32)| idf * count as f32 * (K1 + 1.0) / (count as f32 + norm);
+        Worth(counts.iter().zip(&idfs).map(part).sum())
+    };
+    documents.iter().map(worth).collect()
+}
+
+/// Calls `with` for each term of `text`: the parts of its identifiers and words, stemmed, without stop words; and each
+/// identifier of several parts as a whole.
+fn for_each_term(text: &str, stop: &HashSet<&str>, mut with: impl FnMut(&str)) {
+    for word in text.split(|c: char| !c.is_alphanumeric() && c != '_').filter(|word| !word.is_empty()) {
+        let parts = parts(word);
+        let several = parts.len() > 1;
+        for part in parts {
+            let part = part.to_lowercase();
+            let counts = part.chars().nth(1).is_some() && !part.starts_with(|c: char| c.is_ascii_digit());
+            if counts && !stop.contains(part.as_str()) {
+                with(&stem(&part));
+            }
+        }
+        if several {
+            with(&word.to_lowercase());
+        }
+    }
+}
+
+/// The parts of an identifier: cut at underscores, before a capital after a small letter, and before the last capital of
+/// a run that goes on in small letters (`HTTPServer`).
+fn parts(word: &str) -> Vec<&str> {
+    let mut parts = Vec::new();
+    for piece in word.split('_') {
+        let letters: Vec<(usize, char)> = piece.char_indices().collect();
+        let mut start = 0;
+        for at in 1..letters.len() {
+            let (before, (byte, letter)) = (letters[at - 1].1, letters[at]);
+            let rises = letter.is_uppercase() && !before.is_uppercase();
+            let ends_run = letter.is_uppercase() && letters.get(at + 1).is_some_and(|next| next.1.is_lowercase());
+            if rises || ends_run {
+                parts.push(&piece[start..byte]);
+                start = byte;
+            }
+        }
+        parts.push(&piece[start..]);
+    }
+    parts.retain(|part| !part.is_empty());
+    parts
+}
+
+/// A word without its common English endings, the same for `parse`, `parses`, `parsed` and `parsing`.
+fn stem(word: &str) -> Cow<'_, str> {
+    /// What is left of a word has at least this many letters.
+    const LEAST: usize = 3;
+    if !word.is_ascii() {
+        return Cow::Borrowed(word);
+    }
+    let cut =
+        |word: &str, ending: &str| word.strip_suffix(ending).filter(|rest| rest.len() >= LEAST).map(str::to_owned);
+    let word = match word {
+        _ if word.ends_with("ss") || word.ends_with("us") || word.ends_with("is") => word.to_owned(),
+        _ => cut(word, "ies").map(|rest| rest + "y").or_else(|| cut(word, "s")).unwrap_or_else(|| word.to_owned()),
+    };
+    let word = ["ations", "ation", "ing", "ed", "or", "er", "ion"]
+        .iter()
+        .find_map(|ending| cut(&word, ending))
+        .map_or(word, undoubled);
+    let word = cut(&word, "e").unwrap_or(word);
+    Cow::Owned(cut(&word, "at").filter(|rest| rest.len() > LEAST).unwrap_or(word))
+}
+
+/// `stopp` without the letter that was doubled for an ending.
+fn undoubled(mut word: String) -> String {
+    let bytes = word.as_bytes();
+    if let [.., a, b] = bytes
+        && a == b
+        && !matches!(b, b'l' | b's' | b'z')
+    {
+        word.pop();
+    }
+    word
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn terms(text: &str) -> Vec<String> {
+        let stop = STOP_WORDS.split_whitespace().collect();
+        let mut terms = Vec::new();
+        for_each_term(text, &stop, |term| terms.push(term.to_owned()));
+        terms
+    }
+
+    #[test]
+    fn identifiers_are_cut_at_case_and_underscore() {
+        assert_eq!(parts("parseHTTPHeader_line2"), ["parse", "HTTP", "Header", "line2"]);
+        assert_eq!(parts("__init__"), ["init"]);
+        assert_eq!(parts("Ärger"), ["Ärger"]);
+        assert_eq!(terms("the getUserName of x"), ["user", "nam", "getusername"]);
+    }
+
+    #[test]
+    fn forms_of_a_word_are_one_term() {
+        for words in [
+            &["parse", "parses", "parsed", "parsing", "parser", "parsers"][..],
+            &["validate", "validates", "validated", "validation", "validator"],
+            &["stop", "stopped", "stopping", "stops"],
+            &["entry", "entries"],
+        ] {
+            let stems: HashSet<_> = words.iter().map(|word| stem(word)).collect();
+            assert_eq!(stems.len(), 1, "{stems:?}");
+        }
+        assert_ne!(stem("class"), stem("clash"));
+    }
+
+    #[test]
+    fn the_unit_that_is_asked_for_comes_first() {
+        let units = [
+            ("open_file", "def open_file(path):\n    return open(path)\n"),
+            ("close_all", "def close_all(handles):\n    for h in handles: h.close()\n"),
+            ("total", "def total(handles):\n    return sum(h.size for h in handles)\n"),
+        ];
+        let passages = units.map(|(name, text)| Passage { text, name });
+        let worths = worths("How are all of the handles closed?", &passages);
+        assert!(worths[1] > worths[2] && worths[2] > worths[0], "{worths:?}");
+        assert_eq!(worths[0], Worth(0.0));
+    }
+
+    proptest! {
+        #[test]
+        fn any_text_has_a_worth(question in "\\PC{0,60}", texts in prop::collection::vec("\\PC{0,60}", 0..5)) {
+            let passages: Vec<Passage> = texts.iter().map(|text| Passage { text, name: "" }).collect();
+            for worth in worths(&question, &passages) {
+                prop_assert!(worth.0.is_finite() && worth.0 >= 0.0);
+            }
+        }
+    }
+}

@@ -1,0 +1,42 @@
+//! LongCodeZip's worth: by how much a text lowers the question's perplexity.
+//!
+//! worth(c) = PPL(q) − PPL(q | c), PPL = exp(mean negative log-likelihood in nats), arXiv 2510.00446, section 3.2.
+
+use super::perplexity::{Reading, read};
+use super::{Score, Task, Worth};
+use crate::engine::{Engine, EngineError, Limits};
+use crate::text::Tokens;
+
+/// The paper's method.
+pub struct LongCodeZip;
+
+impl Score for LongCodeZip {
+    fn worths(&self, task: &Task) -> Result<Vec<Option<Worth>>, EngineError> {
+        let texts: Vec<&str> = task.passages.iter().map(|passage| passage.text).collect();
+        gains(task.engine, task.question, &texts, task.limits)
+    }
+}
+
+/// The worth of each text for the question; `None` for those that `limits` left no time for. Every token of the question
+/// counts that has something before it.
+///
+/// # Errors
+/// When the model fails.
+pub fn gains(
+    engine: &Engine,
+    question: &str,
+    texts: &[&str],
+    limits: &Limits,
+) -> Result<Vec<Option<Worth>>, EngineError> {
+    let Reading { alone, given } = read(engine, question, texts, Tokens(0), limits)?;
+    let alone = alone.as_deref().map(perplexity);
+    Ok(given.iter().map(|given| Some(Worth(alone? - perplexity(given.as_deref()?)))).collect())
+}
+
+/// exp of the mean of negative log-likelihoods (nats); 1 for none.
+fn perplexity(likelihoods: &[f32]) -> f32 {
+    if likelihoods.is_empty() {
+        return 1.0;
+    }
+    (likelihoods.iter().sum::<f32>() / likelihoods.len() as f32).exp()
+}

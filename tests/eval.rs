@@ -1,0 +1,67 @@
+//! What `lopper eval` measures, on cases made here, with a real model.
+#![allow(clippy::unwrap_used)]
+
+mod support;
+
+use std::process::Output;
+
+use support::model;
+use support::process::command;
+
+const INVENTORY: &str = include_str!("fixtures/inventory.py");
+
+/// A case that asks for the function `name` of the inventory.
+fn case(id: &str, name: &str, question: &str) -> String {
+    let start = INVENTORY.lines().position(|line| line.contains(&format!("def {name}("))).unwrap();
+    let body = INVENTORY.lines().skip(start + 1).take_while(|line| line.is_empty() || line.starts_with("        "));
+    let end = start + 1 + body.count();
+    let needle = serde_json::json!({"start_line": start + 1, "end_line": end});
+    let case = serde_json::json!({
+        "id": id, "kind": "needle", "language": "python", "code": INVENTORY, "question": question, "needle": needle,
+    });
+    format!("{case}\n")
+}
+
+fn eval(cases: &str, arguments: &[&str]) -> (Output, String) {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join("cases.jsonl"), cases).unwrap();
+    let mut command = command();
+    command.current_dir(folder.path()).args(["eval", "cases.jsonl", "--json", "out.json"]).args(arguments);
+    let output = command.env("LOPPER_SCORER_MODEL", model()).output().unwrap();
+    let json = std::fs::read_to_string(folder.path().join("out.json")).unwrap_or_default();
+    (output, json)
+}
+
+#[test]
+fn methods_are_measured_side_by_side() {
+    let method = INVENTORY.lines().find_map(|line| line.strip_prefix("    def ")).unwrap();
+    let method = method.split('(').next().unwrap();
+    let words = method.trim_matches('_').replace('_', " ");
+    let cases = [case("a-0", method, &format!("Where does it {words}?")), case("a-1", method, "What is odd?")].concat();
+    let (output, json) = eval(&cases, &["--method", "head,lexical,hybrid", "--ratio", "0.3,1"]);
+    assert!(output.status.success(), "{output:?}");
+    let table = String::from_utf8(output.stdout).unwrap();
+    assert!(table.contains("| hybrid | 0.3 | 1 |") && table.contains("Against lexical"), "{table}");
+    let measured: Vec<serde_json::Value> = serde_json::from_str(&json).unwrap();
+    assert_eq!(measured.len(), 6, "one case of the test half, three methods, two ratios");
+    for one in &measured {
+        let (ratio, kept) = (one["ratio"].as_f64().unwrap(), one["kept"].as_f64().unwrap());
+        assert_eq!(one["id"], "a-0");
+        // At 1 all stays; at 0.3 whole units fit, markers included.
+        assert!(if ratio == 1.0 { kept == 1.0 && one["whole"] == true } else { kept < 0.4 }, "{one}");
+        let asks_the_model = one["method"] == "hybrid";
+        assert_eq!(one["decoded"].as_u64().unwrap() > 1000, asks_the_model, "{one}");
+    }
+}
+
+#[test]
+fn what_is_no_case_is_said_with_its_line() {
+    let says = |cases: &str, arguments: &[&str]| {
+        let (output, _) = eval(cases, arguments);
+        assert!(!output.status.success());
+        String::from_utf8(output.stderr).unwrap()
+    };
+    assert!(says("{}\n", &[]).contains("cases.jsonl:1: no case"));
+    assert!(says("", &["--method", "guess"]).contains("\"guess\" is not known; known are random, head, longcodezip"));
+    assert!(says("", &["--ratio", "2"]).contains("--ratio is 2; it must be above 0 and at most 1"));
+}
