@@ -83,8 +83,8 @@ const MARKER_TOKENS: Tokens = Tokens(24);
 /// Who judges: the method, and the model that it asks.
 #[derive(Clone, Copy)]
 pub struct Judge<'a> {
-    /// The model.
-    pub engine: &'a Engine,
+    /// The model, where there is one. Without it units stay whole.
+    pub engine: Option<&'a Engine>,
     /// How units are judged.
     pub score: &'a dyn Score,
     /// Counts in the upstream's vocabulary.
@@ -96,6 +96,8 @@ pub struct Judge<'a> {
 pub struct Judged {
     /// Its lines.
     pub lines: Lines,
+    /// What it is.
+    pub kind: UnitKind,
     /// Its worth, by the method's own measure.
     pub worth: Worth,
 }
@@ -125,13 +127,13 @@ pub fn prune(judge: Judge, code: &Code, target: Target, limits: &Limits) -> Resu
     let worths = coarse(judge, &outline, code.question, limits)?;
     let judged = (outline.units.iter().zip(&outline.weights).zip(&worths))
         .filter(|((_, weight), _)| weight.0 > 0)
-        .map(|((unit, _), &worth)| Judged { lines: unit.lines, worth })
+        .map(|((unit, _), &worth)| Judged { lines: unit.lines, kind: unit.kind, worth })
         .collect();
     let choice =
         Choice { engine, counter: &counter, question: code.question, limits, outline, worths, named, pinned, budget };
 
     let mut stays = choice.nothing();
-    if target.fine {
+    if target.fine && engine.is_some() {
         choice.keep_best_parts(&mut stays)?;
         choice.pinned.iter().for_each(|&lines| mark(&mut stays, lines));
         choice.outline.keep_frames(&mut stays);
@@ -231,7 +233,7 @@ fn coarse(judge: Judge, outline: &Outline, question: &str, limits: &Limits) -> R
 
 /// All that the choice of lines depends on, once the units have their worths.
 struct Choice<'a> {
-    engine: &'a Engine,
+    engine: Option<&'a Engine>,
     counter: &'a Counter,
     question: &'a str,
     limits: &'a Limits,
@@ -331,8 +333,9 @@ impl Choice<'_> {
 
     /// The blocks of each body, cut at spikes of perplexity and scored; `None` when the time is up.
     fn blocks(&self, bodies: &[Body]) -> Result<Option<Vec<Vec<Block>>>, PruneError> {
+        let Some(engine) = self.engine else { return Ok(None) };
         let texts: Vec<&str> = bodies.iter().map(|body| self.outline.text(body.unit.lines)).collect();
-        let Some(surprises) = lines::log2_perplexities(self.engine, &texts, self.limits)? else { return Ok(None) };
+        let Some(surprises) = lines::log2_perplexities(engine, &texts, self.limits)? else { return Ok(None) };
         let cut = |(body, values): (&Body, &Vec<Option<f32>>)| {
             let first = body.inside.start - body.unit.lines.start;
             let spikes = lines::spikes(&values[first..first + body.inside.len()]);
@@ -340,7 +343,7 @@ impl Choice<'_> {
         };
         let cuts: Vec<Vec<Lines>> = bodies.iter().zip(&surprises).map(cut).collect();
         let texts: Vec<&str> = cuts.iter().flatten().map(|&lines| self.outline.text(lines)).collect();
-        let gains = longcodezip::gains(self.engine, self.question, &texts, self.limits)?;
+        let gains = longcodezip::gains(engine, self.question, &texts, self.limits)?;
         let Some(worths) = gains.into_iter().collect::<Option<Vec<Worth>>>() else { return Ok(None) };
         let mut worths = worths.into_iter();
         let mut blocks = Vec::new();

@@ -380,9 +380,27 @@ async fn the_answer_to_a_compressed_request_streams() {
 
 #[tokio::test]
 async fn without_a_model_the_original_goes_on() {
-    let mut street = Street::with_environment("", &[("LOPPER_SCORER_MODEL", "/absent/model.gguf")]).await;
     let body = user(&asked(QUESTION, shelves()));
-    let passed = street.send(&body).await;
-    assert!(passed.status.starts_with("failed:no model file at"), "{}", passed.status);
-    assert!(passed.arrived == body, "the bytes differ");
+    for method in ["longcodezip", "perplexity"] {
+        let environment = [("LOPPER_SCORER_MODEL", "/absent/model.gguf"), ("LOPPER_SCORER_METHOD", method)];
+        let mut street = Street::with_environment("", &environment).await;
+        let passed = street.send(&body).await;
+        assert!(passed.status.starts_with("failed:no model file at"), "{}", passed.status);
+        assert!(passed.arrived == body, "the bytes differ");
+    }
+}
+
+#[tokio::test]
+async fn words_alone_need_no_model() {
+    let body = user(&asked(QUESTION, shelves()));
+    let mut arrived = Vec::new();
+    for method in ["lexical", "hybrid"] {
+        let environment = [("LOPPER_SCORER_MODEL", "/absent/model.gguf"), ("LOPPER_SCORER_METHOD", method)];
+        let mut street = Street::with_environment("", &environment).await;
+        let passed = street.send(&body).await;
+        assert_eq!(passed.status, "compressed");
+        assert!(passed.arrived.len() < body.len());
+        arrived.push(passed.arrived);
+    }
+    assert!(arrived[0] == arrived[1], "without a model the hybrid is its lexical half");
 }

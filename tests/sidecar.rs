@@ -105,7 +105,7 @@ async fn hashes_stand_in_the_markers_where_asked_for() {
 #[tokio::test]
 async fn what_cannot_be_compressed_comes_back_as_it_is() {
     let lopper = Lopper::start("http://127.0.0.1:9/v1");
-    let without_model = [("LOPPER_SCORER_MODEL", "/there/is/none.gguf")];
+    let without_model = [("LOPPER_SCORER_MODEL", "/there/is/none.gguf"), ("LOPPER_SCORER_METHOD", "longcodezip")];
     let without_model = Lopper::configured("http://127.0.0.1:9/v1", "", &without_model);
     let (large, messages) = body("");
     let hello = r#"{"messages":[ {"role":"user","content":"h\u0065llo"} ]}"#;

@@ -9,13 +9,14 @@ use clap::Args;
 
 use super::load_scorer;
 use crate::compress::{Compressor, Settings};
-use crate::config::{self, Config, Overrides};
+use crate::config::{self, Config, Method, Overrides};
 use crate::engine::Engine;
 use crate::engine::chat::ChatModel;
 use crate::ledger::{Ledger, LedgerConfig};
 use crate::proxy::{
     self, ApiKey, Embedded, HttpUpstream, Local, ProxyConfig, Sidecar, SidecarConfig, Upstream, UpstreamConfig,
 };
+use crate::score;
 
 #[derive(Args)]
 pub struct Arguments {
@@ -83,6 +84,12 @@ fn assemble(config: &Config) -> anyhow::Result<Parts> {
     let scorer = load_scorer(config);
     match &scorer {
         Ok(scorer) => introduce(&scorer.engine),
+        Err(_) if config.scorer.method == Method::Lexical => {
+            eprintln!("model      none: code is scored by its words alone")
+        }
+        Err(error) if config.scores_something() && score::works_without_model(config.scorer.method) => {
+            eprintln!("warning    CODE IS SCORED BY ITS WORDS ALONE: {error}");
+        }
         Err(error) if config.scores_something() => eprintln!("warning    NOTHING IS COMPRESSED: {error}"),
         Err(_) => {}
     }

@@ -17,7 +17,7 @@ use crate::text::{LineIndex, Lines, Span, Tokens};
 use crate::tokens::Counter;
 use crate::wire::splice::{TextEdit, splice};
 use crate::wire::{Call, Chat, Message, Origin, Role, Slot};
-use crate::{fim, render};
+use crate::{fim, render, score};
 
 /// Compresses the request `chat`, which was read from `body`.
 pub fn walk(compressor: &Compressor, body: &[u8], chat: &Chat, overrides: &Overrides, cancel: &Cancel) -> Outcome {
@@ -242,7 +242,13 @@ impl Walk<'_> {
         effective: &Effective,
         pinned: &[Lines],
     ) -> Result<Vec<Lines>, Verdict> {
-        let scorer = self.compressor.engine.as_ref().map_err(|reason| Verdict::Failed(reason.clone()))?;
+        let scorer = match &self.compressor.engine {
+            Ok(scorer) => Some(scorer),
+            Err(_) if score::works_without_model(self.compressor.settings.method) => None,
+            Err(reason) => return Err(Verdict::Failed(reason.clone())),
+        };
+        // What is decided without a model is decided anew with one.
+        let fingerprint = scorer.map_or([0; 32], |scorer| scorer.fingerprint);
         let fine = match effective.fine {
             // Who edits by tool must see a function whole.
             Fine::Auto => self.chat.tools.is_empty(),
@@ -262,13 +268,16 @@ impl Walk<'_> {
         let how = format!("{method} {budget} {fine} {pinned:?} {}", self.counter.name());
         let names = question.names.join("\n");
         let key = [source, language.name(), &question.text, &names, &how].map(str::as_bytes);
-        let key = Key::new(&[&key[..], &[&scorer.fingerprint]].concat());
+        let key = Key::new(&[&key[..], &[&fingerprint]].concat());
         let decision = self.compressor.ledger.decide(key, &self.limits.cancel, || {
             let names = &question.names;
             let code = Code { source, language, question: &question.text, names, pinned };
             let target = Target { budget: effective.budget, fine };
-            let judge = Judge { engine: &scorer.engine, score: &*self.compressor.score, counter: self.counter };
+            let engine = scorer.map(|scorer| &scorer.engine);
+            let judge = Judge { engine, score: &*self.compressor.score, counter: self.counter };
             match prune::prune(judge, &code, target, &self.limits) {
+                // Nobody waits any more, and it may not have been judged in full.
+                Ok(_) if self.limits.cancel.is_cancelled() => Err("cancelled".to_owned()),
                 Ok(pruned) => Ok(Decision::Keep(pruned.keep)),
                 Err(PruneError::Syntax(_)) => Ok(Decision::Leave(Reason::Syntax)),
                 Err(PruneError::TooFewUnits) => Ok(Decision::Leave(Reason::FewUnits)),

@@ -101,7 +101,7 @@ pub fn measure(
     for &ratio in ratios {
         let target = Target { budget: Budget::Ratio(ratio), fine };
         let start = Instant::now();
-        let judge = Judge { engine, score: &score, counter };
+        let judge = Judge { engine: Some(engine), score: &score, counter };
         let (keep, units, left) = match prune::prune(judge, &code, target, &Limits::default()) {
             Ok(pruned) => (pruned.keep, pruned.units, None),
             Err(PruneError::Engine(error)) => return Err(error),

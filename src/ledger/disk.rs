@@ -8,9 +8,9 @@ use std::fs;
 use std::io::{self, Read as _};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{self, Receiver, SyncSender};
+use std::sync::{Arc, PoisonError, RwLock};
 use std::thread::JoinHandle;
 
 use redb::{
@@ -32,8 +32,8 @@ const BATCH: usize = 128;
 
 /// The file, and the thread that writes to it.
 pub struct Disk {
-    /// Always there until it is dropped.
-    database: Option<Arc<Database>>,
+    /// Always there until it is dropped. Locked for writing only while the file is compacted.
+    database: Option<Arc<RwLock<Database>>>,
     queue: Option<SyncSender<(Key, Vec<u8>)>>,
     writer: Option<JoinHandle<()>>,
     full: AtomicBool,
@@ -53,7 +53,7 @@ impl Disk {
             open(&path, limit)
         });
         let database = match opened {
-            Ok(database) => Arc::new(database),
+            Ok(database) => Arc::new(RwLock::new(database)),
             Err(problem) => {
                 tracing::warn!(path = %path.display(), reason = problem.text,
                     "the ledger's file can't be used, decisions are kept in memory only; see ledger.path");
@@ -72,7 +72,8 @@ impl Disk {
     /// The decision of `key`, if it is there.
     pub fn get(&self, key: Key) -> Option<Decision> {
         let read = || -> Option<Decision> {
-            let table = self.database.as_ref()?.begin_read().ok()?.open_table(ENTRIES).ok()?;
+            let database = self.database.as_ref()?.read().unwrap_or_else(PoisonError::into_inner);
+            let table = database.begin_read().ok()?.open_table(ENTRIES).ok()?;
             entry::decode(&key, table.get(key.0).ok()??.value())
         };
         // What is wrong with the file is not wrong with the request.
@@ -162,10 +163,7 @@ fn open(path: &Path, limit: u64) -> Result<Database, Problem> {
         })?;
         // What can be mended is mended; each entry has a checksum of its own.
         database.check_integrity()?;
-        // The store keeps its pages when entries go.
-        if fs::metadata(path).is_ok_and(|file| file.len() > limit) {
-            database.compact()?;
-        }
+        compact(&mut database, limit, path)?;
         let make = database.begin_write()?;
         make.open_table(ENTRIES)?;
         make.open_table(ORDER)?;
@@ -173,6 +171,14 @@ fn open(path: &Path, limit: u64) -> Result<Database, Problem> {
         Ok(database)
     })
     .unwrap_or_else(|| Err(damaged("its pages make no sense")))
+}
+
+/// Brings the file down to what its entries take, if it is over the limit: the store keeps its pages when entries go.
+fn compact(database: &mut Database, limit: u64, path: &Path) -> Result<(), redb::Error> {
+    if fs::metadata(path).is_ok_and(|file| file.len() > limit) {
+        database.compact()?;
+    }
+    Ok(())
 }
 
 /// Whether there is a file that was never a ledger: whoever named it here is mistaken, and it is theirs.
@@ -189,10 +195,14 @@ fn is_of_something_else(path: &Path) -> io::Result<bool> {
 }
 
 /// Writes what comes, several at once where several wait. Ends with the queue, or with the first failure.
-fn write_all(database: &Database, waiting: &Receiver<(Key, Vec<u8>)>, limit: u64, path: &Path) {
+fn write_all(database: &RwLock<Database>, waiting: &Receiver<(Key, Vec<u8>)>, limit: u64, path: &Path) {
     while let Ok(first) = waiting.recv() {
         let batch = std::iter::once(first).chain(waiting.try_iter().take(BATCH));
-        let reason = match contained(|| write(database, batch, limit)) {
+        let write = || {
+            write(&database.read().unwrap_or_else(PoisonError::into_inner), batch, limit)?;
+            compact(&mut database.write().unwrap_or_else(PoisonError::into_inner), limit, path)
+        };
+        let reason = match contained(write) {
             Some(Ok(())) => continue,
             Some(Err(error)) => error.to_string(),
             None => "the store failed".into(),

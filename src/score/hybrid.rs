@@ -2,9 +2,11 @@
 //!
 //! worth = w · z(lexical) + (1 − w) · z(perplexity), z(x) = (x − mean) / deviation over the request's units.
 
+use std::cmp::Ordering;
+
 use super::lexical::Lexical;
 use super::perplexity::Perplexity;
-use super::{Score, Task, Weights, Worth};
+use super::{Passage, Score, Task, Weights, Worth};
 use crate::engine::EngineError;
 
 /// The mix.
@@ -14,10 +16,21 @@ pub struct Hybrid {
 }
 
 impl Score for Hybrid {
-    /// What the model had no time for is judged by its words alone.
+    /// The model reads the likeliest first. What it has no time for, or all where there is none, is judged by its words
+    /// alone.
     fn worths(&self, task: &Task) -> Result<Vec<Option<Worth>>, EngineError> {
-        let words = standardized(&Lexical.worths(task)?);
-        let model = standardized(&Perplexity { unit_tokens: self.weights.unit_tokens }.worths(task)?);
+        let words = Lexical.worths(task)?;
+        let mut order: Vec<usize> = (0..words.len()).collect();
+        // Stable: of equal ones the first in the text is first.
+        order.sort_by(|&a, &b| words[b].partial_cmp(&words[a]).unwrap_or(Ordering::Equal));
+        let passages: Vec<Passage> = order.iter().map(|&i| task.passages[i]).collect();
+        let read =
+            Perplexity { unit_tokens: self.weights.unit_tokens }.worths(&Task { passages: &passages, ..*task })?;
+        let mut model = vec![None; words.len()];
+        for (i, worth) in order.into_iter().zip(read) {
+            model[i] = worth;
+        }
+        let (words, model) = (standardized(&words), standardized(&model));
         let share = self.weights.lexical;
         let mix = |(word, model): (&Option<f32>, &Option<f32>)| match (word, model) {
             (Some(word), Some(model)) => Some(Worth(share * word + (1.0 - share) * model)),
@@ -40,6 +53,19 @@ fn standardized(worths: &[Option<Worth>]) -> Vec<Option<f32>> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::engine::Limits;
+    use crate::text::Tokens;
+
+    #[test]
+    fn without_a_model_the_words_decide() {
+        let passages =
+            ["def open_file(path): pass", "def close_file(path): pass"].map(|text| Passage { text, name: "" });
+        let weights = Weights { lexical: 0.3, unit_tokens: Tokens(0) };
+        let limits = Limits::default();
+        let task = Task { question: "How is it closed?", passages: &passages, engine: None, limits: &limits };
+        let worths = Hybrid { weights }.worths(&task).unwrap();
+        assert!(worths[0].is_some() && worths[1] > worths[0], "{worths:?}");
+    }
 
     #[test]
     fn deviations_from_the_mean() {

@@ -12,8 +12,9 @@ pub struct LongCodeZip;
 
 impl Score for LongCodeZip {
     fn worths(&self, task: &Task) -> Result<Vec<Option<Worth>>, EngineError> {
+        let Some(engine) = task.engine else { return Ok(vec![None; task.passages.len()]) };
         let texts: Vec<&str> = task.passages.iter().map(|passage| passage.text).collect();
-        gains(task.engine, task.question, &texts, task.limits)
+        gains(engine, task.question, &texts, task.limits)
     }
 }
 

@@ -23,8 +23,8 @@ pub struct Task<'a> {
     pub question: &'a str,
     /// All the pieces to choose from.
     pub passages: &'a [Passage<'a>],
-    /// The model.
-    pub engine: &'a Engine,
+    /// The model, where there is one.
+    pub engine: Option<&'a Engine>,
     /// How far the model may go.
     pub limits: &'a Limits,
 }
@@ -40,7 +40,8 @@ pub struct Passage<'a> {
 
 /// A way to judge code.
 pub trait Score {
-    /// The worth of each passage, in order; `None` for those that the limits left no time for.
+    /// The worth of each passage, in order; `None` for those that the limits left no time for, or that could not be judged
+    /// without a model.
     ///
     /// # Errors
     /// When the model fails.
@@ -54,6 +55,11 @@ pub struct Weights {
     pub lexical: f32,
     /// Of a unit the model reads these first tokens; 0 for all.
     pub unit_tokens: Tokens,
+}
+
+/// Whether `method` can do without a model.
+pub fn works_without_model(method: Method) -> bool {
+    matches!(method, Method::Lexical | Method::Hybrid)
 }
 
 /// The scorer of `method`.

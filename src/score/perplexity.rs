@@ -20,8 +20,9 @@ pub struct Perplexity {
 
 impl Score for Perplexity {
     fn worths(&self, task: &Task) -> Result<Vec<Option<Worth>>, EngineError> {
+        let Some(engine) = task.engine else { return Ok(vec![None; task.passages.len()]) };
         let texts: Vec<&str> = task.passages.iter().map(|passage| passage.text).collect();
-        let Reading { alone, given } = read(task.engine, task.question, &texts, self.unit_tokens, task.limits)?;
+        let Reading { alone, given } = read(engine, task.question, &texts, self.unit_tokens, task.limits)?;
         Ok(given.iter().map(|given| Some(Worth(mean_gain(alone.as_deref()?, given.as_deref()?)))).collect())
     }
 }
