@@ -220,7 +220,8 @@ fn coarse(judge: Judge, outline: &Outline, question: &str, limits: &Limits) -> R
     let scored: Vec<usize> = (0..outline.units.len()).filter(|&i| outline.weights[i].0 > 0).collect();
     let passage = |&i: &usize| {
         let unit = &outline.units[i];
-        Passage { text: outline.text(unit.lines), name: unit.name.as_deref().unwrap_or_default() }
+        let is_function = matches!(unit.kind, UnitKind::Function | UnitKind::Method);
+        Passage { text: outline.text(unit.lines), name: unit.name.as_deref().unwrap_or_default(), is_function }
     };
     let passages: Vec<Passage> = scored.iter().map(passage).collect();
     let task = Task { question, passages: &passages, engine: judge.engine, limits };

@@ -72,7 +72,7 @@ fn every_setting_with_its_source() {
     compression.fine           "off"                                    default
     scorer.model               "m.gguf"                                 environment LOPPER_SCORER_MODEL
     scorer.method              "longcodezip"                            default
-    scorer.lexical_weight      0.5                                      default
+    scorer.lexical_weight      0.65                                     default
     scorer.unit_tokens         0                                        default
     scorer.threads             0                                        default
     scorer.gpu_layers          not set                                  default

@@ -8,7 +8,7 @@ use anyhow::{Context, bail};
 use clap::Args;
 
 use super::load_engine;
-use crate::config::{self, Config, Fine, Overrides};
+use crate::config::{self, Config, Fine, Method, Overrides};
 use crate::engine::{Engine, Limits};
 use crate::prune::{self, Budget, Code, Judge, Target};
 use crate::syntax::Language;
@@ -42,10 +42,19 @@ pub fn run(arguments: Arguments) -> anyhow::Result<()> {
         bail!("--query is empty; say what the code is to help with");
     }
     let sources = arguments.files.iter().map(|file| read(file)).collect::<anyhow::Result<Vec<_>>>()?;
-    let engine = load_engine(&config)?;
+    let engine = match load_engine(&config) {
+        Ok(engine) => Some(engine),
+        Err(error) if score::works_without_model(config.scorer.method) => {
+            if config.scorer.method != Method::Lexical {
+                eprintln!("scored by words alone: {error}");
+            }
+            None
+        }
+        Err(error) => return Err(error.into()),
+    };
     let mut out = std::io::stdout().lock();
     for (file, (source, language)) in arguments.files.iter().zip(sources) {
-        let text = compress(&engine, &config, file, &source, language, &arguments.query);
+        let text = compress(engine.as_ref(), &config, file, &source, language, &arguments.query);
         out.write_all(text.as_bytes())?;
     }
     Ok(())
@@ -62,7 +71,14 @@ fn read(file: &Path) -> anyhow::Result<(String, Language)> {
 }
 
 /// The file as the proxy would send it. What can't be compressed stays as it is, with a word on why to stderr.
-fn compress(engine: &Engine, config: &Config, file: &Path, source: &str, language: Language, query: &str) -> String {
+fn compress(
+    engine: Option<&Engine>,
+    config: &Config,
+    file: &Path,
+    source: &str,
+    language: Language,
+    query: &str,
+) -> String {
     let counter = Counter::for_model(None);
     let names = query::names(query);
     let code = Code { source, language, question: query, names: &names, pinned: &[] };
@@ -75,7 +91,7 @@ fn compress(engine: &Engine, config: &Config, file: &Path, source: &str, languag
     let before = counter.count(source);
     // Who runs this waits for it, so there is no deadline.
     let score = score::scorer(config.scorer.method, super::weights(config));
-    let judge = Judge { engine: Some(engine), score: &*score, counter };
+    let judge = Judge { engine, score: &*score, counter };
     let text = match prune::prune(judge, &code, target, &Limits::default()) {
         Ok(pruned) => render::render(source, &pruned.keep, language, 1, Some(&path)),
         Err(error) => {

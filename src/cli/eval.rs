@@ -44,7 +44,7 @@ pub fn run(arguments: Arguments) -> anyhow::Result<()> {
         bail!("--ratio is {ratio}; it must be above 0 and at most 1");
     }
     let cases = cases::read(&arguments.cases, arguments.half)?;
-    let engine = load_engine(&config)?;
+    let engine = contenders.iter().any(|one| one.needs_model()).then(|| load_engine(&config)).transpose()?;
     let weights = super::weights(&config);
     // Nobody edits a case by tool.
     let fine = config.compression.fine != Fine::Off;
@@ -55,14 +55,20 @@ pub fn run(arguments: Arguments) -> anyhow::Result<()> {
     for &contender in &contenders {
         bar.set_message(contender.name());
         for case in &cases {
-            measured.extend(measure(&engine, case, contender, weights, fine, &arguments.ratio)?);
+            measured.extend(measure(engine.as_ref(), case, contender, weights, fine, &arguments.ratio)?);
             bar.inc(1);
         }
     }
     bar.finish_and_clear();
     measured.sort_by(|a, b| a.ratio.total_cmp(&b.ratio));
-    let info = engine.info();
-    println!("{} cases, {} ({}), {} threads\n", cases.len(), info.name, info.format, info.threads);
+    let model = engine.as_ref().map_or_else(
+        || "no model".to_owned(),
+        |engine| {
+            let info = engine.info();
+            format!("{} ({}), {} threads", info.name, info.format, info.threads)
+        },
+    );
+    println!("{} cases, {model}\n", cases.len());
     print!("{}", report::markdown(&measured));
     if let Some(path) = arguments.json {
         let text = serde_json::to_string_pretty(&measured)?;

@@ -312,7 +312,7 @@ impl Default for Scorer {
         Self {
             model: None,
             method: Method::LongCodeZip,
-            lexical_weight: 0.5,
+            lexical_weight: 0.65,
             unit_tokens: Tokens(0),
             threads: 0,
             gpu_layers: None,

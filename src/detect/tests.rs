@@ -271,6 +271,11 @@ fn a_file_of_an_empty_fence_holds_no_code() {
     contexts(|context| assert_eq!(regions("~~~\n~~~", context), []));
 }
 
+#[test]
+fn a_tag_on_a_files_last_line_leaves_no_code() {
+    contexts(|context| assert_eq!(regions("<file path=\"a.py\">\nFile: a.py\n```</file>", context), []));
+}
+
 proptest! {
     #[test]
     fn regions_are_whole_lines_in_order(

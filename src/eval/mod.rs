@@ -33,6 +33,11 @@ impl Contender {
         [Self::Random, Self::Head].into_iter().chain(Method::ALL.map(Self::Method)).collect()
     }
 
+    /// Whether it asks the model.
+    pub fn needs_model(self) -> bool {
+        matches!(self, Self::Method(method) if method != Method::Lexical)
+    }
+
     /// As it is written on the command line.
     pub fn name(self) -> &'static str {
         match self {
@@ -77,7 +82,7 @@ pub struct Measured {
 /// # Errors
 /// When the model fails.
 pub fn measure(
-    engine: &Engine,
+    engine: Option<&Engine>,
     case: &Case,
     contender: Contender,
     weights: Weights,
@@ -96,12 +101,13 @@ pub fn measure(
     let needle = Lines::new(case.needle.start_line - 1, case.needle.end_line);
     let code =
         Code { source: &case.code, language: case.language, question: &case.question, names: &names, pinned: &[] };
-    let decoded_before = engine.decoded();
+    let decoded = || engine.map_or(0, Engine::decoded);
+    let decoded_before = decoded();
     let mut measured = Vec::new();
     for &ratio in ratios {
         let target = Target { budget: Budget::Ratio(ratio), fine };
         let start = Instant::now();
-        let judge = Judge { engine: Some(engine), score: &score, counter };
+        let judge = Judge { engine, score: &score, counter };
         let (keep, units, left) = match prune::prune(judge, &code, target, &Limits::default()) {
             Ok(pruned) => (pruned.keep, pruned.units, None),
             Err(PruneError::Engine(error)) => return Err(error),
@@ -124,7 +130,7 @@ pub fn measure(
             lines: stays as f32 / needle.len().max(1) as f32,
             rank: units.iter().filter(|unit| Some(unit.worth) >= worth).count().max(1),
             milliseconds: if first { spent } else { spent + scoring },
-            decoded: engine.decoded() - decoded_before,
+            decoded: decoded() - decoded_before,
             left,
         });
     }

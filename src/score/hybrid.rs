@@ -1,6 +1,7 @@
 //! Words and model together: each scaled to its deviations from the mean of the request, and added.
 //!
-//! worth = w · z(lexical) + (1 − w) · z(perplexity), z(x) = (x − mean) / deviation over the request's units.
+//! worth = w · z(lexical) + (1 − w) · z(perplexity) + 1 for functions and methods, z(x) = (x − mean) / deviation over the
+//! request's units. Questions are about what code does; heads of types and lists of constants often have more words.
 
 use std::cmp::Ordering;
 
@@ -8,6 +9,9 @@ use super::lexical::Lexical;
 use super::perplexity::Perplexity;
 use super::{Passage, Score, Task, Weights, Worth};
 use crate::engine::EngineError;
+
+/// What it counts to be a function, in standard deviations.
+const FUNCTION_BONUS: f32 = 1.0;
 
 /// The mix.
 pub struct Hybrid {
@@ -36,7 +40,9 @@ impl Score for Hybrid {
             (Some(word), Some(model)) => Some(Worth(share * word + (1.0 - share) * model)),
             (word, _) => word.map(Worth),
         };
-        Ok(words.iter().zip(&model).map(mix).collect())
+        let bonus = |passage: &Passage| if passage.is_function { FUNCTION_BONUS } else { 0.0 };
+        let worth = |(mixed, passage): (Option<Worth>, _)| mixed.map(|worth| Worth(worth.0 + bonus(passage)));
+        Ok(words.iter().zip(&model).map(mix).zip(task.passages).map(worth).collect())
     }
 }
 
@@ -58,8 +64,11 @@ mod tests {
 
     #[test]
     fn without_a_model_the_words_decide() {
-        let passages =
-            ["def open_file(path): pass", "def close_file(path): pass"].map(|text| Passage { text, name: "" });
+        let passages = ["def open_file(path): pass", "def close_file(path): pass"].map(|text| Passage {
+            text,
+            name: "",
+            is_function: true,
+        });
         let weights = Weights { lexical: 0.3, unit_tokens: Tokens(0) };
         let limits = Limits::default();
         let task = Task { question: "How is it closed?", passages: &passages, engine: None, limits: &limits };

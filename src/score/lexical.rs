@@ -2,7 +2,8 @@
 //!
 //! score(u) = Σ over the question's terms t of idf(t) · f·(k1 + 1) / (f + k1·(1 − b + b·|u|/avg)), with f how often t
 //! stands in u and idf(t) = ln(1 + (N − df + ½)/(df + ½)); Robertson and Zaragoza, "The Probabilistic Relevance Framework:
-//! BM25 and Beyond", 2009. A unit's own name counts three times.
+//! BM25 and Beyond", 2009. A unit's own name counts three times, a line of comment a quarter: comments have many words,
+//! and often about something else.
 
 use std::borrow::Cow;
 use std::collections::{HashMap, HashSet};
@@ -13,7 +14,12 @@ use crate::engine::EngineError;
 const K1: f32 = 1.2;
 const B: f32 = 0.75;
 /// How often a unit's own name counts beside where it stands in the text.
-const NAME_WEIGHT: usize = 2;
+const NAME_WEIGHT: f32 = 2.0;
+/// How often a line of comment counts.
+const COMMENT_WEIGHT: f32 = 0.25;
+/// How lines of comment begin in the languages known here. Preprocessor lines and attributes begin so as well, and say as
+/// little.
+const COMMENTS: [&str; 6] = ["//", "#", "/*", "*", "\"\"\"", "'''"];
 
 /// Words of questions and of most languages that tell nothing apart.
 const STOP_WORDS: &str = "a about all also an and any are as at be been but by can code could do does explain file find for \
@@ -45,8 +51,8 @@ pub fn worths(question: &str, passages: &[Passage]) -> Vec<Worth> {
     });
     let mut documents = Vec::new();
     for passage in passages {
-        let (mut counts, mut length) = (vec![0usize; asked.len()], 0);
-        let mut count = |text: &str, times: usize| {
+        let (mut counts, mut length) = (vec![0f32; asked.len()], 0f32);
+        let mut count = |text: &str, times: f32| {
             for_each_term(text, &stop, |term| {
                 length += times;
                 if let Some(&at) = asked.get(term) {
@@ -54,20 +60,23 @@ pub fn worths(question: &str, passages: &[Passage]) -> Vec<Worth> {
                 }
             });
         };
-        count(passage.text, 1);
+        for line in passage.text.lines() {
+            let is_comment = COMMENTS.iter().any(|start| line.trim_start().starts_with(start));
+            count(line, if is_comment { COMMENT_WEIGHT } else { 1.0 });
+        }
         count(passage.name, NAME_WEIGHT);
         documents.push((counts, length));
     }
     let total = documents.len() as f32;
-    let average = documents.iter().map(|(_, length)| *length as f32).sum::<f32>() / total;
+    let average = documents.iter().map(|(_, length)| length).sum::<f32>() / total;
     let idf = |at: usize| {
-        let having = documents.iter().filter(|(counts, _)| counts[at] > 0).count() as f32;
+        let having = documents.iter().filter(|(counts, _)| counts[at] > 0.0).count() as f32;
         (1.0 + (total - having + 0.5) / (having + 0.5)).ln()
     };
     let idfs: Vec<f32> = (0..asked.len()).map(idf).collect();
-    let worth = |(counts, length): &(Vec<usize>, usize)| {
-        let norm = K1 * (1.0 - B + B * *length as f32 / average.max(1.0));
-        let part = |(&count, idf): (&usize, &f32)| idf * count as f32 * (K1 + 1.0) / (count as f32 + norm);
+    let worth = |(counts, length): &(Vec<f32>, f32)| {
+        let norm = K1 * (1.0 - B + B * length / average.max(1.0));
+        let part = |(count, idf): (&f32, &f32)| idf * count * (K1 + 1.0) / (count + norm);
         Worth(counts.iter().zip(&idfs).map(part).sum())
     };
     documents.iter().map(worth).collect()
@@ -189,7 +198,7 @@ mod tests {
             ("close_all", "def close_all(handles):\n    for h in handles: h.close()\n"),
             ("total", "def total(handles):\n    return sum(h.size for h in handles)\n"),
         ];
-        let passages = units.map(|(name, text)| Passage { text, name });
+        let passages = units.map(|(name, text)| Passage { text, name, is_function: true });
         let worths = worths("How are all of the handles closed?", &passages);
         assert!(worths[1] > worths[2] && worths[2] > worths[0], "{worths:?}");
         assert_eq!(worths[0], Worth(0.0));
@@ -198,7 +207,7 @@ mod tests {
     proptest! {
         #[test]
         fn any_text_has_a_worth(question in "\\PC{0,60}", texts in prop::collection::vec("\\PC{0,60}", 0..5)) {
-            let passages: Vec<Passage> = texts.iter().map(|text| Passage { text, name: "" }).collect();
+            let passages: Vec<Passage> = texts.iter().map(|text| Passage { text, name: "", is_function: true }).collect();
             for worth in worths(&question, &passages) {
                 prop_assert!(worth.0.is_finite() && worth.0 >= 0.0);
             }

@@ -3,7 +3,7 @@
 //! One file a method behind [`Score`]; a new one is that file, its name in [`Method`] and its line in [`scorer`].
 
 mod hybrid;
-mod lexical;
+pub mod lexical;
 pub mod lines;
 pub mod longcodezip;
 mod perplexity;
@@ -36,6 +36,8 @@ pub struct Passage<'a> {
     pub text: &'a str,
     /// What it defines; empty for what has no name.
     pub name: &'a str,
+    /// Whether it is a function or a method.
+    pub is_function: bool,
 }
 
 /// A way to judge code.
