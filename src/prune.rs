@@ -96,8 +96,6 @@ pub struct Judge<'a> {
 pub struct Judged {
     /// Its lines.
     pub lines: Lines,
-    /// What it is.
-    pub kind: UnitKind,
     /// Its worth, by the method's own measure.
     pub worth: Worth,
 }
@@ -127,14 +125,13 @@ pub fn prune(judge: Judge, code: &Code, target: Target, limits: &Limits) -> Resu
     let worths = coarse(judge, &outline, code.question, limits)?;
     let judged = (outline.units.iter().zip(&outline.weights).zip(&worths))
         .filter(|((_, weight), _)| weight.0 > 0)
-        .map(|((unit, _), &worth)| Judged { lines: unit.lines, kind: unit.kind, worth })
+        .map(|((unit, _), &worth)| Judged { lines: unit.lines, worth })
         .collect();
-    let choice =
-        Choice { engine, counter: &counter, question: code.question, limits, outline, worths, named, pinned, budget };
+    let choice = Choice { counter: &counter, question: code.question, limits, outline, worths, named, pinned, budget };
 
     let mut stays = choice.nothing();
-    if target.fine && engine.is_some() {
-        choice.keep_best_parts(&mut stays)?;
+    if let Some(engine) = engine.filter(|_| target.fine) {
+        choice.keep_best_parts(engine, &mut stays)?;
         choice.pinned.iter().for_each(|&lines| mark(&mut stays, lines));
         choice.outline.keep_frames(&mut stays);
     } else {
@@ -234,7 +231,6 @@ fn coarse(judge: Judge, outline: &Outline, question: &str, limits: &Limits) -> R
 
 /// All that the choice of lines depends on, once the units have their worths.
 struct Choice<'a> {
-    engine: Option<&'a Engine>,
     counter: &'a Counter,
     question: &'a str,
     limits: &'a Limits,
@@ -295,7 +291,7 @@ impl Choice<'_> {
 
     /// With the fine stage: more units than fit are taken up, and those that are not named cut to their shares of the
     /// budget. Where the deadline leaves no time to look inside, units stay whole, best first, while they fit.
-    fn keep_best_parts(&self, stays: &mut [bool]) -> Result<(), PruneError> {
+    fn keep_best_parts(&self, engine: &Engine, stays: &mut [bool]) -> Result<(), PruneError> {
         let Outline { units, weights, .. } = &self.outline;
         let room = Tokens((self.budget.0 as f32 * FINE_ROOM) as usize);
         let taken = budget::take_best(weights, &self.worths, &self.named, room);
@@ -316,7 +312,7 @@ impl Choice<'_> {
                 bodies.push(Body::new(unit, Tokens((weights[i].0 as f32 * share) as usize)));
             }
         }
-        if let Some(blocks) = self.blocks(&bodies)? {
+        if let Some(blocks) = self.blocks(engine, &bodies)? {
             for (body, blocks) in bodies.iter().zip(blocks) {
                 body.keep_best(self.counter, &self.outline, &blocks, stays);
             }
@@ -333,8 +329,7 @@ impl Choice<'_> {
     }
 
     /// The blocks of each body, cut at spikes of perplexity and scored; `None` when the time is up.
-    fn blocks(&self, bodies: &[Body]) -> Result<Option<Vec<Vec<Block>>>, PruneError> {
-        let Some(engine) = self.engine else { return Ok(None) };
+    fn blocks(&self, engine: &Engine, bodies: &[Body]) -> Result<Option<Vec<Vec<Block>>>, PruneError> {
         let texts: Vec<&str> = bodies.iter().map(|body| self.outline.text(body.unit.lines)).collect();
         let Some(surprises) = lines::log2_perplexities(engine, &texts, self.limits)? else { return Ok(None) };
         let cut = |(body, values): (&Body, &Vec<Option<f32>>)| {

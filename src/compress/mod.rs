@@ -130,8 +130,8 @@ impl fmt::Display for Status {
 }
 
 impl Compressor {
-    /// A compressor that scores with `engine`. Where there is none, for the reason given, requests with code to
-    /// compress fail over to the original.
+    /// A compressor that scores with `engine`. Where there is none, for the reason given, and the method needs one,
+    /// requests with code to compress fail over to the original.
     pub fn new(engine: Result<Scorer, String>, settings: Settings, ledger: Arc<Ledger>) -> Self {
         let score = score::scorer(settings.method, settings.weights);
         Self { engine, score, settings, ledger }

@@ -32,11 +32,11 @@ pub fn read(name: &str, fields: &[(String, String)], arguments: &str) -> Use {
         |keys: &'static [&str]| fields.iter().filter(|(key, _)| keys.contains(&key.as_str())).map(|(_, value)| *value);
     let is_viewer = VIEWERS.contains(&&*name);
     if READERS.contains(&&*name) || (is_viewer && of(&["command"]).next() == Some("view")) {
-        let named = of(&PATHS).map(Heading::of_path);
+        let named: Vec<(Heading, &str)> = of(&PATHS).map(|written| (Heading::of_path(written), written)).collect();
         // `a.ts:1-40`
-        let is_cut = of(&PATHS).map(Heading::of_path).any(|heading| heading.first_line.is_some());
-        let as_written = of(&PATHS).map(str::to_owned);
-        let paths = named.zip(as_written).map(|(heading, written)| heading.path.unwrap_or(written)).collect();
+        let is_cut = named.iter().any(|(heading, _)| heading.first_line.is_some());
+        let paths =
+            named.into_iter().map(|(heading, written)| heading.path.unwrap_or_else(|| written.to_owned())).collect();
         return Use::Read { paths, ranged: is_cut || is_ranged(&fields) };
     }
     if is_viewer || EDITORS.contains(&&*name) {

@@ -42,7 +42,7 @@ struct Word {
 }
 
 fn line_does(line: &str, depth: usize) -> Use {
-    let mut commands = Reader { rest: line, commands: vec![Command::default()] }.read();
+    let mut commands = Reader { rest: line, commands: Vec::new(), last: Command::default() }.read();
     commands.retain(|command| !command.words.is_empty() || !command.writes.is_empty());
     if let [command] = &commands[..]
         && let Some(inner) = script(command).filter(|_| depth > 0)
@@ -160,7 +160,9 @@ fn is_cut(command: &Command) -> bool {
 /// Reads a command line once, from left to right.
 struct Reader<'a> {
     rest: &'a str,
+    /// Those before the last.
     commands: Vec<Command>,
+    last: Command,
 }
 
 impl<'a> Reader<'a> {
@@ -170,7 +172,7 @@ impl<'a> Reader<'a> {
         let mut ends_document: Option<Word> = None;
         loop {
             self.rest = self.rest.trim_start_matches([' ', '\t', '\r']);
-            let Some(sign) = self.rest.chars().next() else { return self.commands };
+            let Some(sign) = self.rest.chars().next() else { break };
             if sign == '#' {
                 self.rest = &self.rest[self.rest.find('\n').unwrap_or(self.rest.len())..];
             } else if let Some(rest) = self.rest.strip_prefix("\\\n") {
@@ -181,29 +183,23 @@ impl<'a> Reader<'a> {
                 self.rest = &self.rest[joint.len()..];
                 let document = if *joint == "\n" { ends_document.take() } else { None };
                 let document = document.map(|end| self.document(&end.text)).unwrap_or_default();
-                let last = self.last();
-                last.document += &document;
-                last.joined_by = joint;
-                last.is_odd |= ["&", "(", ")"].contains(joint);
-                self.commands.push(Command::default());
+                let mut done = std::mem::take(&mut self.last);
+                done.document += &document;
+                done.joined_by = joint;
+                done.is_odd |= ["&", "(", ")"].contains(joint);
+                self.commands.push(done);
             } else {
                 let word = self.word();
                 let is_number = !word.text.is_empty() && word.text.bytes().all(|byte| byte.is_ascii_digit());
                 if is_number && self.rest.starts_with(['>', '<']) {
                     ends_document = self.redirection(&word.text).or(ends_document);
                 } else {
-                    self.last().words.push(word);
+                    self.last.words.push(word);
                 }
             }
         }
-    }
-
-    fn last(&mut self) -> &mut Command {
-        if self.commands.is_empty() {
-            self.commands.push(Command::default());
-        }
-        let last = self.commands.len() - 1;
-        &mut self.commands[last]
+        self.commands.push(self.last);
+        self.commands
     }
 
     /// Reads `> file` and the like; `stream` is the number before it. Returns the word that ends a here document.
@@ -214,11 +210,11 @@ impl<'a> Reader<'a> {
         let target = self.word();
         match *sign {
             "<<" => return Some(target),
-            "<" | "<<<" => self.last().is_odd = true,
+            "<" | "<<<" => self.last.is_odd = true,
             // `2>&1` and what only silences: nothing is written.
             ">&" => {}
             _ if stream == "2" || target.text.starts_with("/dev/") => {}
-            _ => self.last().writes.push(target),
+            _ => self.last.writes.push(target),
         }
         None
     }

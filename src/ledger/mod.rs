@@ -194,8 +194,13 @@ impl Flight {
         }
     }
 
-    fn set(&self, state: FlightState) {
-        *self.state.lock().unwrap_or_else(PoisonError::into_inner) = state;
+    /// Says how it ended. Once it has, that stays so.
+    fn end(&self, end: FlightState) {
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        if matches!(*state, FlightState::Flying) {
+            *state = end;
+        }
+        drop(state);
         self.changed.notify_all();
     }
 }
@@ -210,19 +215,14 @@ struct Landing<'a> {
 impl Landing<'_> {
     /// Hands the decision to those who wait, whether or not the memory holds it.
     fn land(self, decision: Decision) {
-        self.flight.set(FlightState::Landed(decision));
+        self.flight.end(FlightState::Landed(decision));
     }
 }
 
 impl Drop for Landing<'_> {
     fn drop(&mut self) {
         self.ledger.in_flight.remove(&self.key);
-        let mut state = self.flight.state.lock().unwrap_or_else(PoisonError::into_inner);
-        if matches!(*state, FlightState::Flying) {
-            *state = FlightState::Failed;
-        }
-        drop(state);
-        self.flight.changed.notify_all();
+        self.flight.end(FlightState::Failed);
     }
 }
 

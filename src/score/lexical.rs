@@ -7,6 +7,7 @@
 
 use std::borrow::Cow;
 use std::collections::{HashMap, HashSet};
+use std::sync::LazyLock;
 
 use super::{Passage, Score, Task, Worth};
 use crate::engine::EngineError;
@@ -22,7 +23,8 @@ const COMMENT_WEIGHT: f32 = 0.25;
 const COMMENTS: [&str; 6] = ["//", "#", "/*", "*", "\"\"\"", "'''"];
 
 /// Words of questions and of most languages that tell nothing apart.
-const STOP_WORDS: &str = "a about all also an and any are as at be been but by can code could do does explain file find for \
+static STOP_WORDS: LazyLock<HashSet<&str>> = LazyLock::new(|| WORDS.split_whitespace().collect());
+const WORDS: &str = "a about all also an and any are as at be been but by can code could do does explain file find for \
     from function get give given has have help here how i if in into is it its let like look me method my need no not of \
     on one or our out please same see self should show so some tell than that the their them then there these they this \
     those to up use used uses using want was we were what when where which while who why will with work works would you \
@@ -43,9 +45,8 @@ impl Score for Lexical {
 
 /// The worth of each passage; at least 0.
 pub fn worths(question: &str, passages: &[Passage]) -> Vec<Worth> {
-    let stop: HashSet<&str> = STOP_WORDS.split_whitespace().collect();
     let mut asked: HashMap<String, usize> = HashMap::new();
-    for_each_term(question, &stop, |term| {
+    for_each_term(question, |term| {
         let next = asked.len();
         asked.entry(term.to_owned()).or_insert(next);
     });
@@ -53,7 +54,7 @@ pub fn worths(question: &str, passages: &[Passage]) -> Vec<Worth> {
     for passage in passages {
         let (mut counts, mut length) = (vec![0f32; asked.len()], 0f32);
         let mut count = |text: &str, times: f32| {
-            for_each_term(text, &stop, |term| {
+            for_each_term(text, |term| {
                 length += times;
                 if let Some(&at) = asked.get(term) {
                     counts[at] += times;
@@ -84,14 +85,14 @@ pub fn worths(question: &str, passages: &[Passage]) -> Vec<Worth> {
 
 /// Calls `with` for each term of `text`: the parts of its identifiers and words, stemmed, without stop words; and each
 /// identifier of several parts as a whole.
-fn for_each_term(text: &str, stop: &HashSet<&str>, mut with: impl FnMut(&str)) {
+fn for_each_term(text: &str, mut with: impl FnMut(&str)) {
     for word in text.split(|c: char| !c.is_alphanumeric() && c != '_').filter(|word| !word.is_empty()) {
         let parts = parts(word);
         let several = parts.len() > 1;
         for part in parts {
             let part = part.to_lowercase();
             let counts = part.chars().nth(1).is_some() && !part.starts_with(|c: char| c.is_ascii_digit());
-            if counts && !stop.contains(part.as_str()) {
+            if counts && !STOP_WORDS.contains(part.as_str()) {
                 with(&stem(&part));
             }
         }
@@ -163,9 +164,8 @@ mod tests {
     use super::*;
 
     fn terms(text: &str) -> Vec<String> {
-        let stop = STOP_WORDS.split_whitespace().collect();
         let mut terms = Vec::new();
-        for_each_term(text, &stop, |term| terms.push(term.to_owned()));
+        for_each_term(text, |term| terms.push(term.to_owned()));
         terms
     }
 
