@@ -1,5 +1,6 @@
 //! The command line: one file a verb.
 
+mod bench;
 mod check;
 mod compress;
 mod demo;
@@ -39,6 +40,8 @@ enum Verb {
     Demo(demo::Arguments),
     /// Measure on cases what is kept of the code that an answer needs.
     Eval(eval::Arguments),
+    /// Measure how fast the model scores here.
+    Bench(bench::Arguments),
     /// Get, convert and inspect local models.
     Model(model::Arguments),
 }
@@ -55,6 +58,7 @@ pub fn run() -> ExitCode {
         Verb::Demo(arguments) => demo::run(arguments),
         Verb::Check(arguments) => check::run(arguments),
         Verb::Eval(arguments) => eval::run(arguments),
+        Verb::Bench(arguments) => bench::run(arguments),
         Verb::Model(arguments) => model::run(arguments),
     };
     match result {
@@ -82,6 +86,7 @@ fn load_engine(config: &Config) -> Result<Engine, EngineError> {
         model: config::default_model_path(config),
         threads: config.scorer.threads,
         gpu_layers: config.scorer.gpu_layers,
+        kept_bytes: config.scorer.kv_cache_mb * 1024 * 1024,
     })
 }
 

@@ -8,7 +8,7 @@ use clap::{Args, Subcommand};
 use crate::config::{self, Config, Overrides};
 use crate::engine::fetch::{DownloadProgress, Source, fetch};
 use crate::engine::quantize::{self, Format};
-use crate::engine::{Engine, EngineOptions, Sequence, Speed};
+use crate::engine::{Engine, EngineOptions, Forks, Speed};
 
 /// Tokens that a speed is measured on: a second or two on a laptop.
 const MEASURED_TOKENS: usize = 2048;
@@ -102,7 +102,7 @@ fn list() -> anyhow::Result<()> {
 }
 
 fn info(file: &Path, threads: usize) -> anyhow::Result<()> {
-    let engine = Engine::load(&EngineOptions { model: file.to_path_buf(), threads, gpu_layers: None })?;
+    let engine = Engine::load(&EngineOptions { model: file.to_path_buf(), threads, gpu_layers: None, kept_bytes: 0 })?;
     let info = engine.info();
     println!("file          {}", info.path.display());
     println!("name          {}", info.name);
@@ -122,8 +122,8 @@ fn info(file: &Path, threads: usize) -> anyhow::Result<()> {
 fn measure(engine: &Engine) -> anyhow::Result<(Speed, Speed)> {
     let (context, question) = MEASURED_SHAPE;
     let text = engine.tokenize(&"let total = items.iter().map(|item| item.price).sum();\n".repeat(context));
-    let sequence = Sequence::new(&text[..context], &text[context..context + question]);
-    let sequences = vec![sequence; MEASURED_TOKENS / (context + question)];
-    engine.prefill_speed(MEASURED_TOKENS / 4)?;
-    Ok((engine.prefill_speed(MEASURED_TOKENS)?, engine.scoring_speed(sequences)?))
+    let forks = Forks::one(text[..context].to_vec(), text[context..context + question].to_vec());
+    let forks = vec![forks; MEASURED_TOKENS / (context + question)];
+    engine.prefill_speed(MEASURED_TOKENS / 4, 0.0)?;
+    Ok((engine.prefill_speed(MEASURED_TOKENS, 0.0)?, engine.scoring_speed(forks)?))
 }

@@ -113,6 +113,7 @@ pub(super) const KEYS: &[Key] = &[
         |c| plain(c.scorer.unit_tokens.0),
         |c, v| store(&mut c.scorer.unit_tokens, v.integer().map(Tokens)),
     ),
+    key("scorer", "kv_cache_mb", |c| plain(c.scorer.kv_cache_mb), |c, v| store(&mut c.scorer.kv_cache_mb, v.integer())),
     key("scorer", "threads", |c| plain(c.scorer.threads), |c, v| store(&mut c.scorer.threads, v.integer())),
     key(
         "scorer",

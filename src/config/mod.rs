@@ -151,6 +151,8 @@ pub struct Scorer {
     /// Of each function the model reads these first tokens, in its own vocabulary; 0: all. Not for `longcodezip`, which
     /// reads all.
     pub unit_tokens: Tokens,
+    /// Memory for what the model made of code that it read, in MiB; 0 for none.
+    pub kv_cache_mb: u64,
     /// Threads that compute; 0: one for each physical core.
     pub threads: usize,
     /// Layers of the model on the GPU; none: all that fit. Without effect in a build for the CPU.
@@ -314,6 +316,7 @@ impl Default for Scorer {
             method: Method::LongCodeZip,
             lexical_weight: 0.65,
             unit_tokens: Tokens(0),
+            kv_cache_mb: 256,
             threads: 0,
             gpu_layers: None,
             deadline: Duration::from_millis(15_000),

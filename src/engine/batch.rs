@@ -2,24 +2,34 @@
 
 use std::ops::Range;
 
-/// Groups consecutive sequences so that each group fits into one batch of at most `capacity` tokens and `sequences` sequences.
+/// Tokens of a context and of all its forks.
+#[derive(Debug, Clone, Copy)]
+pub struct Size {
+    pub context: usize,
+    pub forks: usize,
+}
+
+/// Groups neighbours so that each group has at most `contexts` tokens of contexts, `forks` tokens of forks and `count`
+/// members. One that is longer is a group of its own.
 ///
-/// `lengths` are in tokens. A sequence longer than `capacity` is a group of its own. The grouping depends on nothing but
-/// the arguments: float results depend on how a batch is put together, and the same block must always score the same.
-pub fn group(lengths: &[usize], capacity: usize, sequences: usize) -> Vec<Range<usize>> {
+/// The grouping depends on nothing but the arguments: float results depend on how a batch is put together, and the same
+/// block must always score the same.
+pub fn group(sizes: &[Size], contexts: usize, forks: usize, count: usize) -> Vec<Range<usize>> {
     let mut groups = Vec::new();
     let mut start = 0;
-    let mut used = 0;
-    for (i, &length) in lengths.iter().enumerate() {
-        if i > start && (used + length > capacity || i - start == sequences) {
+    let mut used = Size { context: 0, forks: 0 };
+    for (i, size) in sizes.iter().enumerate() {
+        let is_full = used.context + size.context > contexts || used.forks + size.forks > forks || i - start == count;
+        if i > start && is_full {
             groups.push(start..i);
             start = i;
-            used = 0;
+            used = Size { context: 0, forks: 0 };
         }
-        used += length;
+        used.context += size.context;
+        used.forks += size.forks;
     }
-    if start < lengths.len() {
-        groups.push(start..lengths.len());
+    if start < sizes.len() {
+        groups.push(start..sizes.len());
     }
     groups
 }
@@ -83,22 +93,35 @@ mod tests {
 
     use super::*;
 
+    fn sizes(sizes: &[(usize, usize)]) -> Vec<Size> {
+        sizes.iter().map(|&(context, forks)| Size { context, forks }).collect()
+    }
+
     #[test]
     fn groups_fill_up_to_the_capacity() {
-        assert_eq!(group(&[3, 3, 3, 9, 20, 1], 9, 8), vec![0..3, 3..4, 4..5, 5..6]);
-        assert_eq!(group(&[1, 1, 1], 9, 2), vec![0..2, 2..3]);
-        assert_eq!(group(&[], 9, 2), Vec::<Range<usize>>::new());
+        let lengths = sizes(&[(3, 0), (3, 0), (3, 0), (9, 0), (20, 0), (1, 0)]);
+        assert_eq!(group(&lengths, 9, 9, 8), vec![0..3, 3..4, 4..5, 5..6]);
+        assert_eq!(group(&sizes(&[(1, 3), (1, 3), (1, 9)]), 9, 6, 8), vec![0..2, 2..3]);
+        assert_eq!(group(&sizes(&[(1, 1), (1, 1), (1, 1)]), 9, 9, 2), vec![0..2, 2..3]);
+        assert_eq!(group(&[], 9, 9, 2), Vec::<Range<usize>>::new());
     }
 
     proptest! {
         #[test]
-        fn groups_cover_all_in_order(lengths in prop::collection::vec(1usize..50, 0..60), capacity in 1usize..100, sequences in 1usize..9) {
-            let groups = group(&lengths, capacity, sequences);
+        fn groups_cover_all_in_order(
+            lengths in prop::collection::vec((1usize..50, 0usize..50), 0..60),
+            contexts in 1usize..100,
+            forks in 1usize..100,
+            count in 1usize..9,
+        ) {
+            let lengths = sizes(&lengths);
+            let groups = group(&lengths, contexts, forks, count);
             let all: Vec<usize> = groups.iter().cloned().flatten().collect();
             prop_assert_eq!(all, (0..lengths.len()).collect::<Vec<_>>());
             for group in groups {
-                prop_assert!(group.len() <= sequences);
-                prop_assert!(group.len() == 1 || lengths[group].iter().sum::<usize>() <= capacity);
+                let sum = |of: fn(&Size) -> usize| lengths[group.clone()].iter().map(of).sum::<usize>();
+                prop_assert!(group.len() <= count);
+                prop_assert!(group.len() == 1 || (sum(|s| s.context) <= contexts && sum(|s| s.forks) <= forks));
             }
         }
 

@@ -1,32 +1,29 @@
-//! The model on its own thread: a queue of scoring jobs goes in, negative log-likelihoods come out.
+//! A loaded model, as the rest of the house sees it: jobs go to its thread, negative log-likelihoods come back.
 
-use std::num::NonZeroU32;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::mpsc::{Receiver, Sender, SyncSender, channel, sync_channel};
+use std::sync::mpsc::{SyncSender, channel, sync_channel};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Instant;
 
 use llama_cpp_2::context::LlamaContext;
 use llama_cpp_2::context::params::LlamaContextParams;
 use llama_cpp_2::llama_backend::LlamaBackend;
-use llama_cpp_2::llama_batch::LlamaBatch;
 use llama_cpp_2::model::LlamaModel;
 use llama_cpp_2::model::params::LlamaModelParams;
 use llama_cpp_2::token::LlamaToken;
 use llama_cpp_2::{LlamaModelLoadError, LogOptions, send_logs_to_tracing};
 
-use super::{EngineError, EngineOptions, Limits, Sequence, Token, batch};
+use super::worker::{BATCH_TOKENS, Job, Scores, Work, Worker};
+use super::{EngineError, EngineOptions, Forks, Limits, Token};
 
-/// Tokens a batch holds. Attention is computed over all cells of a batch, so larger is not better: on 2 cores
-/// SmolLM2-135M (Q8_0) scored 905 tokens/s with 128, 1000 with 256, 1050 with 512 and 950 with 1024.
-const BATCH_TOKENS: usize = 512;
-/// Sequences a batch holds. llama.cpp's own limit is 256.
-const BATCH_SEQUENCES: usize = 64;
 /// The longest sequence that is scored, in tokens, unless the model's own context is shorter.
 const MAX_WINDOW: usize = 4096;
 /// Jobs that may wait before a caller is made to.
 const QUEUE: usize = 64;
+
+/// A thread that tokenizes gets at least this many bytes: below, starting it takes longer than its work.
+const BYTES_A_THREAD: usize = 16 * 1024;
 
 /// A loaded model. Cheap to clone; the model is freed with the last clone.
 #[derive(Clone)]
@@ -74,24 +71,6 @@ impl Speed {
     }
 }
 
-struct Job {
-    work: Work,
-    limits: Limits,
-    reply: Sender<Result<Scores, EngineError>>,
-}
-
-enum Work {
-    Score(Vec<Sequence>),
-    /// Raw prefill of so many tokens, for comparison: full batches of one sequence each, no logits read.
-    Prefill(usize),
-}
-
-/// Scores of one job, and what they cost.
-struct Scores {
-    likelihoods: Vec<Option<Vec<f32>>>,
-    decoded: usize,
-}
-
 impl Engine {
     /// Loads a model and starts its thread.
     ///
@@ -107,9 +86,10 @@ impl Engine {
         let (jobs, queue) = sync_channel(QUEUE);
         let (ready, started) = channel();
         let worker = Arc::clone(&model);
+        let kept_bytes = options.kept_bytes;
         std::thread::Builder::new()
             .name("lopper-engine".into())
-            .spawn(move || match Worker::new(&worker, threads) {
+            .spawn(move || match Worker::new(&worker, threads, kept_bytes) {
                 Ok(mut worker) => {
                     // The receiver waits for this; if it is gone there is nobody to tell.
                     let _ = ready.send(Ok(()));
@@ -135,6 +115,18 @@ impl Engine {
         vocab.tokenize(text.as_bytes(), false, false).into_iter().map(|t| Token(t.0)).collect()
     }
 
+    /// The tokens of each text, as [`Engine::tokenize`] gives them, found on several threads where there is much of it.
+    pub fn tokenize_all(&self, texts: &[String]) -> Vec<Vec<Token>> {
+        let bytes: usize = texts.iter().map(String::len).sum();
+        let threads = (bytes / BYTES_A_THREAD).clamp(1, num_cpus::get());
+        let part = texts.len().div_ceil(threads).max(1);
+        let tokenize = |texts: &[String]| texts.iter().map(|text| self.tokenize(text)).collect::<Vec<_>>();
+        std::thread::scope(|scope| {
+            let parts: Vec<_> = texts.chunks(part).map(|texts| scope.spawn(move || tokenize(texts))).collect();
+            parts.into_iter().flat_map(|part| part.join().expect("tokenizing has no way to panic")).collect()
+        })
+    }
+
     /// Bytes that `token` stands for; none for control tokens.
     pub fn bytes(&self, token: Token) -> Vec<u8> {
         self.model.vocab().token_to_piece(LlamaToken(token.0), false, None)
@@ -146,34 +138,40 @@ impl Engine {
         if vocab.should_add_bos() { vec![Token(vocab.bos().0)] } else { Vec::new() }
     }
 
-    /// The longest sequence that can be scored, in tokens.
+    /// The longest context and target that can be scored together, in tokens.
     pub fn window(&self) -> usize {
         window(&self.model)
     }
 
-    /// For each sequence the negative log-likelihood (nats) of each of its scored tokens, in order; `None` for those that
-    /// `limits` left no time for. Waits for its turn.
+    /// For each context, for each of its targets, the negative log-likelihood (nats) of each of the target's tokens; `None`
+    /// for the contexts that `limits` left no time for. With an empty context the target's first token has no score.
+    ///
+    /// A context is read once. Where a memory for that was given, what the model made of it is kept: the same contexts in
+    /// the same order are not read again, whatever the targets are, and give the same scores to the last bit. Jobs take
+    /// turns, so that a long one does not hold up a short one; what is scored together in a batch is always of one job.
     ///
     /// # Errors
-    /// When the model fails, or a sequence is longer than [`Engine::window`] (tokens).
-    pub fn likelihoods(&self, sequences: Vec<Sequence>, limits: &Limits) -> Result<Vec<Option<Vec<f32>>>, EngineError> {
-        Ok(self.run(Work::Score(sequences), limits)?.likelihoods)
+    /// When the model fails, or a context and a target together are longer than [`Engine::window`] (tokens).
+    pub fn likelihoods(&self, forks: Vec<Forks>, limits: &Limits) -> Result<Vec<Option<Vec<Vec<f32>>>>, EngineError> {
+        Ok(self.run(Work::Score(forks), limits)?.likelihoods)
     }
 
-    /// Scores `sequences` and tells how fast, counting every token that went through the model.
+    /// Scores `forks` and tells how fast, counting every token that went through the model.
     ///
     /// # Errors
     /// As [`Engine::likelihoods`].
-    pub fn scoring_speed(&self, sequences: Vec<Sequence>) -> Result<Speed, EngineError> {
-        self.timed(Work::Score(sequences))
+    pub fn scoring_speed(&self, forks: Vec<Forks>) -> Result<Speed, EngineError> {
+        self.timed(Work::Score(forks))
     }
 
-    /// Reads `tokens` tokens without looking at any logits and tells how fast: the hardware's limit for this model.
+    /// Reads `tokens` tokens in full batches without looking at any logits and tells how fast: the hardware's limit for
+    /// this model. `outputs` is the share of the tokens, 0 to 1, whose logits are computed nevertheless.
     ///
     /// # Errors
     /// As [`Engine::likelihoods`].
-    pub fn prefill_speed(&self, tokens: usize) -> Result<Speed, EngineError> {
-        self.timed(Work::Prefill(tokens))
+    pub fn prefill_speed(&self, tokens: usize, outputs: f64) -> Result<Speed, EngineError> {
+        let outputs = (outputs * BATCH_TOKENS as f64) as usize;
+        self.timed(Work::Prefill { tokens, outputs })
     }
 
     fn timed(&self, work: Work) -> Result<Speed, EngineError> {
@@ -234,7 +232,7 @@ pub(super) fn new_context(model: &LlamaModel, params: LlamaContextParams) -> Res
     model.new_context(backend(), params).map_err(|error| EngineError::Context(error.to_string()))
 }
 
-fn window(model: &LlamaModel) -> usize {
+pub(super) fn window(model: &LlamaModel) -> usize {
     (model.n_ctx_train() as usize).clamp(1, MAX_WINDOW)
 }
 
@@ -250,134 +248,5 @@ fn describe(model: &LlamaModel, path: &Path, threads: usize) -> ModelInfo {
         bytes: model.size(),
         context: model.n_ctx_train() as usize,
         threads,
-    }
-}
-
-/// What lives on the engine's thread.
-struct Worker<'a> {
-    context: LlamaContext<'a>,
-    batch: LlamaBatch<'a>,
-    window: usize,
-}
-
-/// A row of logits that a batch will yield, and whose score it is.
-struct Row {
-    /// Index in the batch.
-    index: i32,
-    /// Index of the sequence in the job.
-    sequence: usize,
-    /// The token that the logits are to predict.
-    target: Token,
-}
-
-impl<'a> Worker<'a> {
-    fn new(model: &'a LlamaModel, threads: usize) -> Result<Self, EngineError> {
-        let window = window(model);
-        let cells = window.max(BATCH_TOKENS);
-        let threads = i32::try_from(threads).unwrap_or(i32::MAX);
-        let size = |n: usize| u32::try_from(n).unwrap_or(u32::MAX);
-        let params = LlamaContextParams::default()
-            .with_n_ctx(NonZeroU32::new(size(cells)))
-            .with_n_batch(size(BATCH_TOKENS))
-            .with_n_ubatch(size(BATCH_TOKENS))
-            .with_n_seq_max(size(BATCH_SEQUENCES))
-            .with_n_threads(threads)
-            .with_n_threads_batch(threads)
-            .with_swa_full(true)
-            .with_kv_unified(true);
-        Ok(Self { context: new_context(model, params)?, batch: LlamaBatch::new(BATCH_TOKENS, 1), window })
-    }
-
-    /// Works until every [`Engine`] is gone.
-    fn serve(&mut self, queue: &Receiver<Job>) {
-        while let Ok(job) = queue.recv() {
-            let result = match job.work {
-                Work::Score(sequences) => self.score(&sequences, &job.limits),
-                Work::Prefill(tokens) => self.prefill(tokens),
-            };
-            // The caller may have gone; then nobody wants the result.
-            let _ = job.reply.send(result);
-        }
-    }
-
-    fn score(&mut self, sequences: &[Sequence], limits: &Limits) -> Result<Scores, EngineError> {
-        if let Some(long) = sequences.iter().find(|s| s.tokens.len() > self.window) {
-            let (length, window) = (long.tokens.len(), self.window);
-            return Err(EngineError::Decode(format!("a sequence of {length} tokens is over the window of {window}")));
-        }
-        let mut scores = Scores { likelihoods: vec![None; sequences.len()], decoded: 0 };
-        // The last token predicts nothing that is scored, so it never enters the model.
-        let lengths: Vec<usize> = sequences.iter().map(|s| s.tokens.len().saturating_sub(1)).collect();
-        for group in batch::group(&lengths, BATCH_TOKENS, BATCH_SEQUENCES) {
-            if limits.reached() {
-                break;
-            }
-            let mut rows = Vec::new();
-            let first = group.start;
-            for i in group {
-                scores.likelihoods[i] = Some(Vec::with_capacity(sequences[i].tokens.len()));
-                for (position, pair) in sequences[i].tokens.windows(2).enumerate() {
-                    if self.batch.n_tokens() as usize == BATCH_TOKENS {
-                        self.decode(&mut rows, &mut scores)?;
-                    }
-                    let scored = position + 1 >= sequences[i].scored_from;
-                    if scored {
-                        rows.push(Row { index: self.batch.n_tokens(), sequence: i, target: pair[1] });
-                    }
-                    self.add(pair[0], position, i - first, scored)?;
-                }
-            }
-            self.decode(&mut rows, &mut scores)?;
-            self.forget()?;
-        }
-        Ok(scores)
-    }
-
-    fn prefill(&mut self, tokens: usize) -> Result<Scores, EngineError> {
-        let mut scores = Scores { likelihoods: Vec::new(), decoded: 0 };
-        while scores.decoded < tokens {
-            for position in 0..BATCH_TOKENS {
-                // Any ordinary tokens will do; these are different ones, as in a text.
-                self.add(Token(100 + position as i32), position, 0, false)?;
-            }
-            self.decode(&mut Vec::new(), &mut scores)?;
-            self.forget()?;
-        }
-        Ok(scores)
-    }
-
-    fn add(&mut self, token: Token, position: usize, sequence: usize, logits: bool) -> Result<(), EngineError> {
-        self.batch
-            .add(LlamaToken(token.0), position as i32, &[sequence as i32], logits)
-            .map_err(|error| EngineError::Decode(error.to_string()))
-    }
-
-    /// Runs the batch, moves the rows' likelihoods into `scores`, and empties both.
-    fn decode(&mut self, rows: &mut Vec<Row>, scores: &mut Scores) -> Result<(), EngineError> {
-        if self.batch.n_tokens() == 0 {
-            return Ok(());
-        }
-        let decoded = self.context.decode(&mut self.batch);
-        scores.decoded += self.batch.n_tokens() as usize;
-        self.batch.clear();
-        if let Err(error) = decoded {
-            self.forget()?;
-            return Err(EngineError::Decode(error.to_string()));
-        }
-        self.context.synchronize();
-        for row in rows.drain(..) {
-            let logits = self.context.get_logits_ith(row.index);
-            let likelihood = batch::negative_log_likelihood(logits, row.target.0 as usize);
-            if let Some(likelihoods) = &mut scores.likelihoods[row.sequence] {
-                likelihoods.push(likelihood);
-            }
-        }
-        Ok(())
-    }
-
-    /// Frees all cells of the KV cache.
-    fn forget(&mut self) -> Result<(), EngineError> {
-        let cleared = self.context.clear_kv_cache_seq(None, None, None);
-        cleared.map(|_| ()).map_err(|error| EngineError::Decode(error.to_string()))
     }
 }

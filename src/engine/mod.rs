@@ -7,6 +7,7 @@ pub mod chat;
 pub mod fetch;
 mod llama;
 pub mod quantize;
+mod worker;
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -19,20 +20,21 @@ pub use llama::{Engine, ModelInfo, Speed};
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Token(pub i32);
 
-/// A run of tokens of which the model tells how likely the last ones are.
-#[derive(Debug, Clone)]
-pub struct Sequence {
-    /// What the model reads: the context, then the tokens to be scored.
-    pub tokens: Vec<Token>,
-    /// Index of the first token that is scored. Token 0 has nothing before it and can't be scored, so at least 1.
-    pub scored_from: usize,
+/// A context that the model reads once, and what is scored after it, each target on a fork of its own.
+#[derive(Debug, Clone, Default)]
+pub struct Forks {
+    /// What the model reads first; may be empty.
+    pub context: Vec<Token>,
+    /// What is scored after it.
+    pub targets: Vec<Vec<Token>>,
+    /// Contexts of a higher one are read earlier.
+    pub priority: f32,
 }
 
-impl Sequence {
-    /// A sequence that scores `target` after `context`. With an empty context the target's first token is not scored.
-    pub fn new(context: &[Token], target: &[Token]) -> Self {
-        let tokens = [context, target].concat();
-        Self { tokens, scored_from: context.len().max(1) }
+impl Forks {
+    /// One context with one target, as urgent as any other.
+    pub fn one(context: Vec<Token>, target: Vec<Token>) -> Self {
+        Self { context, targets: vec![target], priority: 0.0 }
     }
 }
 
@@ -45,6 +47,8 @@ pub struct EngineOptions {
     pub threads: usize,
     /// Layers to put on the GPU; `None` for all that fit.
     pub gpu_layers: Option<u32>,
+    /// Memory for what the model made of contexts, so that they are not read again, in bytes; 0 for none.
+    pub kept_bytes: u64,
 }
 
 /// How far a scoring job may go.

@@ -3,11 +3,8 @@
 //! worth = w · z(lexical) + (1 − w) · z(perplexity) + 1 for functions and methods, z(x) = (x − mean) / deviation over the
 //! request's units. Questions are about what code does; heads of types and lists of constants often have more words.
 
-use std::cmp::Ordering;
-
 use super::lexical::Lexical;
-use super::perplexity::Perplexity;
-use super::{Passage, Score, Task, Weights, Worth};
+use super::{Passage, Score, Task, Weights, Worth, perplexity};
 use crate::engine::EngineError;
 
 /// What it counts to be a function, in standard deviations.
@@ -24,16 +21,11 @@ impl Score for Hybrid {
     /// alone.
     fn worths(&self, task: &Task) -> Result<Vec<Option<Worth>>, EngineError> {
         let words = Lexical.worths(task)?;
-        let mut order: Vec<usize> = (0..words.len()).collect();
-        // Stable: of equal ones the first in the text is first.
-        order.sort_by(|&a, &b| words[b].partial_cmp(&words[a]).unwrap_or(Ordering::Equal));
-        let passages: Vec<Passage> = order.iter().map(|&i| task.passages[i]).collect();
-        let read =
-            Perplexity { unit_tokens: self.weights.unit_tokens }.worths(&Task { passages: &passages, ..*task })?;
-        let mut model = vec![None; words.len()];
-        for (i, worth) in order.into_iter().zip(read) {
-            model[i] = worth;
-        }
+        let likely: Vec<f32> = words.iter().map(|worth| worth.map_or(0.0, |worth| worth.0)).collect();
+        let model = match task.engine {
+            Some(engine) => perplexity::gains(engine, task, &likely, self.weights.unit_tokens)?,
+            None => vec![None; words.len()],
+        };
         let (words, model) = (standardized(&words), standardized(&model));
         let share = self.weights.lexical;
         let mix = |(word, model): (&Option<f32>, &Option<f32>)| match (word, model) {

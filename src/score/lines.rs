@@ -2,7 +2,7 @@
 //!
 //! arXiv 2510.00446, section 3.3. A line that surprises the model more than its neighbours tends to end a thought.
 
-use crate::engine::{Engine, EngineError, Limits, Sequence, Token};
+use crate::engine::{Engine, EngineError, Forks, Limits, Token};
 use crate::text::{LineIndex, Lines};
 
 /// How far above the mean a spike stands, in standard deviations.
@@ -21,19 +21,19 @@ pub fn log2_perplexities(
     limits: &Limits,
 ) -> Result<Option<Vec<Vec<Option<f32>>>>, EngineError> {
     let tokens: Vec<Vec<Token>> = texts.iter().map(|text| engine.tokenize(text)).collect();
-    let mut sequences = Vec::new();
+    let mut forks = Vec::new();
     let mut counts = Vec::new();
     for tokens in &tokens {
         let windows = windows(&engine.start(), tokens, engine.window());
         counts.push(windows.len());
-        sequences.extend(windows);
+        forks.extend(windows);
     }
-    let scored = engine.likelihoods(sequences, limits)?;
+    let scored = engine.likelihoods(forks, limits)?;
     let Some(scored) = scored.into_iter().collect::<Option<Vec<_>>>() else { return Ok(None) };
     let mut scored = scored.into_iter();
     let mut result = Vec::new();
     for ((text, tokens), count) in texts.iter().zip(&tokens).zip(counts) {
-        let likelihoods = scored.by_ref().take(count).collect::<Vec<_>>().concat();
+        let likelihoods = scored.by_ref().take(count).flatten().collect::<Vec<_>>().concat();
         result.push(means_by_line(engine, text, tokens, &likelihoods));
     }
     Ok(Some(result))
@@ -60,19 +60,19 @@ fn means_by_line(engine: &Engine, text: &str, tokens: &[Token], likelihoods: &[f
     sums.into_iter().map(mean).collect()
 }
 
-/// Sequences that score every token of `tokens` once, in order; the very first only where `start` goes before it.
-fn windows(start: &[Token], tokens: &[Token], window: usize) -> Vec<Sequence> {
+/// Targets that have every token of `tokens` once, in order, each after the tokens before it.
+fn windows(start: &[Token], tokens: &[Token], window: usize) -> Vec<Forks> {
     let room = window - start.len();
-    let mut sequences = Vec::new();
+    let mut forks = Vec::new();
     let mut done = 0;
     while done < tokens.len() {
         let from = if done == 0 { 0 } else { done - room / 2 };
         let end = tokens.len().min(from + room);
         let context = [start, &tokens[from..done]].concat();
-        sequences.push(Sequence::new(&context, &tokens[done..end]));
+        forks.push(Forks::one(context, tokens[done..end].to_vec()));
         done = end;
     }
-    sequences
+    forks
 }
 
 /// The lines whose value stands above both neighbours, and above one of them by mean + 0.2·std of the positive values.
@@ -140,10 +140,10 @@ mod tests {
         #[test]
         fn windows_score_every_token_once(tokens in 1usize..300, window in 4usize..64, start in 0usize..2) {
             let tokens: Vec<Token> = (0..tokens as i32).map(Token).collect();
-            let sequences = windows(&vec![Token(-1); start], &tokens, window);
-            let scored: Vec<Token> = sequences.iter().flat_map(|s| s.tokens[s.scored_from..].to_vec()).collect();
-            prop_assert_eq!(scored, tokens[usize::from(start == 0)..].to_vec());
-            prop_assert!(sequences.iter().all(|s| s.tokens.len() <= window));
+            let forks = windows(&vec![Token(-1); start], &tokens, window);
+            let targets: Vec<Token> = forks.iter().flat_map(|one| one.targets.concat()).collect();
+            prop_assert_eq!(targets, tokens);
+            prop_assert!(forks.iter().all(|one| one.context.len() + one.targets[0].len() <= window));
         }
     }
 }

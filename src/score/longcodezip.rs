@@ -29,7 +29,7 @@ pub fn gains(
     texts: &[&str],
     limits: &Limits,
 ) -> Result<Vec<Option<Worth>>, EngineError> {
-    let Reading { alone, given } = read(engine, question, texts, Tokens(0), limits)?;
+    let Reading { alone, given } = read(engine, question, texts, &[], Tokens(0), limits)?;
     let alone = alone.as_deref().map(perplexity);
     Ok(given.iter().map(|given| Some(Worth(alone? - perplexity(given.as_deref()?)))).collect())
 }

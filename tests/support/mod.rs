@@ -23,5 +23,5 @@ pub fn model() -> PathBuf {
 
 /// That model, loaded as the proxy would.
 pub fn model_options() -> EngineOptions {
-    EngineOptions { model: model(), threads: 0, gpu_layers: None }
+    EngineOptions { model: model(), threads: 0, gpu_layers: None, kept_bytes: 64 << 20 }
 }

@@ -1,0 +1,113 @@
+//! `lopper bench`: how fast the model scores here, held against what the hardware can do.
+
+use std::path::PathBuf;
+
+use clap::Args;
+
+use super::load_engine;
+use crate::config::{self, Config, Overrides};
+use crate::engine::{Engine, EngineError, Forks, Speed, Token};
+
+/// Tokens that each speed is measured on in a round.
+const TOKENS: usize = 4096;
+/// Rounds; what is measured takes turns, and the median of the rounds counts.
+const ROUNDS: usize = 5;
+/// Tokens of the question.
+const QUESTION: usize = 20;
+/// Tokens of the contexts.
+const CONTEXTS: [usize; 2] = [30, 300];
+/// Tokens of code in the measurement of a second question, and of each unit of it.
+const CODE: (usize, usize) = (10_000, 125);
+
+#[derive(Args)]
+pub struct Arguments {
+    /// The GGUF model that scores.
+    #[arg(long, value_name = "FILE")]
+    model: Option<PathBuf>,
+    /// Settings file.
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+}
+
+pub fn run(arguments: Arguments) -> anyhow::Result<()> {
+    let overrides = Overrides { model: arguments.model, ..Overrides::default() };
+    let mut config = Config::load(arguments.config.as_deref(), config::environment(), overrides)?.config;
+    let kept = config.scorer.kv_cache_mb;
+    config.scorer.kv_cache_mb = 0;
+    let engine = load_engine(&config)?;
+    let info = engine.info();
+    println!("{} ({}), {} threads\n", info.name, info.format, info.threads);
+    speeds(&engine)?;
+    drop(engine);
+    config.scorer.kv_cache_mb = kept;
+    second_question(&load_engine(&config)?, kept)?;
+    Ok(())
+}
+
+/// Scoring at each length of context against raw prefill, every token that goes through the model counted.
+fn speeds(engine: &Engine) -> Result<(), EngineError> {
+    let text = text(engine, TOKENS);
+    let scoring = |context: usize| {
+        let (context, question) = (text[..context].to_vec(), text[context..context + QUESTION].to_vec());
+        let count = TOKENS / (context.len() + QUESTION);
+        engine.scoring_speed(vec![Forks::one(context, question); count])
+    };
+    // Tokens of the question that go through the model, all with logits: its last predicts nothing.
+    let outputs = |context: usize| QUESTION as f64 / (context + QUESTION - 1) as f64;
+    engine.prefill_speed(TOKENS / 4, 0.0)?;
+    let mut raw = Vec::new();
+    let mut scored = CONTEXTS.map(|context| (context, Vec::new(), Vec::new()));
+    for _ in 0..ROUNDS {
+        raw.push(engine.prefill_speed(TOKENS, 0.0)?);
+        for (context, speeds, limits) in &mut scored {
+            speeds.push(scoring(*context)?);
+            limits.push(engine.prefill_speed(TOKENS, outputs(*context))?);
+        }
+    }
+    let raw = median(&raw);
+    println!("prefill                            {raw:6.0} tokens/s");
+    for (context, speeds, limits) in scored {
+        let (rate, limit) = (median(&speeds), median(&limits));
+        println!(
+            "scoring, contexts of {context:3} tokens    {rate:6.0} tokens/s, {:.2} of prefill, {:.2} of prefill with as many logits",
+            rate / raw,
+            rate / limit
+        );
+    }
+    Ok(())
+}
+
+/// What a second question about the same code costs.
+fn second_question(engine: &Engine, kept: u64) -> Result<(), EngineError> {
+    let (code, unit) = CODE;
+    let text = text(engine, code + 2 * QUESTION);
+    let ask = |question: &[Token]| {
+        let forks = text[..code].chunks(unit).map(|unit| Forks::one(unit.to_vec(), question.to_vec()));
+        engine.scoring_speed(forks.collect())
+    };
+    println!("\n{code} tokens of code in units of {unit}, questions of {QUESTION}; {kept} MiB keep what was read:");
+    for (name, at) in [("first", code), ("second", code + QUESTION)] {
+        let Speed { tokens, seconds } = ask(&text[at..at + QUESTION])?;
+        println!("{name:<8} question  {tokens:6} tokens decoded, {seconds:6.2} s");
+    }
+    Ok(())
+}
+
+/// So many tokens of something like code.
+fn text(engine: &Engine, tokens: usize) -> Vec<Token> {
+    let line = |i: usize| format!("    let total_{i} = items.iter().map(|item| item.price * {i}).sum::<f64>();\n");
+    let mut text = Vec::new();
+    let mut i = 0;
+    while text.len() < tokens {
+        text.extend(engine.tokenize(&line(i)));
+        i += 1;
+    }
+    text.truncate(tokens);
+    text
+}
+
+fn median(speeds: &[Speed]) -> f64 {
+    let mut rates: Vec<f64> = speeds.iter().map(|speed| speed.rate()).collect();
+    rates.sort_by(f64::total_cmp);
+    rates[rates.len() / 2]
+}
