@@ -216,6 +216,8 @@ fn assert_partition(source: &str, units: &[Unit]) {
         assert_eq!(unit.lines.start, next, "unit {i}");
         assert!(!unit.lines.is_empty(), "unit {i}");
         assert_eq!(unit.signature.start, unit.lines.start, "unit {i}");
+        assert!(unit.signature.start <= unit.head.start && unit.head.start <= unit.head.end, "unit {i}");
+        assert!(unit.head.end <= unit.signature.end, "unit {i}");
         assert!(unit.signature.start <= unit.signature.end && unit.signature.end <= unit.tail.start, "unit {i}");
         assert!(unit.tail.start <= unit.tail.end, "unit {i}");
         assert_eq!(unit.tail.end, unit.lines.end, "unit {i}");

@@ -91,7 +91,7 @@ fn compress(
     let before = counter.count(source);
     // Who runs this waits for it, so there is no deadline.
     let score = score::scorer(config.scorer.method, super::weights(config));
-    let judge = Judge { engine, score: &*score, counter };
+    let judge = Judge { engine, score: &*score, best_first: score::is_best_first(config.scorer.method), counter };
     let text = match prune::prune(judge, &code, target, &Limits::default()) {
         Ok(pruned) => render::render(source, &pruned.keep, language, 1, Some(&path)),
         Err(error) => {

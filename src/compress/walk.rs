@@ -274,7 +274,9 @@ impl Walk<'_> {
             let code = Code { source, language, question: &question.text, names, pinned };
             let target = Target { budget: effective.budget, fine };
             let engine = scorer.map(|scorer| &scorer.engine);
-            let judge = Judge { engine, score: &*self.compressor.score, counter: self.counter };
+            let score = &*self.compressor.score;
+            let best_first = score::is_best_first(settings.method);
+            let judge = Judge { engine, score, best_first, counter: self.counter };
             match prune::prune(judge, &code, target, &self.limits) {
                 // Nobody waits any more, and it may not have been judged in full.
                 Ok(_) if self.limits.cancel.is_cancelled() => Err("cancelled".to_owned()),

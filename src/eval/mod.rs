@@ -38,6 +38,13 @@ impl Contender {
         matches!(self, Self::Method(method) if method != Method::Lexical)
     }
 
+    fn is_best_first(self) -> bool {
+        match self {
+            Self::Method(method) => score::is_best_first(method),
+            Self::Random | Self::Head => true,
+        }
+    }
+
     /// As it is written on the command line.
     pub fn name(self) -> &'static str {
         match self {
@@ -107,7 +114,7 @@ pub fn measure(
     for &ratio in ratios {
         let target = Target { budget: Budget::Ratio(ratio), fine };
         let start = Instant::now();
-        let judge = Judge { engine, score: &score, counter };
+        let judge = Judge { engine, score: &score, best_first: contender.is_best_first(), counter };
         let (keep, units, left) = match prune::prune(judge, &code, target, &Limits::default()) {
             Ok(pruned) => (pruned.keep, pruned.units, None),
             Err(PruneError::Engine(error)) => return Err(error),

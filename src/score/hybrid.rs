@@ -4,7 +4,7 @@
 //! request's units. Questions are about what code does; heads of types and lists of constants often have more words.
 
 use super::lexical::Lexical;
-use super::{Passage, Score, Task, Weights, Worth, perplexity};
+use super::{Passage, Score, Task, Weights, Worth, perplexity, standardized};
 use crate::engine::EngineError;
 
 /// What it counts to be a function, in standard deviations.
@@ -38,16 +38,6 @@ impl Score for Hybrid {
     }
 }
 
-/// Deviations from the mean, in standard deviations; 0 where all are equal.
-fn standardized(worths: &[Option<Worth>]) -> Vec<Option<f32>> {
-    let known: Vec<f32> = worths.iter().flatten().map(|worth| worth.0).collect();
-    let count = known.len().max(1) as f32;
-    let mean = known.iter().sum::<f32>() / count;
-    let deviation = (known.iter().map(|worth| (worth - mean).powi(2)).sum::<f32>() / count).sqrt();
-    let scaled = |worth: Worth| if deviation > 0.0 { (worth.0 - mean) / deviation } else { 0.0 };
-    worths.iter().map(|worth| worth.map(scaled)).collect()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -66,13 +56,5 @@ mod tests {
         let task = Task { question: "How is it closed?", passages: &passages, engine: None, limits: &limits };
         let worths = Hybrid { weights }.worths(&task).unwrap();
         assert!(worths[0].is_some() && worths[1] > worths[0], "{worths:?}");
-    }
-
-    #[test]
-    fn deviations_from_the_mean() {
-        let worths = [Some(Worth(1.0)), None, Some(Worth(3.0))];
-        assert_eq!(standardized(&worths), [Some(-1.0), None, Some(1.0)]);
-        assert_eq!(standardized(&[Some(Worth(2.0)); 2]), [Some(0.0); 2]);
-        assert_eq!(standardized(&[]), []);
     }
 }

@@ -59,6 +59,28 @@ pub struct Weights {
     pub unit_tokens: Tokens,
 }
 
+/// Whether units are taken best first by `method`'s worths, as in the paper.
+pub fn is_best_first(method: Method) -> bool {
+    method == Method::LongCodeZip
+}
+
+/// How likely each passage is the one that is needed, up to a factor: exp(`sharpness` · z), z the worth's deviation from
+/// the mean in standard deviations.
+pub fn likelihoods(worths: &[Worth], sharpness: f32) -> Vec<f32> {
+    let known: Vec<Option<Worth>> = worths.iter().copied().map(Some).collect();
+    standardized(&known).into_iter().flatten().map(|z| (sharpness * z).exp()).collect()
+}
+
+/// Deviations from the mean, in standard deviations; 0 where all are equal.
+fn standardized(worths: &[Option<Worth>]) -> Vec<Option<f32>> {
+    let known: Vec<f32> = worths.iter().flatten().map(|worth| worth.0).collect();
+    let count = known.len().max(1) as f32;
+    let mean = known.iter().sum::<f32>() / count;
+    let deviation = (known.iter().map(|worth| (worth - mean).powi(2)).sum::<f32>() / count).sqrt();
+    let scaled = |worth: Worth| if deviation > 0.0 { (worth.0 - mean) / deviation } else { 0.0 };
+    worths.iter().map(|worth| worth.map(scaled)).collect()
+}
+
 /// Whether `method` can do without a model.
 pub fn works_without_model(method: Method) -> bool {
     matches!(method, Method::Lexical | Method::Hybrid)
@@ -71,5 +93,18 @@ pub fn scorer(method: Method, weights: Weights) -> Box<dyn Score + Send + Sync> 
         Method::Lexical => Box::new(lexical::Lexical),
         Method::Perplexity => Box::new(perplexity::Perplexity { unit_tokens: weights.unit_tokens }),
         Method::Hybrid => Box::new(hybrid::Hybrid { weights }),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn deviations_from_the_mean() {
+        let worths = [Some(Worth(1.0)), None, Some(Worth(3.0))];
+        assert_eq!(standardized(&worths), [Some(-1.0), None, Some(1.0)]);
+        assert_eq!(standardized(&[Some(Worth(2.0)); 2]), [Some(0.0); 2]);
+        assert_eq!(standardized(&[]), []);
     }
 }

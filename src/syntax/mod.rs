@@ -120,6 +120,8 @@ pub struct Unit {
     /// A prefix of `lines`: doc comment, attributes and signature, up to and including the line that opens the body; in
     /// Python the docstring too. Empty for preambles, statements and closers.
     pub signature: Lines,
+    /// The part of `signature` without doc comments, attributes and docstring.
+    pub head: Lines,
     /// A suffix of `lines` that does not overlap `signature`: the lines that close the body, such as `}` or `end`. Empty
     /// where the language has none; all lines of a closer.
     pub tail: Lines,

@@ -8,6 +8,8 @@ pub(super) struct Leaf {
     pub kind: UnitKind,
     pub name: Option<String>,
     pub start: usize,
+    /// The rows of the signature alone, without doc comments, attributes and docstrings.
+    pub head: Lines,
     pub signature_end: usize,
     pub tail_start: usize,
     pub end: usize,
@@ -15,7 +17,7 @@ pub(super) struct Leaf {
 
 impl Leaf {
     pub(super) fn run(kind: UnitKind, start: usize, end: usize) -> Self {
-        Self { kind, name: None, start, signature_end: start, tail_start: end, end }
+        Self { kind, name: None, start, head: Lines::new(start, start), signature_end: start, tail_start: end, end }
     }
 }
 
@@ -77,6 +79,7 @@ pub(super) fn push(pieces: &mut Vec<Piece>, piece: Piece) {
     joined.start = start;
     if joined.kind == UnitKind::Preamble || joined.kind == UnitKind::Statement {
         joined.signature_end = start;
+        joined.head = Lines::new(start, start);
         joined.tail_start = end;
     }
     pieces.push(Piece::Leaf(joined));
@@ -116,6 +119,7 @@ impl Outline {
                 *last_parent = parent;
             } else {
                 last.signature_end = leaf.signature_end.max(last.signature_end);
+                last.head.end = last.head.end.max(leaf.head.end);
             }
             last.end = last.end.max(leaf.end);
             last.tail_start = if leaf.kind == UnitKind::Closer { last.start } else { last.end };
@@ -142,6 +146,7 @@ impl Outline {
                 kind: leaf.kind,
                 name: leaf.name,
                 lines: Lines::new(start, end),
+                head: Lines::new(leaf.head.start.clamp(start, signature_end), leaf.head.end.clamp(start, signature_end)),
                 signature: Lines::new(start, signature_end),
                 tail: Lines::new(tail_start, end),
                 parent,

@@ -245,32 +245,23 @@ impl<'s> Splitter<'s> {
         let (outer, node) = definition.ends();
         let end = rows(outer).end;
         let body = self.body(node);
-        let signature_end = body.map_or(rows(node).start + 1, |body| self.signature_end(node, body)).min(end);
+        let head_end = body.map_or(rows(node).start + 1, |body| opened(node, body, self.grammar)).min(end);
+        let signature_end = body.map_or(head_end, |body| self.docstring_end(body, head_end)).min(end);
+        let head = Lines::new(rows(node).start, head_end);
         let closing_row = body.and_then(closing_row).or_else(|| closing_row(node));
         let tail_start = closing_row.filter(|&row| row >= signature_end).unwrap_or(end);
-        Leaf { kind, name, start, signature_end, tail_start, end }
+        Leaf { kind, name, start, head, signature_end, tail_start, end }
     }
 
-    /// One past the last row of the signature: of the token that opens the body, and the docstring after it.
-    fn signature_end(&self, node: Node, body: Node) -> usize {
-        let opener = body.child(0).filter(|first| !first.is_named() && body.id() != node.id());
-        let mut end = match opener {
-            Some(opener) => opener.start_position().row + 1,
-            None => {
-                let is_before = |child: &Node| {
-                    child.end_byte() <= body.start_byte() && !self.grammar.comments.contains(&child.kind())
-                };
-                let before = node.children(&mut node.walk()).filter(is_before).last();
-                before.map_or(node.start_position().row + 1, |before| before.end_position().row + 1)
-            }
-        };
+    /// One past the last row of the signature: of its docstring, if it has one, else `head_end`.
+    fn docstring_end(&self, body: Node, head_end: usize) -> usize {
         if let (Some(docstring), Some(first)) = (self.grammar.docstring, body.named_child(0))
             && first.named_child_count() == 1
             && first.named_child(0).is_some_and(|only| only.kind() == docstring)
         {
-            end = end.max(rows(first).end);
+            return head_end.max(rows(first).end);
         }
-        end
+        head_end
     }
 
     /// What holds the statements or members of `node`.
@@ -343,6 +334,17 @@ impl<'t> Definition<'t> {
     fn ends(&self) -> (Node<'t>, Node<'t>) {
         (self.path[0], self.path[self.path.len() - 1])
     }
+}
+
+/// One past the row of the token that opens the body of `node`.
+fn opened(node: Node, body: Node, grammar: &Grammar) -> usize {
+    let opener = body.child(0).filter(|first| !first.is_named() && body.id() != node.id());
+    if let Some(opener) = opener {
+        return opener.start_position().row + 1;
+    }
+    let is_before = |child: &Node| child.end_byte() <= body.start_byte() && !grammar.comments.contains(&child.kind());
+    let before = node.children(&mut node.walk()).filter(is_before).last();
+    before.map_or(node.start_position().row + 1, |before| before.end_position().row + 1)
 }
 
 /// The rows of `node`, as lines.

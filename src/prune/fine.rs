@@ -1,0 +1,145 @@
+//! With the fine stage: units are taken up past the budget and cut to their best blocks, as LongCodeZip does.
+
+use super::gaps::mark;
+use super::outline::Outline;
+use super::{Choice, PruneError};
+use crate::engine::Engine;
+use crate::score::{Worth, lines, longcodezip};
+use crate::select::budget;
+use crate::select::knapsack::{self, Item};
+use crate::syntax::{Unit, UnitKind};
+use crate::text::{Lines, Tokens};
+use crate::tokens::Counter;
+
+/// Units for this many times the budget are taken up, and then cut to fit it.
+const ROOM: f32 = 1.25;
+/// Units of fewer lines are kept whole or dropped; the reference's limit.
+const MIN_LINES: usize = 5;
+
+impl Choice<'_> {
+    /// More units than fit are taken up, and those that are not named cut to their shares of the
+    /// budget. Where the deadline leaves no time to look inside, units stay whole, best first, while they fit.
+    pub(super) fn keep_best_parts(&self, engine: &Engine, stays: &mut [bool]) -> Result<(), PruneError> {
+        let Outline { units, weights, .. } = &self.outline;
+        let room = Tokens((self.budget.0 as f32 * ROOM) as usize);
+        let taken = budget::take_best(weights, &self.worths, &self.named, room);
+        let (whole, shared): (Vec<usize>, Vec<usize>) = taken.into_iter().partition(|&i| self.named[i]);
+        whole.iter().for_each(|&i| mark(stays, units[i].lines));
+        let spent: Tokens = whole.iter().map(|&i| weights[i]).sum();
+        let left = Tokens(self.budget.0.saturating_sub(spent.0));
+        let shared_weights: Vec<Tokens> = shared.iter().map(|&i| weights[i]).collect();
+        let shared_worths: Vec<Worth> = shared.iter().map(|&i| self.worths[i]).collect();
+        let shares = budget::shares(&shared_weights, &shared_worths, left);
+
+        let mut bodies = Vec::new();
+        for (&i, share) in shared.iter().zip(shares) {
+            let unit = &units[i];
+            if share >= 1.0 || unit.lines.len() < MIN_LINES || unit.kind == UnitKind::TypeHeader {
+                mark(stays, unit.lines);
+            } else {
+                bodies.push(Body::new(unit, Tokens((weights[i].0 as f32 * share) as usize)));
+            }
+        }
+        if let Some(blocks) = self.blocks(engine, &bodies)? {
+            for (body, blocks) in bodies.iter().zip(blocks) {
+                body.keep_best(self.counter, &self.outline, &blocks, stays);
+            }
+            return Ok(());
+        }
+        let mut room = left;
+        for &i in &shared {
+            if weights[i] <= room {
+                room = Tokens(room.0 - weights[i].0);
+                mark(stays, units[i].lines);
+            }
+        }
+        Ok(())
+    }
+
+    /// The blocks of each body, cut at spikes of perplexity and scored; `None` when the time is up.
+    fn blocks(&self, engine: &Engine, bodies: &[Body]) -> Result<Option<Vec<Vec<Block>>>, PruneError> {
+        let texts: Vec<&str> = bodies.iter().map(|body| self.outline.text(body.unit.lines)).collect();
+        let Some(surprises) = lines::log2_perplexities(engine, &texts, self.limits)? else { return Ok(None) };
+        let cut = |(body, values): (&Body, &Vec<Option<f32>>)| {
+            let first = body.inside.start - body.unit.lines.start;
+            let spikes = lines::spikes(&values[first..first + body.inside.len()]);
+            lines::blocks(body.inside, &spikes)
+        };
+        let cuts: Vec<Vec<Lines>> = bodies.iter().zip(&surprises).map(cut).collect();
+        let texts: Vec<&str> = cuts.iter().flatten().map(|&lines| self.outline.text(lines)).collect();
+        let gains = longcodezip::gains(engine, self.question, &texts, self.limits)?;
+        let Some(worths) = gains.into_iter().collect::<Option<Vec<Worth>>>() else { return Ok(None) };
+        let mut worths = worths.into_iter();
+        let mut blocks = Vec::new();
+        for cut in cuts {
+            blocks.push(cut.into_iter().zip(worths.by_ref()).map(|(lines, worth)| Block { lines, worth }).collect());
+        }
+        Ok(Some(blocks))
+    }
+}
+
+/// A unit that is to be cut: its frame stays, its inside is cut into blocks.
+struct Body<'a> {
+    unit: &'a Unit,
+    /// The lines between the signature and the closing lines.
+    inside: Lines,
+    /// What may stay of the whole unit.
+    share: Tokens,
+}
+
+/// A block of a body, and what it is worth.
+struct Block {
+    lines: Lines,
+    worth: Worth,
+}
+
+impl<'a> Body<'a> {
+    fn new(unit: &'a Unit, share: Tokens) -> Self {
+        let end = if unit.tail.is_empty() { unit.lines.end } else { unit.tail.start };
+        // A unit without a body of its own, such as a run of statements, is all inside.
+        let start = unit.signature.end.clamp(unit.lines.start, end);
+        let start = if start == end { unit.lines.start } else { start };
+        Self { unit, inside: Lines::new(start, end), share }
+    }
+
+    fn keep_best(&self, counter: &Counter, outline: &Outline, blocks: &[Block], stays: &mut [bool]) {
+        let weigh = |lines: Lines| counter.count(outline.text(lines));
+        let mut room = self.share.0;
+        for frame in
+            [Lines::new(self.unit.lines.start, self.inside.start), Lines::new(self.inside.end, self.unit.lines.end)]
+        {
+            room = room.saturating_sub(weigh(frame).0);
+            mark(stays, frame);
+        }
+        let (kept, free): (Vec<&Block>, Vec<&Block>) =
+            blocks.iter().partition(|block| starts_with_return(outline.text(block.lines)));
+        for block in kept {
+            room = room.saturating_sub(weigh(block.lines).0);
+            mark(stays, block.lines);
+        }
+        let items: Vec<Item> =
+            free.iter().map(|block| Item { weight: weigh(block.lines), value: block.worth.0 }).collect();
+        for (block, _) in free.iter().zip(knapsack::solve(&items, Tokens(room))).filter(|(_, kept)| *kept) {
+            mark(stays, block.lines);
+        }
+    }
+}
+
+/// Whether a block starts by handing back a result; the reference keeps such blocks.
+fn starts_with_return(text: &str) -> bool {
+    let line = text.trim_start();
+    let word = line.split(|c: char| !c.is_ascii_alphabetic()).next();
+    matches!(word, Some("return" | "yield"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_block_may_start_with_a_return() {
+        assert!(starts_with_return("    return x"));
+        assert!(starts_with_return("return;"));
+        assert!(!starts_with_return("returned = 1"));
+    }
+}

@@ -1,0 +1,235 @@
+//! What of one piece of code stays for a question: units ranked, the best taken up, those cut to their best blocks.
+//!
+//! Units are judged by the method of choice, blocks within them as LongCodeZip does (arXiv 2510.00446).
+
+mod fine;
+mod gaps;
+mod outline;
+mod whole;
+
+use crate::engine::{Engine, EngineError, Limits};
+use crate::render;
+use crate::score::{Passage, Score, Task, Worth};
+use crate::syntax::{self, Language, SyntaxError, UnitKind};
+use crate::text::{Lines, Tokens};
+use crate::tokens::Counter;
+use gaps::{close_gaps, mark, ranges};
+use outline::{Outline, is_definition, is_named};
+
+/// One piece of code and what is asked about it.
+#[derive(Debug, Clone, Copy)]
+pub struct Code<'a> {
+    /// The source text.
+    pub source: &'a str,
+    /// What it is written in.
+    pub language: Language,
+    /// The question it is judged by.
+    pub question: &'a str,
+    /// Names that the question gives; units of these names are kept whole.
+    pub names: &'a [String],
+    /// Lines that stay whatever they are worth, beside those that [`marked`] finds.
+    pub pinned: &'a [Lines],
+}
+
+/// How much is to stay. Whole lines and markers make it inexact.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum Budget {
+    /// This share of the code's tokens, above 0 and at most 1.
+    Ratio(f32),
+    /// This many tokens, in the upstream model's vocabulary.
+    Tokens(Tokens),
+}
+
+impl Budget {
+    fn of(self, total: Tokens) -> Tokens {
+        match self {
+            Self::Ratio(ratio) => Tokens((total.0 as f32 * ratio) as usize),
+            Self::Tokens(tokens) => tokens.min(total),
+        }
+    }
+}
+
+/// How much is to stay, and how finely it may be cut.
+#[derive(Debug, Clone, Copy)]
+pub struct Target {
+    /// How much.
+    pub budget: Budget,
+    /// Whether functions may be cut to their best blocks; else each is kept whole or dropped.
+    pub fine: bool,
+}
+
+/// Why a piece of code stays as it is.
+#[derive(Debug, thiserror::Error)]
+pub enum PruneError {
+    /// It is not what its language's grammar expects.
+    #[error(transparent)]
+    Syntax(#[from] SyntaxError),
+    /// Too few functions and types to choose from.
+    #[error("there is nothing to choose from: fewer than {MIN_DEFINITIONS} definitions")]
+    TooFewUnits,
+    /// The time was up before every unit had a score.
+    #[error("the deadline passed before the code was scored")]
+    Deadline,
+    /// The model failed.
+    #[error(transparent)]
+    Engine(#[from] EngineError),
+}
+
+/// With one definition the only choice would be to drop it.
+const MIN_DEFINITIONS: usize = 2;
+/// A gap of no more tokens than this stays: its marker would cost as much.
+const MARKER_TOKENS: Tokens = Tokens(24);
+
+/// Who judges: the method, and the model that it asks.
+#[derive(Clone, Copy)]
+pub struct Judge<'a> {
+    /// The model, where there is one. Without it units stay whole.
+    pub engine: Option<&'a Engine>,
+    /// How units are judged.
+    pub score: &'a dyn Score,
+    /// Whether units are taken best first, as in the paper; else those that together are likeliest to hold what is needed.
+    pub best_first: bool,
+    /// Counts in the upstream's vocabulary.
+    pub counter: Counter,
+}
+
+/// A unit that was judged.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Judged {
+    /// Its lines.
+    pub lines: Lines,
+    /// Its worth, by the method's own measure.
+    pub worth: Worth,
+}
+
+/// What stays of a piece of code, and why.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Pruned {
+    /// The lines that stay: ranges in order, with lines in between.
+    pub keep: Vec<Lines>,
+    /// The units to choose from, in order.
+    pub units: Vec<Judged>,
+}
+
+/// What stays of `code`. Only the model takes time; `limits` bound it.
+///
+/// # Errors
+/// See [`PruneError`]: in each case the code is to be left as it is.
+pub fn prune(judge: Judge, code: &Code, target: Target, limits: &Limits) -> Result<Pruned, PruneError> {
+    let Judge { engine, counter, .. } = judge;
+    let outline = Outline::new(code.source, syntax::units(code.source, code.language)?, &counter);
+    if outline.units.iter().filter(|unit| is_definition(unit)).count() < MIN_DEFINITIONS {
+        return Err(PruneError::TooFewUnits);
+    }
+    let named = outline.units.iter().map(|unit| is_named(unit, code.names)).collect();
+    let budget = target.budget.of(outline.weights.iter().copied().sum());
+    let pinned: Vec<Lines> = marked(code.source).into_iter().chain(code.pinned.iter().copied()).collect();
+    let worths = coarse(judge, &outline, code.question, limits)?;
+    let judged = (outline.units.iter().zip(&outline.weights).zip(&worths))
+        .filter(|((_, weight), _)| weight.0 > 0)
+        .map(|((unit, _), &worth)| Judged { lines: unit.lines, worth })
+        .collect();
+    let choice = Choice {
+        counter: &counter,
+        language: code.language,
+        question: code.question,
+        limits,
+        outline,
+        worths,
+        named,
+        pinned,
+        budget,
+    };
+
+    let mut stays = choice.nothing();
+    if let Some(engine) = engine.filter(|_| target.fine) {
+        choice.keep_best_parts(engine, &mut stays)?;
+        choice.pinned.iter().for_each(|&lines| mark(&mut stays, lines));
+        choice.outline.keep_frames(&mut stays);
+    } else {
+        stays = if judge.best_first { choice.best_first() } else { choice.likeliest() };
+    }
+    Ok(Pruned { keep: choice.close_small_gaps(&ranges(&stays)), units: judged })
+}
+
+/// The lines from one that says `lopper:keep` to the next that says `lopper:end`, both included, or to the end.
+pub fn marked(source: &str) -> Vec<Lines> {
+    let mut kept: Vec<Lines> = Vec::new();
+    let mut open = false;
+    for (line, text) in source.lines().enumerate() {
+        match kept.last_mut() {
+            Some(span) if open => span.end = line + 1,
+            _ if text.contains("lopper:keep") => {
+                kept.push(Lines::new(line, line + 1));
+                open = true;
+            }
+            _ => {}
+        }
+        open &= !text.contains("lopper:end");
+    }
+    kept
+}
+
+/// The worth of every unit; 0 for those that are never scored.
+fn coarse(judge: Judge, outline: &Outline, question: &str, limits: &Limits) -> Result<Vec<Worth>, PruneError> {
+    let scored: Vec<usize> = (0..outline.units.len()).filter(|&i| outline.weights[i].0 > 0).collect();
+    let passage = |&i: &usize| {
+        let unit = &outline.units[i];
+        let is_function = matches!(unit.kind, UnitKind::Function | UnitKind::Method);
+        Passage { text: outline.text(unit.lines), name: unit.name.as_deref().unwrap_or_default(), is_function }
+    };
+    let passages: Vec<Passage> = scored.iter().map(passage).collect();
+    let task = Task { question, passages: &passages, engine: judge.engine, limits };
+    let mut worths = vec![Worth(0.0); outline.units.len()];
+    for (i, worth) in scored.into_iter().zip(judge.score.worths(&task)?) {
+        worths[i] = worth.ok_or(PruneError::Deadline)?;
+    }
+    Ok(worths)
+}
+
+/// All that the choice of lines depends on, once the units have their worths.
+struct Choice<'a> {
+    counter: &'a Counter,
+    language: Language,
+    question: &'a str,
+    limits: &'a Limits,
+    outline: Outline<'a>,
+    worths: Vec<Worth>,
+    /// Whether the question names the unit.
+    named: Vec<bool>,
+    /// Stays in any case.
+    pinned: Vec<Lines>,
+    /// What may stay of the whole code.
+    budget: Tokens,
+}
+
+impl Choice<'_> {
+    /// No line, to begin with.
+    fn nothing(&self) -> Vec<bool> {
+        vec![false; self.outline.line_count()]
+    }
+
+    /// Tokens of what stays, markers included.
+    fn cost(&self, stays: &[bool]) -> Tokens {
+        let keep = self.close_small_gaps(&ranges(stays));
+        self.counter.count(&render::render(self.outline.source, &keep, self.language, 1, None))
+    }
+
+    /// Keeps the gaps that are no dearer than the marker that would stand for them.
+    fn close_small_gaps(&self, keep: &[Lines]) -> Vec<Lines> {
+        close_gaps(keep, self.outline.line_count(), |gap| self.counter.count(self.outline.text(gap)) <= MARKER_TOKENS)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lines_between_marks_stay() {
+        let source = "a\n# lopper:keep\nb\n# lopper:end\nc\nd // lopper:keep because\ne\n";
+        assert_eq!(marked(source), [Lines::new(1, 4), Lines::new(5, 7)]);
+        assert_eq!(marked("x # lopper:keep lopper:end\ny"), [Lines::new(0, 1)]);
+        assert_eq!(marked("lopper"), []);
+    }
+}

@@ -1,0 +1,69 @@
+//! A piece of code, cut into units and weighed.
+
+use super::gaps::mark;
+use crate::syntax::{Unit, UnitKind};
+use crate::text::{LineIndex, Lines, Tokens};
+use crate::tokens::Counter;
+
+/// A source text cut into units, with what each weighs.
+pub struct Outline<'a> {
+    /// All of it.
+    pub source: &'a str,
+    index: LineIndex,
+    /// In order.
+    pub units: Vec<Unit>,
+    /// Tokens of each unit in the upstream's vocabulary; 0 for those that are never scored.
+    pub weights: Vec<Tokens>,
+}
+
+impl<'a> Outline<'a> {
+    pub fn new(source: &'a str, units: Vec<Unit>, counter: &Counter) -> Self {
+        let index = LineIndex::new(source);
+        let weigh = |unit: &Unit| match unit.kind {
+            // The end of a type stays or goes with its head.
+            UnitKind::Closer => Tokens(0),
+            _ => counter.count(&source[index.span(unit.lines).range()]),
+        };
+        let weights = units.iter().map(weigh).collect();
+        Self { source, index, units, weights }
+    }
+
+    pub fn text(&self, lines: Lines) -> &'a str {
+        &self.source[self.index.span(lines).range()]
+    }
+
+    /// Lines of the source.
+    pub fn line_count(&self) -> usize {
+        self.index.count()
+    }
+
+    /// Keeps the head and the last lines of every type around a line that stays, so that it is clear where that line lives.
+    pub fn keep_frames(&self, stays: &mut [bool]) {
+        // Children come after their parents, so going backwards a nested type's frame keeps its own parent's.
+        for i in (0..self.units.len()).rev() {
+            let unit = &self.units[i];
+            let Some(parent) = unit.parent else { continue };
+            if unit.kind != UnitKind::Closer && (unit.lines.start..unit.lines.end).any(|line| stays[line]) {
+                mark(stays, self.units[parent].head);
+            }
+        }
+        for unit in &self.units {
+            if let (UnitKind::Closer, Some(parent)) = (unit.kind, unit.parent) {
+                let header = self.units[parent].lines;
+                if (header.start..header.end).any(|line| stays[line]) {
+                    mark(stays, unit.lines);
+                }
+            }
+        }
+    }
+}
+
+/// Whether a unit defines something that can be asked for.
+pub fn is_definition(unit: &Unit) -> bool {
+    matches!(unit.kind, UnitKind::Function | UnitKind::Method | UnitKind::TypeHeader)
+}
+
+/// Whether `names` has the unit's name.
+pub fn is_named(unit: &Unit, names: &[String]) -> bool {
+    is_definition(unit) && unit.name.as_ref().is_some_and(|name| names.contains(name))
+}

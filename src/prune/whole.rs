@@ -1,0 +1,122 @@
+//! Without the fine stage: each unit is kept whole, by its signature, or not at all.
+
+use super::Choice;
+use super::gaps::mark;
+use crate::score::{self, Worth};
+use crate::select::budget;
+use crate::select::knapsack::{self, Item};
+use crate::text::{Lines, Tokens};
+
+/// How often units are chosen anew, in more or less room, because frames and markers cost another sum than was reckoned.
+const ATTEMPTS: usize = 8;
+/// How much likelier a unit is to be the one that is needed than another whose worth is a standard deviation lower, as a
+/// natural logarithm. On the cases for tuning 2 to 5 kept about as many needles.
+const LIKELIHOOD: f32 = 3.0;
+/// What a unit's marker costs, more or less: neighbours share one.
+const SHARED_MARKER: Tokens = Tokens(12);
+/// What a unit's signature is worth, as a share of the whole unit.
+const SIGNATURE_VALUE: f32 = 0.03;
+/// Units of fewer lines have no choice of their signature alone.
+const MIN_LINES: usize = 6;
+
+impl Choice<'_> {
+    /// Best first while they fit, as in the paper: whole units, such that with the frames around them and the markers
+    /// between them they fit the budget, as far as that can be.
+    pub(super) fn best_first(&self) -> Vec<bool> {
+        let mut room = self.budget;
+        let mut stays = self.nothing();
+        for _ in 0..ATTEMPTS {
+            stays = self.nothing();
+            self.keep_best_units(room, &mut stays);
+            self.pinned.iter().for_each(|&lines| mark(&mut stays, lines));
+            self.outline.keep_frames(&mut stays);
+            let over = self.cost(&stays).0.saturating_sub(self.budget.0);
+            if over == 0 {
+                break;
+            }
+            room = Tokens(room.0.saturating_sub(over));
+        }
+        stays
+    }
+
+    /// Best first, each that still fits into `room`, and the best one whether it fits or not.
+    fn keep_best_units(&self, room: Tokens, stays: &mut [bool]) {
+        let weights = &self.outline.weights;
+        let everything = weights.iter().copied().sum();
+        let mut spent = Tokens(0);
+        for i in budget::take_best(weights, &self.worths, &self.named, everything) {
+            if self.named[i] || spent == Tokens(0) || spent + weights[i] <= room {
+                spent += weights[i];
+                mark(stays, self.outline.units[i].lines);
+            }
+        }
+    }
+
+    /// Those that together are likeliest to hold what is needed: a knapsack in which a unit's value is how likely it is the
+    /// one. The likeliest stays whether it fits or not.
+    pub(super) fn likeliest(&self) -> Vec<bool> {
+        let units = 0..self.outline.units.len();
+        let scored: Vec<usize> = units.clone().filter(|&i| self.outline.weights[i].0 > 0).collect();
+        let worths: Vec<Worth> = scored.iter().map(|&i| self.worths[i]).collect();
+        let mut classes: Vec<Vec<Item>> = units.map(|_| Vec::new()).collect();
+        for (i, value) in scored.into_iter().zip(score::likelihoods(&worths, LIKELIHOOD)) {
+            classes[i] = self.ways(i, value);
+        }
+        let mut room = self.budget;
+        let mut best: Option<(Tokens, Vec<bool>)> = None;
+        for _ in 0..ATTEMPTS {
+            let stays = self.with_picks(&classes, room);
+            let cost = self.cost(&stays);
+            if cost <= self.budget && best.as_ref().is_none_or(|(most, _)| cost > *most) {
+                best = Some((cost, stays));
+            }
+            let next = Tokens((room.0 + self.budget.0).saturating_sub(cost.0));
+            if next == room {
+                break;
+            }
+            room = next;
+        }
+        match best {
+            Some((_, stays)) if stays.contains(&true) => stays,
+            _ => self.with_picks(&classes, Tokens(0)),
+        }
+    }
+
+    /// What may be kept of a unit: all of it, or its signature.
+    fn ways(&self, i: usize, value: f32) -> Vec<Item> {
+        let (unit, weight) = (&self.outline.units[i], self.outline.weights[i]);
+        if self.named[i] {
+            return Vec::new();
+        }
+        let whole = Item { weight: weight + SHARED_MARKER, value };
+        if unit.signature.is_empty() || unit.lines.len() < MIN_LINES || unit.signature.end == unit.lines.end {
+            return vec![whole];
+        }
+        let signature = self.counter.count(self.outline.text(unit.signature));
+        vec![whole, Item { weight: signature + SHARED_MARKER, value: value * SIGNATURE_VALUE }]
+    }
+
+    /// The best choice within `room`, with all that stays in any case.
+    fn with_picks(&self, classes: &[Vec<Item>], room: Tokens) -> Vec<bool> {
+        let units = &self.outline.units;
+        let mut stays = self.nothing();
+        let named: Tokens = (0..units.len()).filter(|&i| self.named[i]).map(|i| self.outline.weights[i]).sum();
+        (0..units.len()).filter(|&i| self.named[i]).for_each(|i| mark(&mut stays, units[i].lines));
+        let picks = knapsack::choose(classes, Tokens(room.0.saturating_sub(named.0))).picks;
+        for (unit, pick) in units.iter().zip(&picks) {
+            match pick {
+                Some(0) => mark(&mut stays, unit.lines),
+                Some(_) => mark(&mut stays, unit.signature),
+                None => {}
+            }
+        }
+        if named.0 == 0 && picks.iter().all(|pick| *pick != Some(0)) {
+            let scored = (0..units.len()).filter(|&i| self.outline.weights[i].0 > 0);
+            let best = scored.max_by(|&a, &b| self.worths[a].0.total_cmp(&self.worths[b].0).then(b.cmp(&a)));
+            best.into_iter().for_each(|i| mark(&mut stays, units[i].lines));
+        }
+        self.pinned.iter().for_each(|&lines: &Lines| mark(&mut stays, lines));
+        self.outline.keep_frames(&mut stays);
+        stays
+    }
+}
