@@ -41,11 +41,26 @@ impl Completion {
         let file = format!("{prompt}{suffix}");
         let path = prompt.lines().next().and_then(path_of_comment);
         let language = path.as_deref().and_then(Language::from_path).or_else(|| language_of(&file))?;
-        let near: Vec<&str> =
-            prompt.lines().rev().filter(|line| !line.trim().is_empty()).take(QUESTION_LINES).collect();
-        let question = near.into_iter().rev().collect::<Vec<_>>().join("\n");
-        Some(Self { above, lines_above, file, language, path, question })
+        Some(Self { above, lines_above, file, language, path, question: question(prompt) })
     }
+}
+
+/// What code is judged by that is to be continued: the last lines of what stands `before` the cursor that are not blank.
+pub fn question(before: &str) -> String {
+    let near: Vec<&str> = before.lines().rev().filter(|line| !line.trim().is_empty()).take(QUESTION_LINES).collect();
+    near.into_iter().rev().collect::<Vec<_>>().join("\n")
+}
+
+/// The identifiers of a question that is code, each once.
+pub fn names(question: &str) -> Vec<String> {
+    let mut names: Vec<String> = Vec::new();
+    for word in question.split(|c: char| !(c.is_alphanumeric() || c == '_')) {
+        let is_name = word.chars().nth(2).is_some() && !word.starts_with(|c: char| c.is_ascii_digit());
+        if is_name && !names.iter().any(|name| name == word) {
+            names.push(word.to_owned());
+        }
+    }
+    names
 }
 
 /// `// Path: src/a.ts`, `# filepath: a.py`

@@ -52,9 +52,13 @@ pub fn run(arguments: Arguments) -> anyhow::Result<()> {
         }
         Err(error) => return Err(error.into()),
     };
+    let coverage = super::coverage(&config, engine.as_ref())?;
+    let ratio = Budget::Ratio(config.compression.ratio as f32);
+    let budget = config.compression.budget_tokens.map_or(ratio, Budget::Tokens);
+    let budget = coverage.map_or(budget, Budget::Coverage);
     let mut out = std::io::stdout().lock();
     for (file, (source, language)) in arguments.files.iter().zip(sources) {
-        let text = compress(engine.as_ref(), &config, file, &source, language, &arguments.query);
+        let text = compress(engine.as_ref(), &config, budget, file, &source, language, &arguments.query);
         out.write_all(text.as_bytes())?;
     }
     Ok(())
@@ -74,6 +78,7 @@ fn read(file: &Path) -> anyhow::Result<(String, Language)> {
 fn compress(
     engine: Option<&Engine>,
     config: &Config,
+    budget: Budget,
     file: &Path,
     source: &str,
     language: Language,
@@ -82,10 +87,7 @@ fn compress(
     let counter = Counter::for_model(None);
     let names = query::names(query);
     let code = Code { source, language, question: query, names: &names, pinned: &[] };
-    let compression = &config.compression;
-    let ratio = Budget::Ratio(compression.ratio as f32);
-    let budget = compression.budget_tokens.map_or(ratio, Budget::Tokens);
-    let target = Target { budget, fine: compression.fine != Fine::Off };
+    let target = Target { budget, fine: config.compression.fine != Fine::Off };
     let start = Instant::now();
     let path = file.display().to_string();
     let before = counter.count(source);

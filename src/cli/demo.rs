@@ -50,7 +50,7 @@ pub fn run(arguments: Arguments) -> anyhow::Result<()> {
     eprintln!("loading {}", config::default_model_path(&config).display());
     let scorer = load_scorer(&config)?;
     // Who watches a demo waits for it.
-    let settings = Settings { deadline: DEADLINE, ..serve::settings(&config) };
+    let settings = Settings { deadline: DEADLINE, ..serve::settings(&config, Some(&scorer.engine))? };
     let recorder =
         Arc::new(Recorder { model: Embedded::new(ChatModel::new(&scorer.engine)), received: Mutex::default() });
     let ledger = Arc::new(Ledger::open(LedgerConfig::default()));

@@ -1,15 +1,21 @@
 //! `lopper eval`: what is kept of the code that an answer needs, on cases of which that is known.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context, bail};
 use clap::Args;
 use indicatif::{ProgressBar, ProgressStyle};
+use serde::Serialize;
 
 use super::load_engine;
 use crate::config::{self, Config, Fine, Overrides};
-use crate::eval::cases::{self, Half};
-use crate::eval::{Contender, measure, report};
+use crate::engine::{Engine, EngineOptions};
+use crate::eval::cases::{self, Case, Half};
+use crate::eval::{Contender, calibrate, completion, measure, report};
+use crate::score::{Weights, calibration};
+
+/// What a judge reads at a time, in tokens: a whole file.
+const JUDGE_WINDOW: usize = 16 * 1024;
 
 #[derive(Args)]
 pub struct Arguments {
@@ -28,6 +34,13 @@ pub struct Arguments {
     /// The GGUF model that scores.
     #[arg(long, value_name = "FILE")]
     model: Option<PathBuf>,
+    /// For cases of the kind "completion": the GGUF model that foretells the next lines.
+    #[arg(long, value_name = "FILE")]
+    judge: Option<PathBuf>,
+    /// Calibrates the method for `compression.recall` on the cases with odd numbers, shows what comes of it on the others,
+    /// and keeps it for this scorer and model.
+    #[arg(long)]
+    calibrate: bool,
     /// Settings file.
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
@@ -37,20 +50,24 @@ pub struct Arguments {
 }
 
 pub fn run(arguments: Arguments) -> anyhow::Result<()> {
-    let overrides = Overrides { model: arguments.model, ..Overrides::default() };
+    let overrides = Overrides { model: arguments.model.clone(), ..Overrides::default() };
     let config = Config::load(arguments.config.as_deref(), config::environment(), overrides)?.config;
     let contenders = arguments.method.iter().map(|name| contender(name)).collect::<anyhow::Result<Vec<_>>>()?;
     if let Some(ratio) = arguments.ratio.iter().find(|ratio| !(**ratio > 0.0 && **ratio <= 1.0)) {
         bail!("--ratio is {ratio}; it must be above 0 and at most 1");
     }
-    let cases = cases::read(&arguments.cases, arguments.half)?;
     let engine = contenders.iter().any(|one| one.needs_model()).then(|| load_engine(&config)).transpose()?;
     let weights = super::weights(&config);
+    if completion::is_completion(&arguments.cases) {
+        return continued(&arguments, &contenders, engine.as_ref(), weights);
+    }
+    if arguments.calibrate {
+        return calibrated(&arguments, &contenders, engine.as_ref(), weights);
+    }
+    let cases = cases::read(&arguments.cases, arguments.half)?;
     // Nobody edits a case by tool.
     let fine = config.compression.fine != Fine::Off;
-    let bar = ProgressBar::new((cases.len() * contenders.len()) as u64);
-    let layout = "{msg} [{wide_bar}] {pos}/{len} {eta}";
-    bar.set_style(ProgressStyle::with_template(layout).unwrap_or_else(|_| ProgressStyle::default_bar()));
+    let bar = progress(cases.len() * contenders.len());
     let mut measured = Vec::new();
     for &contender in &contenders {
         bar.set_message(contender.name());
@@ -70,11 +87,70 @@ pub fn run(arguments: Arguments) -> anyhow::Result<()> {
     );
     println!("{} cases, {model}\n", cases.len());
     print!("{}", report::markdown(&measured));
-    if let Some(path) = arguments.json {
-        let text = serde_json::to_string_pretty(&measured)?;
-        std::fs::write(&path, text).with_context(|| format!("{} can't be written", path.display()))?;
+    write(arguments.json.as_deref(), &measured)
+}
+
+/// Measures cases of code that is being continued.
+fn continued(
+    arguments: &Arguments,
+    contenders: &[Contender],
+    engine: Option<&Engine>,
+    weights: Weights,
+) -> anyhow::Result<()> {
+    let judge = arguments.judge.clone().context("these cases need a model that judges: --judge FILE.gguf")?;
+    let cases = completion::read(&arguments.cases, arguments.half)?;
+    let options = EngineOptions { model: judge, threads: 0, gpu_layers: None, window: JUDGE_WINDOW, kept_bytes: 0 };
+    let judge = Engine::load(&options)?;
+    let bar = progress(cases.len());
+    let mut measured = Vec::new();
+    for case in &cases {
+        measured.extend(completion::measure(&judge, engine, case, contenders, weights, &arguments.ratio)?);
+        bar.inc(1);
     }
-    Ok(())
+    bar.finish_and_clear();
+    let scorer = engine.map_or_else(|| "no model".to_owned(), |engine| engine.info().name.clone());
+    println!("{} cases, judged by {}, scored by {scorer}\n", cases.len(), judge.info().name);
+    print!("{}", completion::markdown(&measured));
+    write(arguments.json.as_deref(), &measured)
+}
+
+/// Calibrates a method, and keeps what came of it.
+fn calibrated(
+    arguments: &Arguments,
+    contenders: &[Contender],
+    engine: Option<&Engine>,
+    weights: Weights,
+) -> anyhow::Result<()> {
+    let [contender @ Contender::Method(method)] = *contenders else {
+        bail!("--calibrate is for one method: give it with --method, such as --method hybrid");
+    };
+    let judged = |cases: &[Case]| -> anyhow::Result<Vec<_>> {
+        let bar = progress(cases.len());
+        let mut judged = Vec::new();
+        for case in cases {
+            judged.push(calibrate::judge(engine, case, contender, weights)?);
+            bar.inc(1);
+        }
+        bar.finish_and_clear();
+        Ok(judged.into_iter().flatten().collect())
+    };
+    let scorer = calibration::scorer_name(method, weights, engine.map(Engine::info));
+    let calibration = calibrate::calibration(scorer, &judged(&cases::read(&arguments.cases, Half::Dev)?)?);
+    println!("{}, {} cases\n", calibration.scorer, calibration.masses.len());
+    print!("{}", calibrate::markdown(&calibration, &judged(&cases::read(&arguments.cases, Half::Test)?)?)?);
+    super::keep_calibration(calibration)
+}
+
+fn progress(count: usize) -> ProgressBar {
+    let bar = ProgressBar::new(count as u64);
+    let layout = "{msg} [{wide_bar}] {pos}/{len} {eta}";
+    bar.with_style(ProgressStyle::with_template(layout).unwrap_or_else(|_| ProgressStyle::default_bar()))
+}
+
+fn write<T: Serialize>(path: Option<&Path>, measured: &[T]) -> anyhow::Result<()> {
+    let Some(path) = path else { return Ok(()) };
+    let text = serde_json::to_string_pretty(measured)?;
+    std::fs::write(path, text).with_context(|| format!("{} can't be written", path.display()))
 }
 
 fn contender(name: &str) -> anyhow::Result<Contender> {

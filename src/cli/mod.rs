@@ -12,13 +12,15 @@ mod threads;
 use std::io::IsTerminal;
 use std::process::ExitCode;
 
+use anyhow::Context;
 use clap::{Parser, Subcommand};
 use tracing_subscriber::EnvFilter;
 
 use crate::compress::Scorer;
 use crate::config::{self, Config};
-use crate::engine::{Engine, EngineError, EngineOptions};
+use crate::engine::{self, Engine, EngineError, EngineOptions};
 use crate::score::Weights;
+use crate::score::calibration::{self, Calibration};
 
 /// Compresses the code in requests to a language model, on their way there.
 #[derive(Parser)]
@@ -86,6 +88,7 @@ fn load_engine(config: &Config) -> Result<Engine, EngineError> {
         model: config::default_model_path(config),
         threads: config.scorer.threads,
         gpu_layers: config.scorer.gpu_layers,
+        window: engine::UNIT_WINDOW,
         kept_bytes: config.scorer.kv_cache_mb * 1024 * 1024,
     })
 }
@@ -105,6 +108,40 @@ fn load_scorer(config: &Config) -> Result<Scorer, EngineError> {
 fn weights(config: &Config) -> Weights {
     Weights { lexical: config.scorer.lexical_weight as f32, unit_tokens: config.scorer.unit_tokens }
 }
+
+/// The share of the likelihood that `compression.recall` asks for, with `engine` or without; `None` where it is not set.
+fn coverage(config: &Config, engine: Option<&Engine>) -> anyhow::Result<Option<f32>> {
+    let Some(recall) = config.compression.recall else { return Ok(None) };
+    let scorer = calibration::scorer_name(config.scorer.method, weights(config), engine.map(Engine::info));
+    let threshold = calibration::threshold(&calibrations()?, &scorer, recall);
+    Ok(Some(threshold.with_context(|| format!("compression.recall is {recall}"))?))
+}
+
+/// The calibrations that were made here.
+fn calibrations() -> anyhow::Result<Vec<Calibration>> {
+    let path = config::models_dir().join(CALIBRATIONS);
+    match std::fs::read(&path) {
+        Ok(text) => serde_json::from_slice(&text).with_context(|| format!("{} is no calibration", path.display())),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(Vec::new()),
+        Err(error) => Err(error).with_context(|| format!("{} can't be read", path.display())),
+    }
+}
+
+/// Adds a calibration to those made here, in place of an older one of the same scorer.
+fn keep_calibration(calibration: Calibration) -> anyhow::Result<()> {
+    let path = config::models_dir().join(CALIBRATIONS);
+    let mut all = calibrations()?;
+    all.retain(|other| other.scorer != calibration.scorer);
+    all.push(calibration);
+    std::fs::create_dir_all(config::models_dir())?;
+    std::fs::write(&path, serde_json::to_string(&all)?)
+        .with_context(|| format!("{} can't be written", path.display()))?;
+    eprintln!("kept in {}", path.display());
+    Ok(())
+}
+
+/// In the models' folder.
+const CALIBRATIONS: &str = "calibrations.json";
 
 /// A panic's message may quote a prompt (a slice out of bounds quotes its text), so only its place is logged.
 fn hide_panic_messages() {

@@ -8,7 +8,7 @@ use clap::{Args, Subcommand};
 use crate::config::{self, Config, Overrides};
 use crate::engine::fetch::{DownloadProgress, Source, fetch};
 use crate::engine::quantize::{self, Format};
-use crate::engine::{Engine, EngineOptions, Forks, Speed};
+use crate::engine::{Engine, EngineOptions, Forks, Speed, UNIT_WINDOW};
 
 /// Tokens that a speed is measured on: a second or two on a laptop.
 const MEASURED_TOKENS: usize = 2048;
@@ -102,7 +102,13 @@ fn list() -> anyhow::Result<()> {
 }
 
 fn info(file: &Path, threads: usize) -> anyhow::Result<()> {
-    let engine = Engine::load(&EngineOptions { model: file.to_path_buf(), threads, gpu_layers: None, kept_bytes: 0 })?;
+    let engine = Engine::load(&EngineOptions {
+        model: file.to_path_buf(),
+        threads,
+        gpu_layers: None,
+        window: UNIT_WINDOW,
+        kept_bytes: 0,
+    })?;
     let info = engine.info();
     println!("file          {}", info.path.display());
     println!("name          {}", info.name);

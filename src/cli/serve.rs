@@ -8,7 +8,7 @@ use anyhow::Context;
 use clap::Args;
 
 use super::load_scorer;
-use crate::compress::{Compressor, Settings};
+use crate::compress::{Compressor, Scorer, Settings};
 use crate::config::{self, Config, Method, Overrides};
 use crate::engine::Engine;
 use crate::engine::chat::ChatModel;
@@ -69,15 +69,16 @@ struct Parts {
 /// Who answers and who compresses. Only the embedded upstream can't do without the model: a proxy that is down is worse
 /// than one that does not compress.
 fn assemble(config: &Config) -> anyhow::Result<Parts> {
-    let compressor = |scorer| {
+    let compressor = |scorer: Result<Scorer, String>| -> anyhow::Result<_> {
+        let settings = settings(config, scorer.as_ref().ok().map(|scorer| &scorer.engine))?;
         let ledger = Arc::new(Ledger::open(ledger(config)));
-        Arc::new(Compressor::new(scorer, settings(config), ledger))
+        Ok(Arc::new(Compressor::new(scorer, settings, ledger)))
     };
     if config.upstream.is_embedded() {
         let scorer = load_scorer(config)?;
         introduce(&scorer.engine);
         let upstream = Upstream::Embedded(Arc::new(Embedded::new(ChatModel::new(&scorer.engine))));
-        return Ok(Parts { upstream, compressor: compressor(Ok(scorer)) });
+        return Ok(Parts { upstream, compressor: compressor(Ok(scorer))? });
     }
     let upstream = http_upstream(config)?;
     // Also where the settings switch compression off: a request may switch it on for itself.
@@ -93,7 +94,7 @@ fn assemble(config: &Config) -> anyhow::Result<Parts> {
         Err(error) if config.scores_something() => eprintln!("warning    NOTHING IS COMPRESSED: {error}"),
         Err(_) => {}
     }
-    Ok(Parts { upstream, compressor: compressor(scorer.map_err(|error| error.to_string())) })
+    Ok(Parts { upstream, compressor: compressor(scorer.map_err(|error| error.to_string()))? })
 }
 
 /// What answers gateways.
@@ -123,12 +124,13 @@ pub fn socket(config: &Config) -> ProxyConfig {
 }
 
 /// How requests are compressed under `config`.
-pub fn settings(config: &Config) -> Settings {
+pub fn settings(config: &Config, engine: Option<&Engine>) -> anyhow::Result<Settings> {
     let compression = &config.compression;
-    Settings {
+    Ok(Settings {
         mode: compression.mode,
         ratio: compression.ratio as f32,
         budget: compression.budget_tokens,
+        coverage: super::coverage(config, engine)?,
         min_tokens: compression.min_tokens,
         min_saving: compression.min_saving as f32,
         fine: compression.fine,
@@ -136,7 +138,7 @@ pub fn settings(config: &Config) -> Settings {
         weights: super::weights(config),
         deadline: config.scorer.deadline,
         rules: config.rules.clone(),
-    }
+    })
 }
 
 fn http_upstream(config: &Config) -> anyhow::Result<Upstream> {

@@ -26,6 +26,8 @@ pub struct Settings {
     pub ratio: f32,
     /// Tokens of a block to keep, instead of the share.
     pub budget: Option<Tokens>,
+    /// Share of the likelihood to keep, 0 to 1, instead of both.
+    pub coverage: Option<f32>,
     /// Blocks of fewer tokens are left alone.
     pub min_tokens: Tokens,
     /// A block that does not shrink by at least this share stays as it was.

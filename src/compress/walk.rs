@@ -258,6 +258,7 @@ impl Walk<'_> {
         let budget = match effective.budget {
             Budget::Ratio(ratio) => format!("ratio {ratio}"),
             Budget::Tokens(tokens) => format!("tokens {}", tokens.0),
+            Budget::Coverage(coverage) => format!("coverage {coverage}"),
         };
         let settings = &self.compressor.settings;
         let method = match settings.method {
@@ -311,7 +312,11 @@ impl Walk<'_> {
         let levels = [
             (wish.ratio, wish.budget),
             (rule.and_then(|rule| rule.ratio).map(|ratio| ratio as f32), rule.and_then(|rule| rule.budget_tokens)),
-            (Some(settings.ratio), settings.budget),
+            // A recall takes the place of both.
+            match settings.coverage {
+                Some(_) => (None, None),
+                None => (Some(settings.ratio), settings.budget),
+            },
         ];
         let budget = levels
             .into_iter()
@@ -319,7 +324,7 @@ impl Walk<'_> {
         Effective {
             mode: asked.unwrap_or(settings.mode),
             asked_for: asked.is_some(),
-            budget: budget.unwrap_or(Budget::Ratio(settings.ratio)),
+            budget: budget.unwrap_or_else(|| settings.coverage.map_or(Budget::Ratio(settings.ratio), Budget::Coverage)),
             min_tokens: rule.and_then(|rule| rule.min_tokens).unwrap_or(settings.min_tokens),
             fine: rule.and_then(|rule| rule.fine).unwrap_or(settings.fine),
         }
@@ -379,7 +384,8 @@ impl Walk<'_> {
         if size < effective.min_tokens {
             return Some(Verdict::Skipped("small"));
         }
-        let question = Question { text: fim.question, asked_in: 0, names: Vec::new() };
+        let names = fim::names(&fim.question);
+        let question = Question { text: fim.question, asked_in: 0, names };
         let rest = Lines::new(fim.lines_above, LineIndex::new(&fim.file).count());
         let keep = match self.keep(&fim.file, fim.language, &question, &effective, &[rest]) {
             Ok(keep) => keep,
@@ -395,7 +401,7 @@ impl Walk<'_> {
 }
 
 /// The way of scoring, for the ledger: decisions of another are not ours. Changes with everything that could change one.
-const VERSION: &str = "1";
+const VERSION: &str = "2";
 
 impl Sum {
     fn add(&mut self, verdict: Verdict, edits: &mut Vec<TextEdit>) {

@@ -72,6 +72,15 @@ pub(super) const KEYS: &[Key] = &[
     ),
     key(
         "compression",
+        "recall",
+        |c| plain(c.compression.recall?),
+        |c, v| {
+            let recall = v.number().ok().filter(|recall| *recall > 0.0 && *recall < 1.0);
+            store(&mut c.compression.recall, recall.map(Some).ok_or("it must be above 0 and below 1"))
+        },
+    ),
+    key(
+        "compression",
         "min_tokens",
         |c| plain(c.compression.min_tokens.0),
         |c, v| store(&mut c.compression.min_tokens, v.integer().map(Tokens)),

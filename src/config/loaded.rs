@@ -130,14 +130,22 @@ impl Draft {
         Ok(Loaded { config: self.config, file, origins: self.origins })
     }
 
-    /// `--ratio 0.3` means what it says, though the file has a `budget_tokens`.
+    /// `--ratio 0.3` means what it says, though the file has a `budget_tokens` or a `recall`.
     fn let_the_stronger_amount_win(&mut self) {
         const RATIO: (&str, &str) = ("compression", "ratio");
         const BUDGET: (&str, &str) = ("compression", "budget_tokens");
+        const RECALL: (&str, &str) = ("compression", "recall");
         let strength = |key| self.origins.get(key).map_or(0, Origin::strength);
-        if strength(&RATIO) > strength(&BUDGET) && self.config.compression.budget_tokens.take().is_some() {
+        let (over_budget, over_recall) =
+            (strength(&RATIO) > strength(&BUDGET), strength(&RATIO).max(strength(&BUDGET)) > strength(&RECALL));
+        let compression = &mut self.config.compression;
+        let beaten = [
+            (BUDGET, over_budget && compression.budget_tokens.take().is_some()),
+            (RECALL, over_recall && compression.recall.take().is_some()),
+        ];
+        for (key, _) in beaten.into_iter().filter(|(_, beaten)| *beaten) {
             let origin = self.origins[&RATIO].clone();
-            self.origins.insert(BUDGET, origin);
+            self.origins.insert(key, origin);
         }
     }
 }

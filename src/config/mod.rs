@@ -81,6 +81,8 @@ pub struct Compression {
     pub ratio: f64,
     /// Tokens of a block's code to keep, above 0, instead of a share.
     pub budget_tokens: Option<Tokens>,
+    /// How often what is needed should be kept, above 0 and below 1, instead of a share or a number.
+    pub recall: Option<f64>,
     /// A block of fewer tokens (the upstream model's) is left alone.
     pub min_tokens: Tokens,
     /// Share of its tokens that a block must lose, or it stays as it was; from 0 to below 1.
@@ -302,6 +304,7 @@ impl Default for Compression {
             mode: Mode::On,
             ratio: 0.4,
             budget_tokens: None,
+            recall: None,
             min_tokens: Tokens(500),
             min_saving: 0.2,
             fine: Fine::Off,
@@ -313,9 +316,9 @@ impl Default for Scorer {
     fn default() -> Self {
         Self {
             model: None,
-            method: Method::LongCodeZip,
+            method: Method::Hybrid,
             lexical_weight: 0.65,
-            unit_tokens: Tokens(0),
+            unit_tokens: Tokens(64),
             kv_cache_mb: 256,
             threads: 0,
             gpu_layers: None,

@@ -17,8 +17,6 @@ use llama_cpp_2::{LlamaModelLoadError, LogOptions, send_logs_to_tracing};
 use super::worker::{BATCH_TOKENS, Job, Scores, Work, Worker};
 use super::{EngineError, EngineOptions, Forks, Limits, Token};
 
-/// The longest sequence that is scored, in tokens, unless the model's own context is shorter.
-const MAX_WINDOW: usize = 4096;
 /// Jobs that may wait before a caller is made to.
 const QUEUE: usize = 64;
 
@@ -30,6 +28,7 @@ const BYTES_A_THREAD: usize = 16 * 1024;
 pub struct Engine {
     pub(super) model: Arc<LlamaModel>,
     jobs: SyncSender<Job>,
+    window: usize,
     decoded: Arc<AtomicU64>,
     info: Arc<ModelInfo>,
 }
@@ -87,9 +86,10 @@ impl Engine {
         let (ready, started) = channel();
         let worker = Arc::clone(&model);
         let kept_bytes = options.kept_bytes;
+        let window = options.window.min(model.n_ctx_train() as usize).max(1);
         std::thread::Builder::new()
             .name("lopper-engine".into())
-            .spawn(move || match Worker::new(&worker, threads, kept_bytes) {
+            .spawn(move || match Worker::new(&worker, threads, window, kept_bytes) {
                 Ok(mut worker) => {
                     // The receiver waits for this; if it is gone there is nobody to tell.
                     let _ = ready.send(Ok(()));
@@ -101,7 +101,7 @@ impl Engine {
             })
             .map_err(|error| EngineError::Context(error.to_string()))?;
         started.recv().map_err(|_| EngineError::Stopped)??;
-        Ok(Self { model, jobs, decoded: Arc::default(), info })
+        Ok(Self { model, jobs, window, decoded: Arc::default(), info })
     }
 
     /// What is known of the model.
@@ -140,7 +140,7 @@ impl Engine {
 
     /// The longest context and target that can be scored together, in tokens.
     pub fn window(&self) -> usize {
-        window(&self.model)
+        self.window
     }
 
     /// For each context, for each of its targets, the negative log-likelihood (nats) of each of the target's tokens; `None`
@@ -230,10 +230,6 @@ pub(super) fn new_context(model: &LlamaModel, params: LlamaContextParams) -> Res
     // A panic while the lock was held leaves nothing half done that the next caller could see.
     let _guard = ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner);
     model.new_context(backend(), params).map_err(|error| EngineError::Context(error.to_string()))
-}
-
-pub(super) fn window(model: &LlamaModel) -> usize {
-    (model.n_ctx_train() as usize).clamp(1, MAX_WINDOW)
 }
 
 fn describe(model: &LlamaModel, path: &Path, threads: usize) -> ModelInfo {

@@ -47,9 +47,14 @@ pub struct EngineOptions {
     pub threads: usize,
     /// Layers to put on the GPU; `None` for all that fit.
     pub gpu_layers: Option<u32>,
+    /// The longest context and target that can be scored together, in tokens; less where the model's own is shorter.
+    pub window: usize,
     /// Memory for what the model made of contexts, so that they are not read again, in bytes; 0 for none.
     pub kept_bytes: u64,
 }
+
+/// [`EngineOptions::window`] for scoring units of code.
+pub const UNIT_WINDOW: usize = 4096;
 
 /// How far a scoring job may go.
 #[derive(Debug, Clone, Default)]

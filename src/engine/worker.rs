@@ -20,7 +20,7 @@ use llama_cpp_2::token::LlamaToken;
 use moka::sync::Cache;
 
 use super::batch::{self, Size};
-use super::llama::{new_context, window};
+use super::llama::new_context;
 use super::{EngineError, Forks, Limits, Token};
 
 /// Tokens a batch holds. Attention is computed over all cells of a batch, so larger is not better: on 2 cores
@@ -97,9 +97,8 @@ struct Row {
 }
 
 impl<'a> Worker<'a> {
-    /// `kept_bytes` is the memory for what was read, in bytes.
-    pub fn new(model: &'a LlamaModel, threads: usize, kept_bytes: u64) -> Result<Self, EngineError> {
-        let window = window(model);
+    /// `window` is in tokens, `kept_bytes` the memory for what was read, in bytes.
+    pub fn new(model: &'a LlamaModel, threads: usize, window: usize, kept_bytes: u64) -> Result<Self, EngineError> {
         // A group's contexts, and forks as long as the window.
         let cells = window + CONTEXT_TOKENS + BATCH_TOKENS;
         let threads = i32::try_from(threads).unwrap_or(i32::MAX);

@@ -100,7 +100,7 @@ pub fn read(path: &Path, half: Half) -> anyhow::Result<Vec<Case>> {
 
 impl Half {
     /// By the number at the end of the id; where there is none, by that of the line.
-    fn has(self, id: &str, line: usize) -> bool {
+    pub(super) fn has(self, id: &str, line: usize) -> bool {
         let digits = id.rsplit(|c: char| !c.is_ascii_digit()).next().unwrap_or_default();
         let number = digits.parse().unwrap_or(line);
         match self {

@@ -1,6 +1,8 @@
 //! How much of the code that an answer needs is kept: measured on cases of which that code is known.
 
+pub mod calibrate;
 pub mod cases;
+pub mod completion;
 pub mod report;
 mod stats;
 
@@ -36,6 +38,15 @@ impl Contender {
     /// Whether it asks the model.
     pub fn needs_model(self) -> bool {
         matches!(self, Self::Method(method) if method != Method::Lexical)
+    }
+
+    /// What judges the units of case `id`.
+    fn score(self, id: &str, weights: Weights) -> Box<dyn Score> {
+        match self {
+            Self::Method(method) => score::scorer(method, weights),
+            Self::Random => Box::new(Random { seed: id.to_owned() }),
+            Self::Head => Box::new(Head),
+        }
     }
 
     fn is_best_first(self) -> bool {
@@ -96,11 +107,7 @@ pub fn measure(
     fine: bool,
     ratios: &[f32],
 ) -> Result<Vec<Measured>, EngineError> {
-    let inner: Box<dyn Score> = match contender {
-        Contender::Method(method) => score::scorer(method, weights),
-        Contender::Random => Box::new(Random { seed: &case.id }),
-        Contender::Head => Box::new(Head),
-    };
+    let inner = contender.score(&case.id, weights);
     let score = Once { inner, worths: OnceCell::new(), milliseconds: OnceCell::new() };
     let counter = Counter::for_model(None);
     let names = query::names(&case.question);
@@ -164,11 +171,11 @@ impl Score for Once<'_> {
 }
 
 /// By lot.
-struct Random<'a> {
-    seed: &'a str,
+struct Random {
+    seed: String,
 }
 
-impl Score for Random<'_> {
+impl Score for Random {
     fn worths(&self, task: &Task) -> Result<Vec<Option<Worth>>, EngineError> {
         let draw = |i: usize| {
             let hash = blake3::hash(format!("{} {i}", self.seed).as_bytes());

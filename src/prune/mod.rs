@@ -38,6 +38,8 @@ pub enum Budget {
     Ratio(f32),
     /// This many tokens, in the upstream model's vocabulary.
     Tokens(Tokens),
+    /// As little as comes to this share of the likelihood, 0 to 1: the threshold of a [`crate::score::calibration`].
+    Coverage(f32),
 }
 
 impl Budget {
@@ -45,6 +47,7 @@ impl Budget {
         match self {
             Self::Ratio(ratio) => Tokens((total.0 as f32 * ratio) as usize),
             Self::Tokens(tokens) => tokens.min(total),
+            Self::Coverage(_) => total,
         }
     }
 }
@@ -142,7 +145,9 @@ pub fn prune(judge: Judge, code: &Code, target: Target, limits: &Limits) -> Resu
     };
 
     let mut stays = choice.nothing();
-    if let Some(engine) = engine.filter(|_| target.fine) {
+    if let Budget::Coverage(coverage) = target.budget {
+        stays = choice.covering(coverage);
+    } else if let Some(engine) = engine.filter(|_| target.fine) {
         choice.keep_best_parts(engine, &mut stays)?;
         choice.pinned.iter().for_each(|&lines| mark(&mut stays, lines));
         choice.outline.keep_frames(&mut stays);

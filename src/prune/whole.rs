@@ -5,13 +5,10 @@ use super::gaps::mark;
 use crate::score::{self, Worth};
 use crate::select::budget;
 use crate::select::knapsack::{self, Item};
-use crate::text::{Lines, Tokens};
+use crate::text::Tokens;
 
 /// How often units are chosen anew, in more or less room, because frames and markers cost another sum than was reckoned.
 const ATTEMPTS: usize = 8;
-/// How much likelier a unit is to be the one that is needed than another whose worth is a standard deviation lower, as a
-/// natural logarithm. On the cases for tuning 2 to 5 kept about as many needles.
-const LIKELIHOOD: f32 = 3.0;
 /// What a unit's marker costs, more or less: neighbours share one.
 const SHARED_MARKER: Tokens = Tokens(12);
 /// What a unit's signature is worth, as a share of the whole unit.
@@ -28,8 +25,7 @@ impl Choice<'_> {
         for _ in 0..ATTEMPTS {
             stays = self.nothing();
             self.keep_best_units(room, &mut stays);
-            self.pinned.iter().for_each(|&lines| mark(&mut stays, lines));
-            self.outline.keep_frames(&mut stays);
+            self.keep_pinned(&mut stays);
             let over = self.cost(&stays).0.saturating_sub(self.budget.0);
             if over == 0 {
                 break;
@@ -55,11 +51,8 @@ impl Choice<'_> {
     /// Those that together are likeliest to hold what is needed: a knapsack in which a unit's value is how likely it is the
     /// one. The likeliest stays whether it fits or not.
     pub(super) fn likeliest(&self) -> Vec<bool> {
-        let units = 0..self.outline.units.len();
-        let scored: Vec<usize> = units.clone().filter(|&i| self.outline.weights[i].0 > 0).collect();
-        let worths: Vec<Worth> = scored.iter().map(|&i| self.worths[i]).collect();
-        let mut classes: Vec<Vec<Item>> = units.map(|_| Vec::new()).collect();
-        for (i, value) in scored.into_iter().zip(score::likelihoods(&worths, LIKELIHOOD)) {
+        let mut classes: Vec<Vec<Item>> = self.outline.units.iter().map(|_| Vec::new()).collect();
+        for (i, value) in self.likelihoods() {
             classes[i] = self.ways(i, value);
         }
         let mut room = self.budget;
@@ -80,6 +73,36 @@ impl Choice<'_> {
             Some((_, stays)) if stays.contains(&true) => stays,
             _ => self.with_picks(&classes, Tokens(0)),
         }
+    }
+
+    /// The likeliest, as few as come to `coverage` of the likelihood, together with those that are named.
+    pub(super) fn covering(&self, coverage: f32) -> Vec<bool> {
+        let mut likely = self.likelihoods();
+        // Stable: of equal ones the first in the text is first.
+        likely.sort_by(|a, b| b.1.total_cmp(&a.1));
+        let mut covered = 0.0;
+        let mut stays = self.nothing();
+        for (rank, (i, likelihood)) in likely.into_iter().enumerate() {
+            covered += likelihood;
+            if rank == 0 || covered <= coverage || self.named[i] {
+                mark(&mut stays, self.outline.units[i].lines);
+            }
+        }
+        self.keep_pinned(&mut stays);
+        stays
+    }
+
+    /// By unit that is scored, its number and how likely it is the one that is needed.
+    fn likelihoods(&self) -> Vec<(usize, f32)> {
+        let scored = (0..self.outline.units.len()).filter(|&i| self.outline.weights[i].0 > 0);
+        let (scored, worths): (Vec<usize>, Vec<Worth>) = scored.map(|i| (i, self.worths[i])).unzip();
+        scored.into_iter().zip(score::likelihoods(&worths)).collect()
+    }
+
+    /// What stays whatever it is worth, and the frames around all that stays.
+    fn keep_pinned(&self, stays: &mut [bool]) {
+        self.pinned.iter().for_each(|&lines| mark(stays, lines));
+        self.outline.keep_frames(stays);
     }
 
     /// What may be kept of a unit: all of it, or its signature.
@@ -115,8 +138,7 @@ impl Choice<'_> {
             let best = scored.max_by(|&a, &b| self.worths[a].0.total_cmp(&self.worths[b].0).then(b.cmp(&a)));
             best.into_iter().for_each(|i| mark(&mut stays, units[i].lines));
         }
-        self.pinned.iter().for_each(|&lines: &Lines| mark(&mut stays, lines));
-        self.outline.keep_frames(&mut stays);
+        self.keep_pinned(&mut stays);
         stays
     }
 }

@@ -1,10 +1,10 @@
 //! Words and model together: each scaled to its deviations from the mean of the request, and added.
 //!
 //! worth = w · z(lexical) + (1 − w) · z(perplexity) + 1 for functions and methods, z(x) = (x − mean) / deviation over the
-//! request's units. Questions are about what code does; heads of types and lists of constants often have more words.
+//! request's units; then callees of the best get half of their caller's worth. Questions are about what code does; heads of types and lists of constants often have more words.
 
 use super::lexical::Lexical;
-use super::{Passage, Score, Task, Weights, Worth, perplexity, standardized};
+use super::{Passage, Score, Task, Weights, Worth, callees, perplexity, standardized};
 use crate::engine::EngineError;
 
 /// What it counts to be a function, in standard deviations.
@@ -34,7 +34,9 @@ impl Score for Hybrid {
         };
         let bonus = |passage: &Passage| if passage.is_function { FUNCTION_BONUS } else { 0.0 };
         let worth = |(mixed, passage): (Option<Worth>, _)| mixed.map(|worth| Worth(worth.0 + bonus(passage)));
-        Ok(words.iter().zip(&model).map(mix).zip(task.passages).map(worth).collect())
+        let mut worths: Vec<Option<Worth>> = words.iter().zip(&model).map(mix).zip(task.passages).map(worth).collect();
+        callees::raise(task.passages, &mut worths);
+        Ok(worths)
     }
 }
 

@@ -146,7 +146,10 @@ impl Outline {
                 kind: leaf.kind,
                 name: leaf.name,
                 lines: Lines::new(start, end),
-                head: Lines::new(leaf.head.start.clamp(start, signature_end), leaf.head.end.clamp(start, signature_end)),
+                head: Lines::new(
+                    leaf.head.start.clamp(start, signature_end),
+                    leaf.head.end.clamp(start, signature_end),
+                ),
                 signature: Lines::new(start, signature_end),
                 tail: Lines::new(tail_start, end),
                 parent,

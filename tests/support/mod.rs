@@ -9,7 +9,7 @@ pub mod upstream;
 
 use std::path::PathBuf;
 
-use lopper::engine::EngineOptions;
+use lopper::engine::{EngineOptions, UNIT_WINDOW};
 
 /// The model that tests run on. `scripts/test` fetches it and says where it is.
 pub fn model() -> PathBuf {
@@ -23,5 +23,5 @@ pub fn model() -> PathBuf {
 
 /// That model, loaded as the proxy would.
 pub fn model_options() -> EngineOptions {
-    EngineOptions { model: model(), threads: 0, gpu_layers: None, kept_bytes: 64 << 20 }
+    EngineOptions { model: model(), threads: 0, gpu_layers: None, window: UNIT_WINDOW, kept_bytes: 64 << 20 }
 }

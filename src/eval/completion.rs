@@ -1,0 +1,179 @@
+//! What code that is being continued loses: how well a judge, another model, foretells the next lines from what was kept.
+
+use std::path::Path;
+
+use anyhow::{Context, bail};
+use serde::{Deserialize, Serialize};
+
+use super::cases::Half;
+use super::{Contender, stats};
+use crate::engine::{Engine, EngineError, Forks, Limits};
+use crate::prune::{self, Budget, Code, Judge, PruneError, Target};
+use crate::score::Weights;
+use crate::syntax::Language;
+use crate::tokens::Counter;
+use crate::{fim, render};
+
+/// A function that is being written, and the rest of its file.
+#[derive(Debug, Clone)]
+pub struct Case {
+    /// Its name; the number at its end says which half it is in.
+    pub id: String,
+    /// What the code is written in.
+    pub language: Language,
+    /// The file without the function.
+    pub code: String,
+    /// The lines before the cursor.
+    pub prefix: String,
+    /// The lines after it.
+    pub target: String,
+    /// Whether the target calls functions of the code.
+    pub calls: bool,
+}
+
+#[derive(Deserialize)]
+struct Line {
+    id: String,
+    language: String,
+    code: String,
+    prefix: String,
+    target: String,
+    #[serde(default)]
+    uses: Vec<String>,
+}
+
+/// How likely the next lines are to the judge, in nats a token, lower is better.
+#[derive(Debug, Clone, Serialize)]
+pub struct Continued {
+    /// The case.
+    pub id: String,
+    /// The method's name; "full" for all of the code and "none" for none.
+    pub method: &'static str,
+    /// Share of tokens asked for.
+    pub ratio: f32,
+    /// Share of tokens kept.
+    pub kept: f32,
+    /// Mean negative log-likelihood of the target's tokens, in nats.
+    pub nll: f64,
+    /// Whether the target calls functions of the code.
+    pub calls: bool,
+}
+
+/// Whether the file at `path` holds cases of this kind, by its first line.
+pub fn is_completion(path: &Path) -> bool {
+    let text = std::fs::read_to_string(path).unwrap_or_default();
+    text.lines().next().is_some_and(|line| serde_json::from_str::<Line>(line).is_ok())
+}
+
+/// The cases of the file at `path` that are in `half`.
+///
+/// # Errors
+/// When the file can't be read, or a line of it is no case: with that line's number.
+pub fn read(path: &Path, half: Half) -> anyhow::Result<Vec<Case>> {
+    let text = std::fs::read_to_string(path).with_context(|| format!("{} can't be read", path.display()))?;
+    let mut cases = Vec::new();
+    for (number, line) in text.lines().enumerate().filter(|(_, line)| !line.trim().is_empty()) {
+        let place = || format!("{}:{}", path.display(), number + 1);
+        let line: Line = serde_json::from_str(line).with_context(|| format!("{}: no case", place()))?;
+        let language = Language::from_tag(&line.language)
+            .with_context(|| format!("{}: the language {:?} is not known", place(), line.language))?;
+        if half.has(&line.id, number) {
+            let Line { id, code, prefix, target, uses, .. } = line;
+            cases.push(Case { id, language, code, prefix, target, calls: !uses.is_empty() });
+        }
+    }
+    if cases.is_empty() {
+        bail!("{}: no case is in it", path.display());
+    }
+    Ok(cases)
+}
+
+/// What the judge makes of one case: with all of the code, with none, and with what each contender keeps at each ratio.
+///
+/// # Errors
+/// When a model fails, or the code is longer than the judge's window.
+pub fn measure(
+    judge: &Engine,
+    engine: Option<&Engine>,
+    case: &Case,
+    contenders: &[Contender],
+    weights: Weights,
+    ratios: &[f32],
+) -> Result<Vec<Continued>, EngineError> {
+    let counter = Counter::for_model(None);
+    let before = counter.count(&case.code).0.max(1) as f32;
+    let question = fim::question(&case.prefix);
+    let names = fim::names(&question);
+    let code = Code { source: &case.code, language: case.language, question: &question, names: &names, pinned: &[] };
+    let mut texts = vec![("full", 1.0, case.code.clone()), ("none", 0.0, String::new())];
+    for &contender in contenders {
+        let score = contender.score(&case.id, weights);
+        for &ratio in ratios {
+            let target = Target { budget: Budget::Ratio(ratio), fine: false };
+            let scorer = Judge { engine, score: &*score, best_first: contender.is_best_first(), counter };
+            let text = match prune::prune(scorer, &code, target, &Limits::default()) {
+                Ok(pruned) => render::render(&case.code, &pruned.keep, case.language, 1, None),
+                Err(PruneError::Engine(error)) => return Err(error),
+                Err(_) => case.code.clone(),
+            };
+            texts.push((contender.name(), ratio, text));
+        }
+    }
+    let mut measured = Vec::new();
+    for (method, ratio, text) in texts {
+        let context = format!("{}\n\n{}", text.trim_end(), case.prefix);
+        let context = [judge.start(), judge.tokenize(context.trim_start())].concat();
+        let forks = vec![Forks::one(context, judge.tokenize(&case.target))];
+        let scored = judge.likelihoods(forks, &Limits::default())?.pop().flatten().unwrap_or_default().concat();
+        measured.push(Continued {
+            id: case.id.clone(),
+            method,
+            ratio,
+            kept: counter.count(&text).0 as f32 / before,
+            nll: f64::from(scored.iter().sum::<f32>()) / scored.len().max(1) as f64,
+            calls: case.calls,
+        });
+    }
+    Ok(measured)
+}
+
+/// A table: by method and ratio the mean, the difference from the full code, and the same for the cases whose target calls
+/// functions of the code.
+pub fn markdown(measured: &[Continued]) -> String {
+    let mut text = String::from(
+        "| code | ratio | cases | kept | nats a token | against all of the code | recovered | against, where it is called |\n\
+         |---|---|---|---|---|---|---|---|\n",
+    );
+    let mut settings: Vec<(&str, f32)> = Vec::new();
+    for one in measured {
+        if !settings.contains(&(one.method, one.ratio)) {
+            settings.push((one.method, one.ratio));
+        }
+    }
+    let of = |method: &str, ratio: f32| -> Vec<&Continued> {
+        measured.iter().filter(|one| one.method == method && one.ratio == ratio).collect()
+    };
+    let (full, none) = (of("full", 1.0), of("none", 0.0));
+    let nll = |cases: &[&Continued]| stats::mean(&cases.iter().map(|case| case.nll).collect::<Vec<_>>()).mean;
+    for (method, ratio) in settings {
+        let cases = of(method, ratio);
+        let against = |has: &dyn Fn(&Continued) -> bool| {
+            let pairs = cases.iter().filter(|case| has(case)).filter_map(|case| {
+                let full = full.iter().find(|full| full.id == case.id)?;
+                Some(case.nll - full.nll)
+            });
+            let stats::Mean { mean, low, high } = stats::mean(&pairs.collect::<Vec<_>>());
+            format!("{mean:+.3} [{low:+.3}, {high:+.3}]")
+        };
+        let kept = stats::mean(&cases.iter().map(|case| f64::from(case.kept)).collect::<Vec<_>>()).mean;
+        let recovered = (nll(&none) - nll(&cases)) / (nll(&none) - nll(&full));
+        text += &format!(
+            "| {method} | {ratio} | {} | {kept:.3} | {:.3} | {} | {recovered:.2} | {} |\n",
+            cases.len(),
+            nll(&cases),
+            against(&|_| true),
+            against(&|case| case.calls),
+        );
+    }
+    text
+}
