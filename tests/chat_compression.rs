@@ -356,8 +356,15 @@ async fn compression_can_be_off() {
 
 #[tokio::test]
 async fn after_the_deadline_the_original_goes_on() {
-    let mut street = Street::with_environment("", &[("LOPPER_SCORER_DEADLINE_MS", "1")]).await;
+    const SETTINGS: [(&str, &str); 2] = [("LOPPER_SCORER_DEADLINE_MS", "1"), ("LOPPER_SCORER_METHOD", "longcodezip")];
+    let mut street = Street::with_environment("", &SETTINGS).await;
     street.passes(&user(&asked(QUESTION, INVENTORY)), "skipped:deadline").await;
+}
+
+#[tokio::test]
+async fn after_the_deadline_the_words_decide() {
+    let mut street = Street::with_environment("", &[("LOPPER_SCORER_DEADLINE_MS", "1")]).await;
+    street.compresses(&user(&asked(QUESTION, INVENTORY)), INVENTORY).await;
 }
 
 #[tokio::test]

@@ -67,13 +67,15 @@ fn every_setting_with_its_source() {
     compression.mode           "on"                                     default
     compression.ratio          0.3                                      environment LOPPER_COMPRESSION_RATIO
     compression.budget_tokens  not set                                  default
+    compression.recall         not set                                  default
     compression.min_tokens     300                                      lopper.toml:4
     compression.min_saving     0.2                                      default
     compression.fine           "off"                                    default
     scorer.model               "m.gguf"                                 environment LOPPER_SCORER_MODEL
-    scorer.method              "longcodezip"                            default
+    scorer.method              "hybrid"                                 default
     scorer.lexical_weight      0.65                                     default
-    scorer.unit_tokens         0                                        default
+    scorer.unit_tokens         64                                       default
+    scorer.kv_cache_mb         256                                      default
     scorer.threads             0                                        default
     scorer.gpu_layers          not set                                  default
     scorer.deadline_ms         15000                                    default

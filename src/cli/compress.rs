@@ -36,6 +36,7 @@ pub struct Arguments {
 }
 
 pub fn run(arguments: Arguments) -> anyhow::Result<()> {
+    let is_asked_for = arguments.model.is_some();
     let overrides = Overrides { model: arguments.model, ratio: arguments.ratio, ..Overrides::default() };
     let config = Config::load(arguments.config.as_deref(), config::environment(), overrides)?.config;
     if arguments.query.trim().is_empty() {
@@ -44,7 +45,7 @@ pub fn run(arguments: Arguments) -> anyhow::Result<()> {
     let sources = arguments.files.iter().map(|file| read(file)).collect::<anyhow::Result<Vec<_>>>()?;
     let engine = match load_engine(&config) {
         Ok(engine) => Some(engine),
-        Err(error) if score::works_without_model(config.scorer.method) => {
+        Err(error) if score::works_without_model(config.scorer.method) && !is_asked_for => {
             if config.scorer.method != Method::Lexical {
                 eprintln!("scored by words alone: {error}");
             }
