@@ -11,6 +11,7 @@ use super::load_engine;
 use crate::config::{self, Config, Fine, Overrides};
 use crate::engine::{Engine, EngineOptions};
 use crate::eval::cases::{self, Case, Half};
+use crate::eval::repo::{self, Found};
 use crate::eval::{Contender, calibrate, completion, measure, report};
 use crate::score::{Weights, calibration};
 
@@ -20,15 +21,21 @@ const JUDGE_WINDOW: usize = 16 * 1024;
 #[derive(Args)]
 pub struct Arguments {
     /// Cases, one JSON object a line: id, language, code, question, needle {start_line, end_line}.
-    #[arg(value_name = "CASES.jsonl")]
-    cases: PathBuf,
+    #[arg(value_name = "CASES.jsonl", required_unless_present = "repo", conflicts_with = "repo")]
+    cases: Option<PathBuf>,
+    /// Makes cases from the doc comments of this repository instead: each is asked for, with its comment taken out.
+    #[arg(long, value_name = "FOLDER")]
+    repo: Option<PathBuf>,
+    /// At most so many cases of a repository, spread evenly.
+    #[arg(long, value_name = "N", default_value_t = 150)]
+    most: usize,
     /// Methods to measure, with commas between; "random" and "head" are for comparison.
     #[arg(long, value_name = "M,…", value_delimiter = ',', default_value = "lexical,hybrid")]
     method: Vec<String>,
     /// Shares of tokens to keep, with commas between.
     #[arg(long, value_name = "R,…", value_delimiter = ',', default_value = "0.2,0.4")]
     ratio: Vec<f32>,
-    /// Which cases count: those with even numbers are the test half.
+    /// Which cases of a file count: those with even numbers are the test half.
     #[arg(long, value_enum, default_value = "test")]
     half: Half,
     /// The GGUF model that scores.
@@ -58,13 +65,15 @@ pub fn run(arguments: Arguments) -> anyhow::Result<()> {
     }
     let engine = contenders.iter().any(|one| one.needs_model()).then(|| load_engine(&config)).transpose()?;
     let weights = super::weights(&config);
-    if completion::is_completion(&arguments.cases) {
-        return continued(&arguments, &contenders, engine.as_ref(), weights);
-    }
-    if arguments.calibrate {
-        return calibrated(&arguments, &contenders, engine.as_ref(), weights);
-    }
-    let cases = cases::read(&arguments.cases, arguments.half)?;
+    let cases = match (&arguments.cases, &arguments.repo) {
+        (Some(path), _) if completion::is_completion(path) => {
+            return continued(&arguments, path, &contenders, engine.as_ref(), weights);
+        }
+        (Some(path), _) if arguments.calibrate => return calibrated(path, &contenders, engine.as_ref(), weights),
+        (Some(path), _) => cases::read(path, arguments.half)?,
+        (None, Some(_)) if arguments.calibrate => bail!("--calibrate needs a file of cases, in two halves"),
+        (None, repo) => of_repository(repo.as_deref().unwrap_or(Path::new(".")), arguments.most)?,
+    };
     // Nobody edits a case by tool.
     let fine = config.compression.fine != Fine::Off;
     let bar = progress(cases.len() * contenders.len());
@@ -90,15 +99,30 @@ pub fn run(arguments: Arguments) -> anyhow::Result<()> {
     write(arguments.json.as_deref(), &measured)
 }
 
+fn of_repository(folder: &Path, most: usize) -> anyhow::Result<Vec<Case>> {
+    let Found { files, cases } =
+        repo::cases(folder, most).with_context(|| format!("{} can't be read", folder.display()))?;
+    if cases.is_empty() {
+        bail!(
+            "{}: no case is to be had from its {files} source files; a case is a function of 8 to 60 lines with a doc \
+             comment in prose, in a file with 8 functions or more",
+            folder.display()
+        );
+    }
+    eprintln!("{} cases from {files} source files", cases.len());
+    Ok(cases)
+}
+
 /// Measures cases of code that is being continued.
 fn continued(
     arguments: &Arguments,
+    path: &Path,
     contenders: &[Contender],
     engine: Option<&Engine>,
     weights: Weights,
 ) -> anyhow::Result<()> {
     let judge = arguments.judge.clone().context("these cases need a model that judges: --judge FILE.gguf")?;
-    let cases = completion::read(&arguments.cases, arguments.half)?;
+    let cases = completion::read(path, arguments.half)?;
     let options = EngineOptions { model: judge, threads: 0, gpu_layers: None, window: JUDGE_WINDOW, kept_bytes: 0 };
     let judge = Engine::load(&options)?;
     let bar = progress(cases.len());
@@ -115,12 +139,7 @@ fn continued(
 }
 
 /// Calibrates a method, and keeps what came of it.
-fn calibrated(
-    arguments: &Arguments,
-    contenders: &[Contender],
-    engine: Option<&Engine>,
-    weights: Weights,
-) -> anyhow::Result<()> {
+fn calibrated(path: &Path, contenders: &[Contender], engine: Option<&Engine>, weights: Weights) -> anyhow::Result<()> {
     let [contender @ Contender::Method(method)] = *contenders else {
         bail!("--calibrate is for one method: give it with --method, such as --method hybrid");
     };
@@ -135,9 +154,9 @@ fn calibrated(
         Ok(judged.into_iter().flatten().collect())
     };
     let scorer = calibration::scorer_name(method, weights, engine.map(Engine::info));
-    let calibration = calibrate::calibration(scorer, &judged(&cases::read(&arguments.cases, Half::Dev)?)?);
+    let calibration = calibrate::calibration(scorer, &judged(&cases::read(path, Half::Dev)?)?);
     println!("{}, {} cases\n", calibration.scorer, calibration.masses.len());
-    print!("{}", calibrate::markdown(&calibration, &judged(&cases::read(&arguments.cases, Half::Test)?)?)?);
+    print!("{}", calibrate::markdown(&calibration, &judged(&cases::read(path, Half::Test)?)?)?);
     super::keep_calibration(calibration)
 }
 

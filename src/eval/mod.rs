@@ -3,6 +3,7 @@
 pub mod calibrate;
 pub mod cases;
 pub mod completion;
+pub mod repo;
 pub mod report;
 mod stats;
 
