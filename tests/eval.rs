@@ -65,3 +65,47 @@ fn what_is_no_case_is_said_with_its_line() {
     assert!(says("", &["--method", "guess"]).contains("\"guess\" is not known; known are random, head, longcodezip"));
     assert!(says("", &["--ratio", "2"]).contains("--ratio is 2; it must be above 0 and at most 1"));
 }
+
+#[test]
+fn a_repository_makes_its_own_cases() {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::create_dir(folder.path().join("node_modules")).unwrap();
+    std::fs::write(folder.path().join("inventory.py"), INVENTORY).unwrap();
+    std::fs::write(folder.path().join("node_modules/other.py"), INVENTORY).unwrap();
+    let run = |path: &std::path::Path| {
+        command().arg("eval").arg("--repo").arg(path).args(["--method", "lexical", "--ratio", "0.3"]).output().unwrap()
+    };
+    let output = run(folder.path());
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(output.status.success() && said.contains("from 1 source files"), "{said}");
+    assert!(String::from_utf8_lossy(&output.stdout).contains("| lexical | 0.3 |"));
+    let output = run(&folder.path().join("node_modules/..").join("absent"));
+    assert!(!output.status.success() && String::from_utf8_lossy(&output.stderr).contains("can't be read"));
+}
+
+#[test]
+fn a_recall_needs_a_calibration() {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join("a.py"), INVENTORY).unwrap();
+    let compress = || {
+        let mut command = command();
+        command.current_dir(folder.path()).args(["compress", "a.py", "-q", "How is the shelf chosen?"]);
+        command.env("LOPPER_SCORER_METHOD", "perplexity").env("LOPPER_COMPRESSION_RECALL", "0.6");
+        command.env("XDG_DATA_HOME", folder.path()).env("LOPPER_SCORER_MODEL", model()).output().unwrap()
+    };
+    let output = compress();
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(!output.status.success() && said.contains("is not calibrated"), "{said}");
+
+    let names = ["reserve", "ship", "receive", "release"];
+    let cases = |(i, name): (usize, &&str)| case(&format!("a-{i}"), name, "What is odd?");
+    std::fs::write(folder.path().join("cases.jsonl"), names.iter().enumerate().map(cases).collect::<String>()).unwrap();
+    let mut calibrate = command();
+    calibrate.current_dir(folder.path()).args(["eval", "cases.jsonl", "--method", "perplexity", "--calibrate"]);
+    calibrate.env("XDG_DATA_HOME", folder.path()).env("LOPPER_SCORER_MODEL", model());
+    let output = calibrate.output().unwrap();
+    assert!(output.status.success(), "{output:?}");
+    assert!(String::from_utf8_lossy(&output.stdout).contains("| recall asked for |"));
+    let output = compress();
+    assert!(output.status.success(), "{output:?}");
+}

@@ -23,5 +23,5 @@ pub fn model() -> PathBuf {
 
 /// That model, loaded as the proxy would.
 pub fn model_options() -> EngineOptions {
-    EngineOptions { model: model(), threads: 0, gpu_layers: None, window: UNIT_WINDOW, kept_bytes: 64 << 20 }
+    EngineOptions { model: model(), threads: 0, gpu_layers: None, window: UNIT_WINDOW, kept_bytes: 256 << 20 }
 }

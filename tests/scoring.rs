@@ -1,0 +1,71 @@
+//! What the model's thread promises to everything that scores, with a real model.
+#![allow(clippy::unwrap_used)]
+
+mod support;
+
+use lopper::engine::{Cancel, Engine, EngineOptions, Forks, Limits};
+
+const CODE: &str = include_str!("fixtures/inventory.py");
+
+/// Contexts of `tokens` tokens from the code, each asked the same.
+fn forks(engine: &Engine, tokens: usize, question: &str) -> Vec<Forks> {
+    let question = engine.tokenize(question);
+    let code = engine.tokenize(CODE);
+    code.chunks(tokens).map(|context| Forks::one(context.to_vec(), question.clone())).collect()
+}
+
+#[test]
+fn a_second_question_reads_the_question_alone() {
+    let fresh = Engine::load(&EngineOptions { kept_bytes: 0, ..support::model_options() }).unwrap();
+    let keeping = Engine::load(&support::model_options()).unwrap();
+    let score = |engine: &Engine, question: &str| {
+        let before = engine.decoded();
+        let scores = engine.likelihoods(forks(engine, 90, question), &Limits::default()).unwrap();
+        (scores, engine.decoded() - before)
+    };
+    let (first, second) = ("Why can a shipment fail?", "How are the pieces counted?");
+    score(&keeping, first);
+    let (warm, cheap) = score(&keeping, second);
+    let (cold, dear) = score(&fresh, second);
+    // To the last bit: a decision must not depend on what was asked before.
+    assert_eq!(warm, cold);
+    let question = fresh.tokenize(second).len();
+    assert_eq!(cheap as usize, question * forks(&fresh, 90, second).len());
+    assert!(cheap * 5 < dear, "{cheap} and {dear} tokens");
+}
+
+#[test]
+fn many_targets_share_their_context() {
+    let engine = Engine::load(&EngineOptions { kept_bytes: 0, ..support::model_options() }).unwrap();
+    let targets: Vec<_> = ["Why can it fail?", "What is sold here, and to whom?"].map(|q| engine.tokenize(q)).to_vec();
+    let context = engine.tokenize(&CODE[..2000]);
+    let together = Forks { context: context.clone(), targets: targets.clone(), priority: 0.0 };
+    let together = engine.likelihoods(vec![together], &Limits::default()).unwrap().remove(0).unwrap();
+    let decoded = engine.decoded() as usize;
+    assert_eq!(decoded, context.len() - 1 + targets[0].len() + targets[1].len());
+    for (target, shared) in targets.into_iter().zip(together) {
+        let alone = engine.likelihoods(vec![Forks::one(context.clone(), target.clone())], &Limits::default()).unwrap();
+        let alone = alone[0].as_ref().unwrap()[0].clone();
+        assert_eq!(shared.len(), target.len());
+        for (a, b) in shared.iter().zip(alone) {
+            assert!((a - b).abs() < 0.05, "{a} and {b}");
+        }
+    }
+}
+
+#[test]
+fn a_small_job_does_not_wait_for_a_huge_one() {
+    let engine = Engine::load(&support::model_options()).unwrap();
+    let huge = forks(&engine, 300, "Why?").into_iter().cycle().take(20_000).collect();
+    let cancel = Cancel::default();
+    let limits = Limits { cancel: cancel.clone(), deadline: None };
+    let other = engine.clone();
+    let running = std::thread::spawn(move || other.likelihoods(huge, &limits).unwrap());
+    let small = forks(&engine, 300, "How?");
+    let scores = engine.likelihoods(small, &Limits::default()).unwrap();
+    assert!(scores.iter().all(Option::is_some));
+    assert!(!running.is_finished());
+    cancel.cancel();
+    let scores = running.join().unwrap();
+    assert!(scores.iter().any(Option::is_none), "what was cancelled goes on");
+}
