@@ -66,15 +66,11 @@ pub fn is_best_first(method: Method) -> bool {
     method == Method::LongCodeZip
 }
 
-/// How much likelier a passage is to be the one that is needed than another whose worth is a standard deviation lower, as a
-/// natural logarithm. On the cases for tuning 2 to 5 kept about as many needles.
-const SHARPNESS: f32 = 3.0;
-
-/// How likely each passage is the one that is needed, together 1: exp(3 · z) to a factor, z the worth's deviation from the
-/// mean in standard deviations.
-pub fn likelihoods(worths: &[Worth]) -> Vec<f32> {
+/// How likely each passage is the one that is needed, together 1: exp(`sharpness` · z) to a factor, z the worth's deviation
+/// from the mean in standard deviations.
+pub fn likelihoods(worths: &[Worth], sharpness: f32) -> Vec<f32> {
     let known: Vec<Option<Worth>> = worths.iter().copied().map(Some).collect();
-    let all: Vec<f32> = standardized(&known).into_iter().flatten().map(|z| (SHARPNESS * z).exp()).collect();
+    let all: Vec<f32> = standardized(&known).into_iter().flatten().map(|z| (sharpness * z).exp()).collect();
     let sum: f32 = all.iter().sum();
     all.iter().map(|one| one / sum).collect()
 }
