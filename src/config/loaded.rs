@@ -135,17 +135,20 @@ impl Draft {
         const RATIO: (&str, &str) = ("compression", "ratio");
         const BUDGET: (&str, &str) = ("compression", "budget_tokens");
         const RECALL: (&str, &str) = ("compression", "recall");
-        let strength = |key| self.origins.get(key).map_or(0, Origin::strength);
-        let (over_budget, over_recall) =
-            (strength(&RATIO) > strength(&BUDGET), strength(&RATIO).max(strength(&BUDGET)) > strength(&RECALL));
-        let compression = &mut self.config.compression;
-        let beaten = [
-            (BUDGET, over_budget && compression.budget_tokens.take().is_some()),
-            (RECALL, over_recall && compression.recall.take().is_some()),
-        ];
-        for (key, _) in beaten.into_iter().filter(|(_, beaten)| *beaten) {
-            let origin = self.origins[&RATIO].clone();
-            self.origins.insert(key, origin);
+        // A key takes the place of the others, unless one of them is set by a stronger source.
+        for (key, others) in [(BUDGET, &[RATIO][..]), (RECALL, &[RATIO, BUDGET])] {
+            let strength = |key| self.origins.get(key).map_or(0, Origin::strength);
+            let stronger =
+                others.iter().max_by_key(|other| strength(other)).filter(|other| strength(other) > strength(&key));
+            let Some(origin) = stronger.and_then(|other| self.origins.get(other)).cloned() else { continue };
+            let compression = &mut self.config.compression;
+            let was_set = match key {
+                BUDGET => compression.budget_tokens.take().is_some(),
+                _ => compression.recall.take().is_some(),
+            };
+            if was_set {
+                self.origins.insert(key, origin);
+            }
         }
     }
 }
@@ -204,5 +207,15 @@ mod tests {
         let budget_too = ("LOPPER_COMPRESSION_BUDGET_TOKENS", "70");
         assert_eq!(budget(&[in_env, budget_too], None), Some(Tokens(70)));
         assert_eq!(budget(&[in_env, budget_too], Some("0.5")), None);
+    }
+
+    #[test]
+    fn a_recall_gives_way_to_any_stronger_amount() {
+        let recall = |env: &[(&str, &str)]| {
+            load("[compression]\nrecall = 0.9\n", env, Overrides::default()).0.config.compression.recall
+        };
+        assert_eq!(recall(&[]), Some(0.9));
+        assert_eq!(recall(&[("LOPPER_COMPRESSION_RATIO", "0.5")]), None);
+        assert_eq!(recall(&[("LOPPER_COMPRESSION_BUDGET_TOKENS", "70")]), None);
     }
 }

@@ -68,9 +68,10 @@ pub fn read(
 ) -> Result<Reading, EngineError> {
     let start = engine.start();
     let room = engine.window() - start.len();
-    let all = engine.tokenize(question);
-    let target = &all[all.len().saturating_sub(room / QUESTION_SHARE)..];
+    let asked = engine.tokenize(question);
+    let target = &asked[asked.len().saturating_sub(room / QUESTION_SHARE)..];
     let room = room - target.len();
+    let most = if unit_tokens.0 == 0 { room } else { unit_tokens.0.min(room) };
     let joint = engine.tokenize(JOINT);
     let joined: Vec<String> = texts.iter().map(|text| format!("{text}{JOINT}{LETTER}")).collect();
     let highest = priorities.iter().copied().fold(0.0, f32::max);
@@ -84,7 +85,6 @@ pub fn read(
     for (i, mut tokens) in engine.tokenize_all(&joined).into_iter().enumerate() {
         tokens.pop();
         let priority = priorities.get(i).copied().unwrap_or_default();
-        let most = if unit_tokens.0 == 0 { room } else { unit_tokens.0.min(room) };
         if tokens.len() <= most {
             all.push(forks(&tokens, priority));
             windows.push(1);
@@ -103,9 +103,11 @@ pub fn read(
     let mut read = engine.likelihoods(all, limits)?.into_iter().map(|targets| targets?.pop());
     let alone = read.next().flatten();
     let mut likeliest = |count: usize| {
-        let windows: Option<Vec<Vec<f32>>> = read.by_ref().take(count).collect();
+        // All of them are taken, also past one without a score: the next are another text's.
+        let windows: Vec<Option<Vec<f32>>> = read.by_ref().take(count).collect();
+        let windows = windows.into_iter().collect::<Option<Vec<_>>>()?;
         let sum = |likelihoods: &Vec<f32>| likelihoods.iter().sum::<f32>();
-        windows?.into_iter().min_by(|a, b| sum(a).total_cmp(&sum(b)))
+        windows.into_iter().min_by(|a, b| sum(a).total_cmp(&sum(b)))
     };
     Ok(Reading { alone, given: windows.into_iter().map(&mut likeliest).collect() })
 }
