@@ -46,12 +46,6 @@ pub fn run(arguments: Arguments) -> anyhow::Result<()> {
 
 /// Scoring at each length of context against raw prefill, every token that goes through the model counted.
 fn speeds(engine: &Engine) -> Result<(), EngineError> {
-    let text = text(engine, TOKENS);
-    let scoring = |context: usize| {
-        let (context, question) = (text[..context].to_vec(), text[context..context + QUESTION].to_vec());
-        let count = TOKENS / (context.len() + QUESTION);
-        engine.scoring_speed(vec![Forks::one(context, question); count])
-    };
     // Tokens of the question that go through the model, all with logits: its last predicts nothing.
     let outputs = |context: usize| QUESTION as f64 / (context + QUESTION - 1) as f64;
     engine.prefill_speed(TOKENS / 4, 0.0)?;
@@ -60,7 +54,7 @@ fn speeds(engine: &Engine) -> Result<(), EngineError> {
     for _ in 0..ROUNDS {
         raw.push(engine.prefill_speed(TOKENS, 0.0)?);
         for (context, speeds, limits) in &mut scored {
-            speeds.push(scoring(*context)?);
+            speeds.push(scoring_speed(engine, TOKENS, *context, QUESTION)?);
             limits.push(engine.prefill_speed(TOKENS, outputs(*context))?);
         }
     }
@@ -75,6 +69,13 @@ fn speeds(engine: &Engine) -> Result<(), EngineError> {
         );
     }
     Ok(())
+}
+
+/// How fast the model scores a question after a context, both of so many tokens, again and again up to `tokens` in all.
+pub fn scoring_speed(engine: &Engine, tokens: usize, context: usize, question: usize) -> Result<Speed, EngineError> {
+    let text = text(engine, context + question);
+    let forks = Forks::one(text[..context].to_vec(), text[context..].to_vec());
+    engine.scoring_speed(vec![forks; tokens / (context + question)])
 }
 
 /// What a second question about the same code costs.

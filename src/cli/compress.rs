@@ -53,10 +53,7 @@ pub fn run(arguments: Arguments) -> anyhow::Result<()> {
         }
         Err(error) => return Err(error.into()),
     };
-    let coverage = super::coverage(&config, engine.as_ref())?;
-    let ratio = Budget::Ratio(config.compression.ratio as f32);
-    let budget = config.compression.budget_tokens.map_or(ratio, Budget::Tokens);
-    let budget = coverage.map_or(budget, Budget::Coverage);
+    let budget = super::budget(&config, engine.as_ref())?;
     let mut out = std::io::stdout().lock();
     for (file, (source, language)) in arguments.files.iter().zip(sources) {
         let text = compress(engine.as_ref(), &config, budget, file, &source, language, &arguments.query);

@@ -71,8 +71,9 @@ pub fn run(arguments: Arguments) -> anyhow::Result<()> {
         }
         (Some(path), _) if arguments.calibrate => return calibrated(path, &contenders, engine.as_ref(), weights),
         (Some(path), _) => cases::read(path, arguments.half)?,
-        (None, Some(_)) if arguments.calibrate => bail!("--calibrate needs a file of cases, in two halves"),
-        (None, repo) => of_repository(repo.as_deref().unwrap_or(Path::new(".")), arguments.most)?,
+        (None, _) if arguments.calibrate => bail!("--calibrate needs a file of cases, in two halves"),
+        (None, Some(folder)) => of_repository(folder, arguments.most)?,
+        (None, None) => bail!("give a file of cases, or --repo FOLDER"),
     };
     // Nobody edits a case by tool.
     let fine = config.compression.fine != Fine::Off;

@@ -19,6 +19,7 @@ use tracing_subscriber::EnvFilter;
 use crate::compress::Scorer;
 use crate::config::{self, Config};
 use crate::engine::{self, Engine, EngineError, EngineOptions};
+use crate::prune::Budget;
 use crate::score::Weights;
 use crate::score::calibration::{self, Calibration};
 
@@ -109,12 +110,17 @@ fn weights(config: &Config) -> Weights {
     Weights { lexical: config.scorer.lexical_weight as f32, unit_tokens: config.scorer.unit_tokens }
 }
 
-/// The share of the likelihood that `compression.recall` asks for, with `engine` or without; `None` where it is not set.
-fn coverage(config: &Config, engine: Option<&Engine>) -> anyhow::Result<Option<f32>> {
-    let Some(recall) = config.compression.recall else { return Ok(None) };
+/// How much of a block to keep: what `compression.recall` asks for, with `engine` or without; else `budget_tokens`; else
+/// `ratio`.
+fn budget(config: &Config, engine: Option<&Engine>) -> anyhow::Result<Budget> {
+    let compression = &config.compression;
+    let Some(recall) = compression.recall else {
+        let ratio = Budget::Ratio(compression.ratio as f32);
+        return Ok(compression.budget_tokens.map_or(ratio, Budget::Tokens));
+    };
     let scorer = calibration::scorer_name(config.scorer.method, weights(config), engine.map(Engine::info));
     let threshold = calibration::threshold(&calibrations()?, &scorer, recall);
-    Ok(Some(threshold.with_context(|| format!("compression.recall is {recall}"))?))
+    Ok(Budget::Coverage(threshold.with_context(|| format!("compression.recall is {recall}"))?))
 }
 
 /// The calibrations that were made here.

@@ -5,10 +5,11 @@ use std::path::{Path, PathBuf};
 use anyhow::Context;
 use clap::{Args, Subcommand};
 
+use super::bench::scoring_speed;
 use crate::config::{self, Config, Overrides};
 use crate::engine::fetch::{DownloadProgress, Source, fetch};
 use crate::engine::quantize::{self, Format};
-use crate::engine::{Engine, EngineOptions, Forks, Speed, UNIT_WINDOW};
+use crate::engine::{Engine, EngineOptions, Speed, UNIT_WINDOW};
 
 /// Tokens that a speed is measured on: a second or two on a laptop.
 const MEASURED_TOKENS: usize = 2048;
@@ -127,9 +128,7 @@ fn info(file: &Path, threads: usize) -> anyhow::Result<()> {
 /// Raw prefill and scoring of about as many tokens, one after the other, after a warm-up.
 fn measure(engine: &Engine) -> anyhow::Result<(Speed, Speed)> {
     let (context, question) = MEASURED_SHAPE;
-    let text = engine.tokenize(&"let total = items.iter().map(|item| item.price).sum();\n".repeat(context));
-    let forks = Forks::one(text[..context].to_vec(), text[context..context + question].to_vec());
-    let forks = vec![forks; MEASURED_TOKENS / (context + question)];
     engine.prefill_speed(MEASURED_TOKENS / 4, 0.0)?;
-    Ok((engine.prefill_speed(MEASURED_TOKENS, 0.0)?, engine.scoring_speed(forks)?))
+    let prefill = engine.prefill_speed(MEASURED_TOKENS, 0.0)?;
+    Ok((prefill, scoring_speed(engine, MEASURED_TOKENS, context, question)?))
 }

@@ -128,9 +128,7 @@ pub fn settings(config: &Config, engine: Option<&Engine>) -> anyhow::Result<Sett
     let compression = &config.compression;
     Ok(Settings {
         mode: compression.mode,
-        ratio: compression.ratio as f32,
-        budget: compression.budget_tokens,
-        coverage: super::coverage(config, engine)?,
+        budget: super::budget(config, engine)?,
         min_tokens: compression.min_tokens,
         min_saving: compression.min_saving as f32,
         fine: compression.fine,

@@ -13,6 +13,7 @@ use crate::config::{Fine, Method, Mode, Rule};
 pub use crate::engine::Cancel;
 use crate::engine::Engine;
 use crate::ledger::Ledger;
+use crate::prune::Budget;
 use crate::score::{self, Score, Weights};
 use crate::text::Tokens;
 use crate::wire;
@@ -22,12 +23,8 @@ use crate::wire;
 pub struct Settings {
     /// Whether they are.
     pub mode: Mode,
-    /// Share of a block's tokens to keep, above 0 and at most 1.
-    pub ratio: f32,
-    /// Tokens of a block to keep, instead of the share.
-    pub budget: Option<Tokens>,
-    /// Share of the likelihood to keep, 0 to 1, instead of both.
-    pub coverage: Option<f32>,
+    /// How much of a block to keep.
+    pub budget: Budget,
     /// Blocks of fewer tokens are left alone.
     pub min_tokens: Tokens,
     /// A block that does not shrink by at least this share stays as it was.

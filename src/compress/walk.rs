@@ -312,11 +312,6 @@ impl Walk<'_> {
         let levels = [
             (wish.ratio, wish.budget),
             (rule.and_then(|rule| rule.ratio).map(|ratio| ratio as f32), rule.and_then(|rule| rule.budget_tokens)),
-            // A recall takes the place of both.
-            match settings.coverage {
-                Some(_) => (None, None),
-                None => (Some(settings.ratio), settings.budget),
-            },
         ];
         let budget = levels
             .into_iter()
@@ -324,7 +319,7 @@ impl Walk<'_> {
         Effective {
             mode: asked.unwrap_or(settings.mode),
             asked_for: asked.is_some(),
-            budget: budget.unwrap_or_else(|| settings.coverage.map_or(Budget::Ratio(settings.ratio), Budget::Coverage)),
+            budget: budget.unwrap_or(settings.budget),
             min_tokens: rule.and_then(|rule| rule.min_tokens).unwrap_or(settings.min_tokens),
             fine: rule.and_then(|rule| rule.fine).unwrap_or(settings.fine),
         }

@@ -119,8 +119,11 @@ impl Engine {
     pub fn tokenize_all(&self, texts: &[String]) -> Vec<Vec<Token>> {
         let bytes: usize = texts.iter().map(String::len).sum();
         let threads = (bytes / BYTES_A_THREAD).clamp(1, num_cpus::get());
-        let part = texts.len().div_ceil(threads).max(1);
         let tokenize = |texts: &[String]| texts.iter().map(|text| self.tokenize(text)).collect::<Vec<_>>();
+        if threads == 1 {
+            return tokenize(texts);
+        }
+        let part = texts.len().div_ceil(threads).max(1);
         std::thread::scope(|scope| {
             let parts: Vec<_> = texts.chunks(part).map(|texts| scope.spawn(move || tokenize(texts))).collect();
             parts.into_iter().flat_map(|part| part.join().expect("tokenizing has no way to panic")).collect()

@@ -53,7 +53,6 @@ pub enum Work {
 }
 
 /// Scores of one job, and what they cost.
-#[derive(Default)]
 pub struct Scores {
     /// For each context, for each target: nats by token.
     pub likelihoods: Vec<Option<Vec<Vec<f32>>>>,
@@ -79,18 +78,11 @@ pub struct Worker<'a> {
     kept: Option<Cache<[u8; 32], Kept>>,
 }
 
-/// A fork in a batch.
-struct Fork {
-    /// Which context of the group, and which of its targets.
-    of: (usize, usize),
-    sequence: usize,
-}
-
 /// A row of logits that a batch will yield.
 struct Row {
     /// Index in the batch.
     index: i32,
-    /// The fork.
+    /// Which context of the group, and which of its targets.
     of: (usize, usize),
     /// The token that the logits are to predict.
     target: Token,
@@ -139,14 +131,21 @@ impl<'a> Worker<'a> {
             let Some(mut turn) = turns.pop_front() else { continue };
             let result = match &turn.job.work {
                 _ if turn.job.limits.reached() => Ok(true),
-                Work::Prefill { tokens, outputs } => self.prefill(*tokens, *outputs, &mut turn.scores).map(|()| true),
+                Work::Prefill { tokens, outputs } => {
+                    self.prefill(*tokens, *outputs, &mut turn.scores.decoded).map(|()| true)
+                }
                 Work::Score(forks) => match turn.groups.pop_front() {
-                    Some(group) => self
-                        .score(&forks[group.clone()], &turn.job.limits, &mut turn.scores, group.start)
-                        .map(|()| turn.groups.is_empty()),
+                    Some(group) => self.score(&forks[group.clone()], &turn.job.limits, &mut turn.scores.decoded).map(
+                        |likelihoods| {
+                            turn.scores.likelihoods[group].clone_from_slice(&likelihoods);
+                            turn.groups.is_empty()
+                        },
+                    ),
                     None => Ok(true),
                 },
             };
+            // Whatever became of the turn, the next one finds the memory empty.
+            let result = self.forget().and(result);
             // The caller may have gone; then nobody wants the result.
             match result {
                 Ok(false) => turns.push_back(turn),
@@ -156,26 +155,27 @@ impl<'a> Worker<'a> {
         }
     }
 
-    /// Scores the contexts `forks`, the first of which is number `first` of the job.
+    /// The likelihoods of each context's targets; `None` for all where `limits` left no time for all. Adds to `decoded`.
     fn score(
         &mut self,
         forks: &[Forks],
         limits: &Limits,
-        scores: &mut Scores,
-        first: usize,
-    ) -> Result<(), EngineError> {
+        decoded: &mut usize,
+    ) -> Result<Vec<Option<Vec<Vec<f32>>>>, EngineError> {
         let longest = |forks: &Forks| forks.context.len() + forks.targets.iter().map(Vec::len).max().unwrap_or(0);
         if let Some(length) = forks.iter().map(longest).find(|&length| length > self.window) {
             let window = self.window;
             return Err(EngineError::Decode(format!("{length} tokens are over the window of {window}")));
         }
-        let scored = self.read(forks, scores).and_then(|()| self.targets(forks, limits, scores, first));
-        self.context.clear_kv_cache();
-        scored
+        self.read(forks, decoded)?;
+        Ok(match self.targets(forks, limits, decoded)? {
+            Some(likelihoods) => likelihoods.into_iter().map(Some).collect(),
+            None => vec![None; forks.len()],
+        })
     }
 
     /// Fills the memory with the group's contexts, each as the sequence of its number.
-    fn read(&mut self, forks: &[Forks], scores: &mut Scores) -> Result<(), EngineError> {
+    fn read(&mut self, forks: &[Forks], decoded: &mut usize) -> Result<(), EngineError> {
         let key = self.kept.is_some().then(|| key(forks));
         if let (Some(kept), Some(key)) = (&self.kept, key)
             && let Some(states) = kept.get(&key)
@@ -189,12 +189,12 @@ impl<'a> Worker<'a> {
         for (sequence, forks) in forks.iter().enumerate() {
             for (position, &token) in head(forks).iter().enumerate() {
                 if self.batch.n_tokens() as usize == BATCH_TOKENS {
-                    self.decode(scores)?;
+                    self.decode(decoded)?;
                 }
                 self.add(token, position, sequence, false)?;
             }
         }
-        self.decode(scores)?;
+        self.decode(decoded)?;
         if let (Some(kept), Some(key)) = (&self.kept, key) {
             self.context.synchronize();
             let state = |(sequence, forks): (usize, &Forks)| match head(forks) {
@@ -207,14 +207,13 @@ impl<'a> Worker<'a> {
         Ok(())
     }
 
-    /// Scores the targets of a group that was read.
+    /// Scores the targets of a group that was read; `None` where the limits are reached before the end.
     fn targets(
         &mut self,
         forks: &[Forks],
         limits: &Limits,
-        scores: &mut Scores,
-        first: usize,
-    ) -> Result<(), EngineError> {
+        decoded: &mut usize,
+    ) -> Result<Option<Vec<Vec<Vec<f32>>>>, EngineError> {
         let mut done: Vec<Vec<Vec<f32>>> = forks.iter().map(|one| vec![Vec::new(); one.targets.len()]).collect();
         let all: Vec<(usize, usize)> =
             forks.iter().enumerate().flat_map(|(i, one)| (0..one.targets.len()).map(move |t| (i, t))).collect();
@@ -222,46 +221,43 @@ impl<'a> Worker<'a> {
             all.iter().map(|&(i, t)| Size { context: fork_length(&forks[i], t), forks: 0 }).collect();
         for range in batch::group(&sizes, BATCH_TOKENS, usize::MAX, SEQUENCES) {
             if limits.reached() {
-                return Ok(());
+                return Ok(None);
             }
             let mut rows = Vec::new();
-            let placed = all[range].iter().enumerate().map(|(i, &of)| Fork { of, sequence: SEQUENCES + i });
-            let placed: Vec<Fork> = placed.collect();
-            for Fork { of: (i, t), sequence } in &placed {
-                let head = head(&forks[*i]).len();
-                self.context.copy_kv_cache_seq(*i as i32, *sequence as i32, None, None).map_err(failed)?;
-                let last = forks[*i].context.last();
-                let tokens: Vec<Token> = last.into_iter().chain(&forks[*i].targets[*t]).copied().collect();
+            // The contexts have the lower numbers.
+            let placed = || (SEQUENCES..).zip(&all[range.clone()]);
+            for (sequence, &(i, t)) in placed() {
+                let head = head(&forks[i]).len();
+                self.context.copy_kv_cache_seq(i as i32, sequence as i32, None, None).map_err(failed)?;
+                let last = forks[i].context.last();
+                let tokens: Vec<Token> = last.into_iter().chain(&forks[i].targets[t]).copied().collect();
                 for (place, pair) in tokens.windows(2).enumerate() {
                     if self.batch.n_tokens() as usize == BATCH_TOKENS {
-                        self.decode(scores)?;
+                        self.decode(decoded)?;
                         self.take(&mut rows, &mut done);
                     }
-                    rows.push(Row { index: self.batch.n_tokens(), of: (*i, *t), target: pair[1] });
-                    self.add(pair[0], head + place, *sequence, true)?;
+                    rows.push(Row { index: self.batch.n_tokens(), of: (i, t), target: pair[1] });
+                    self.add(pair[0], head + place, sequence, true)?;
                 }
             }
-            self.decode(scores)?;
+            self.decode(decoded)?;
             self.take(&mut rows, &mut done);
-            for Fork { sequence, .. } in placed {
+            for (sequence, _) in placed() {
                 self.context.clear_kv_cache_seq(Some(sequence as u32), None, None).map_err(failed)?;
             }
         }
-        for (i, likelihoods) in done.into_iter().enumerate() {
-            scores.likelihoods[first + i] = Some(likelihoods);
-        }
-        Ok(())
+        Ok(Some(done))
     }
 
-    fn prefill(&mut self, tokens: usize, outputs: usize, scores: &mut Scores) -> Result<(), EngineError> {
-        while scores.decoded < tokens {
+    fn prefill(&mut self, tokens: usize, outputs: usize, decoded: &mut usize) -> Result<(), EngineError> {
+        while *decoded < tokens {
             for position in 0..BATCH_TOKENS {
                 // Any ordinary tokens will do; these are different ones, as in a text.
                 self.add(Token(100 + position as i32), position, 0, position + outputs >= BATCH_TOKENS)?;
             }
-            self.decode(scores)?;
+            self.decode(decoded)?;
             self.context.synchronize();
-            self.context.clear_kv_cache();
+            self.forget()?;
         }
         Ok(())
     }
@@ -271,17 +267,19 @@ impl<'a> Worker<'a> {
     }
 
     /// Runs the batch and empties it.
-    fn decode(&mut self, scores: &mut Scores) -> Result<(), EngineError> {
+    fn decode(&mut self, decoded: &mut usize) -> Result<(), EngineError> {
         if self.batch.n_tokens() == 0 {
             return Ok(());
         }
-        let decoded = self.context.decode(&mut self.batch);
-        scores.decoded += self.batch.n_tokens() as usize;
+        let result = self.context.decode(&mut self.batch);
+        *decoded += self.batch.n_tokens() as usize;
         self.batch.clear();
-        decoded.map(|_| ()).map_err(|error| {
-            self.context.clear_kv_cache();
-            failed(error)
-        })
+        result.map(|_| ()).map_err(failed)
+    }
+
+    /// Frees all cells of the model's memory; what was in them stays there, and nothing reads it.
+    fn forget(&mut self) -> Result<(), EngineError> {
+        self.context.clear_kv_cache_seq(None, None, None).map(|_| ()).map_err(failed)
     }
 
     /// Moves the likelihoods of the batch that was decoded to their forks.
@@ -296,23 +294,23 @@ impl<'a> Worker<'a> {
 
 impl Turn {
     fn new(job: Job) -> Self {
-        let mut groups: VecDeque<Range<usize>> = VecDeque::new();
-        let mut count = 0;
-        if let Work::Score(forks) = &job.work {
-            count = forks.len();
-            let size = |one: &Forks| Size {
-                context: head(one).len(),
-                forks: (0..one.targets.len()).map(|t| fork_length(one, t)).sum(),
-            };
-            let sizes: Vec<Size> = forks.iter().map(size).collect();
-            groups = batch::group(&sizes, CONTEXT_TOKENS, FORK_TOKENS, SEQUENCES).into();
-            let urgency = |group: &Range<usize>| {
-                forks[group.clone()].iter().map(|one| one.priority).fold(f32::NEG_INFINITY, f32::max)
-            };
-            // Stable: of equal ones the first is first.
-            groups.make_contiguous().sort_by(|a, b| urgency(b).total_cmp(&urgency(a)));
-        }
-        Self { job, scores: Scores { likelihoods: vec![None; count], decoded: 0 }, groups }
+        let forks = match &job.work {
+            Work::Score(forks) => &forks[..],
+            Work::Prefill { .. } => &[],
+        };
+        let size = |one: &Forks| Size {
+            context: head(one).len(),
+            forks: (0..one.targets.len()).map(|t| fork_length(one, t)).sum(),
+        };
+        let sizes: Vec<Size> = forks.iter().map(size).collect();
+        let mut groups = batch::group(&sizes, CONTEXT_TOKENS, FORK_TOKENS, SEQUENCES);
+        let urgency = |group: &Range<usize>| {
+            forks[group.clone()].iter().map(|one| one.priority).fold(f32::NEG_INFINITY, f32::max)
+        };
+        // Stable: of equal ones the first is first.
+        groups.sort_by(|a, b| urgency(b).total_cmp(&urgency(a)));
+        let scores = Scores { likelihoods: vec![None; forks.len()], decoded: 0 };
+        Self { job, scores, groups: groups.into() }
     }
 }
 

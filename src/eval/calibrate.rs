@@ -1,14 +1,12 @@
 //! From cases to a calibration: how much of the likelihood has to be kept, and what comes of it on other cases.
 
 use super::cases::Case;
-use super::{Contender, stats};
-use crate::engine::{Engine, EngineError, Limits};
-use crate::prune::{self, Budget, Code, Judge, PruneError, Pruned, Target};
+use super::{Contender, Kept, prune, stats};
+use crate::engine::{Engine, EngineError};
+use crate::prune::{Budget, Code, Judge, Pruned, Target};
 use crate::query;
-use crate::render;
 use crate::score::calibration::{self, Calibration};
 use crate::score::{Score, Task, Weights, Worth};
-use crate::text::Lines;
 use crate::tokens::Counter;
 
 /// The recalls that are reported.
@@ -33,7 +31,7 @@ pub fn judge(
     weights: Weights,
 ) -> Result<Option<Judged>, EngineError> {
     let score = contender.score(&case.id, weights);
-    let Some(pruned) = prune(engine, case, &*score, Budget::Coverage(1.0))? else { return Ok(None) };
+    let Some(pruned) = covering(engine, case, &*score, 1.0)? else { return Ok(None) };
     let needed = pruned.units.iter().position(|unit| unit.lines.contains(case.needle.start_line - 1));
     let worths: Vec<Worth> = pruned.units.iter().map(|unit| unit.worth).collect();
     Ok(needed.map(|needed| Judged { case: case.clone(), mass: calibration::mass(&worths, needed), worths }))
@@ -66,44 +64,36 @@ pub fn markdown(calibration: &Calibration, cases: &[Judged]) -> Result<String, E
         let mut whole = Vec::new();
         for Judged { case, worths, .. } in cases {
             let known = Known(worths.clone());
-            let Some(pruned) = prune(None, case, &known, Budget::Coverage(threshold))? else { continue };
-            let needle = Lines::new(case.needle.start_line - 1, case.needle.end_line);
-            let stays = (needle.start..needle.end).all(|line| pruned.keep.iter().any(|lines| lines.contains(line)));
-            let rendered = render::render(&case.code, &pruned.keep, case.language, 1, None);
-            let counter = Counter::for_model(None);
-            kept.push(counter.count(&rendered).0 as f64 / counter.count(&case.code).0.max(1) as f64);
-            whole.push((&*case.group, f64::from(stays)));
+            let Some(pruned) = covering(None, case, &known, threshold)? else { continue };
+            let Kept { share, needle } = case.kept(&pruned.keep, Counter::for_model(None));
+            kept.push(f64::from(share));
+            whole.push((&*case.group, f64::from(needle == 1.0)));
         }
         let of = |has: &dyn Fn(&str) -> bool| {
             let values: Vec<f64> = whole.iter().filter(|(group, _)| has(group)).map(|(_, stays)| *stays).collect();
             stats::mean(&values)
         };
-        let stats::Mean { mean, low, high } = of(&|_| true);
-        text += &format!(
-            "| {recall} | {threshold:.3} | {:.3} | {mean:.3} [{low:.3}, {high:.3}] |",
-            stats::mean(&kept).mean
-        );
+        let (kept, all) = (stats::mean(&kept).mean, of(&|_| true).shown());
+        text += &format!("| {recall} | {threshold:.3} | {kept:.3} | {all} |");
         groups.iter().for_each(|group| text += &format!(" {:.2} |", of(&|other| other == *group).mean));
         text.push('\n');
     }
     Ok(text)
 }
 
-fn prune(
+/// What stays of a case's code for this share of the likelihood.
+fn covering(
     engine: Option<&Engine>,
     case: &Case,
     score: &dyn Score,
-    budget: Budget,
+    coverage: f32,
 ) -> Result<Option<Pruned>, EngineError> {
     let names = query::names(&case.question);
     let code =
         Code { source: &case.code, language: case.language, question: &case.question, names: &names, pinned: &[] };
     let judge = Judge { engine, score, best_first: false, counter: Counter::for_model(None) };
-    match prune::prune(judge, &code, Target { budget, fine: false }, &Limits::default()) {
-        Ok(pruned) => Ok(Some(pruned)),
-        Err(PruneError::Engine(error)) => Err(error),
-        Err(_) => Ok(None),
-    }
+    let target = Target { budget: Budget::Coverage(coverage), fine: false };
+    Ok(prune(judge, &code, target)?.ok())
 }
 
 /// Worths that were found before.

@@ -2,8 +2,9 @@
 
 use std::path::Path;
 
-use anyhow::{Context, bail};
+use anyhow::{Context, anyhow, bail};
 use serde::Deserialize;
+use serde::de::DeserializeOwned;
 
 use crate::syntax::Language;
 
@@ -65,37 +66,53 @@ struct Line {
 /// # Errors
 /// When the file can't be read, or a line of it is no case: with that line's number.
 pub fn read(path: &Path, half: Half) -> anyhow::Result<Vec<Case>> {
-    let text = std::fs::read_to_string(path).with_context(|| format!("{} can't be read", path.display()))?;
-    let mut cases = Vec::new();
-    for (number, line) in text.lines().enumerate().filter(|(_, line)| !line.trim().is_empty()) {
-        let place = || format!("{}:{}", path.display(), number + 1);
-        let line: Line = serde_json::from_str(line).with_context(|| format!("{}: no case", place()))?;
+    read_lines(path, |line: Line, number| {
         let kind = line.kind.as_deref().unwrap_or("needle");
         let Some(needle) = line.needle.filter(|_| kind == "needle") else {
-            bail!("{}: a case of the kind \"{kind}\" can't be measured yet; only \"needle\" can", place());
+            bail!("a case of the kind \"{kind}\" can't be measured yet; only \"needle\" can");
         };
         let lines = line.code.lines().count();
         if needle.start_line < 1 || needle.start_line > needle.end_line || needle.end_line > lines {
-            bail!("{}: lines {}-{} are not in the code's {lines}", place(), needle.start_line, needle.end_line);
+            bail!("lines {}-{} are not in the code's {lines}", needle.start_line, needle.end_line);
         }
-        let language = Language::from_tag(&line.language)
-            .with_context(|| format!("{}: the language {:?} is not known", place(), line.language))?;
-        if half.has(&line.id, number) {
-            cases.push(Case {
-                group: line.group.unwrap_or_else(|| line.language.clone()),
-                id: line.id,
-                language,
-                code: line.code,
-                question: line.question,
-                needle,
-                name_words_in_question: line.name_words_in_question,
-            });
-        }
+        let language = language(&line.language)?;
+        let case = Case {
+            group: line.group.unwrap_or_else(|| line.language.clone()),
+            id: line.id,
+            language,
+            code: line.code,
+            question: line.question,
+            needle,
+            name_words_in_question: line.name_words_in_question,
+        };
+        Ok(half.has(&case.id, number).then_some(case))
+    })
+}
+
+/// What `case` makes of each line of the file at `path` and the line's number, from 0, without those it leaves out.
+///
+/// # Errors
+/// When the file can't be read, a line is not an `L` or none of `case`'s, or no case is left.
+pub(super) fn read_lines<L: DeserializeOwned, C>(
+    path: &Path,
+    case: impl Fn(L, usize) -> anyhow::Result<Option<C>>,
+) -> anyhow::Result<Vec<C>> {
+    let text = std::fs::read_to_string(path).with_context(|| format!("{} can't be read", path.display()))?;
+    let mut cases = Vec::new();
+    for (number, line) in text.lines().enumerate().filter(|(_, line)| !line.trim().is_empty()) {
+        let place = format!("{}:{}", path.display(), number + 1);
+        let line = serde_json::from_str(line).with_context(|| format!("{place}: no case"))?;
+        cases.extend(case(line, number).map_err(|error| anyhow!("{place}: {error}"))?);
     }
     if cases.is_empty() {
         bail!("{}: no case is in it", path.display());
     }
     Ok(cases)
+}
+
+/// The language that a case names.
+pub(super) fn language(tag: &str) -> anyhow::Result<Language> {
+    Language::from_tag(tag).with_context(|| format!("the language {tag:?} is not known"))
 }
 
 impl Half {

@@ -1,14 +1,15 @@
 //! What code that is being continued loses: how well a judge, another model, foretells the next lines from what was kept.
 
+use std::fs::File;
+use std::io::{BufRead, BufReader};
 use std::path::Path;
 
-use anyhow::{Context, bail};
 use serde::{Deserialize, Serialize};
 
-use super::cases::Half;
-use super::{Contender, stats};
+use super::cases::{self, Half};
+use super::{Contender, prune, stats};
 use crate::engine::{Engine, EngineError, Forks, Limits};
-use crate::prune::{self, Budget, Code, Judge, PruneError, Target};
+use crate::prune::{Budget, Code, Judge, Target};
 use crate::score::Weights;
 use crate::syntax::Language;
 use crate::tokens::Counter;
@@ -61,8 +62,8 @@ pub struct Continued {
 
 /// Whether the file at `path` holds cases of this kind, by its first line.
 pub fn is_completion(path: &Path) -> bool {
-    let text = std::fs::read_to_string(path).unwrap_or_default();
-    text.lines().next().is_some_and(|line| serde_json::from_str::<Line>(line).is_ok())
+    let first = File::open(path).ok().and_then(|file| BufReader::new(file).lines().next()?.ok());
+    first.is_some_and(|line| serde_json::from_str::<Line>(&line).is_ok())
 }
 
 /// The cases of the file at `path` that are in `half`.
@@ -70,22 +71,12 @@ pub fn is_completion(path: &Path) -> bool {
 /// # Errors
 /// When the file can't be read, or a line of it is no case: with that line's number.
 pub fn read(path: &Path, half: Half) -> anyhow::Result<Vec<Case>> {
-    let text = std::fs::read_to_string(path).with_context(|| format!("{} can't be read", path.display()))?;
-    let mut cases = Vec::new();
-    for (number, line) in text.lines().enumerate().filter(|(_, line)| !line.trim().is_empty()) {
-        let place = || format!("{}:{}", path.display(), number + 1);
-        let line: Line = serde_json::from_str(line).with_context(|| format!("{}: no case", place()))?;
-        let language = Language::from_tag(&line.language)
-            .with_context(|| format!("{}: the language {:?} is not known", place(), line.language))?;
-        if half.has(&line.id, number) {
-            let Line { id, code, prefix, target, uses, .. } = line;
-            cases.push(Case { id, language, code, prefix, target, calls: !uses.is_empty() });
-        }
-    }
-    if cases.is_empty() {
-        bail!("{}: no case is in it", path.display());
-    }
-    Ok(cases)
+    cases::read_lines(path, |line: Line, number| {
+        let language = cases::language(&line.language)?;
+        let Line { id, code, prefix, target, uses, .. } = line;
+        let case = Case { id, language, code, prefix, target, calls: !uses.is_empty() };
+        Ok(half.has(&case.id, number).then_some(case))
+    })
 }
 
 /// What the judge makes of one case: with all of the code, with none, and with what each contender keeps at each ratio.
@@ -111,9 +102,8 @@ pub fn measure(
         for &ratio in ratios {
             let target = Target { budget: Budget::Ratio(ratio), fine: false };
             let scorer = Judge { engine, score: &*score, best_first: contender.is_best_first(), counter };
-            let text = match prune::prune(scorer, &code, target, &Limits::default()) {
+            let text = match prune(scorer, &code, target)? {
                 Ok(pruned) => render::render(&case.code, &pruned.keep, case.language, 1, None),
-                Err(PruneError::Engine(error)) => return Err(error),
                 Err(_) => case.code.clone(),
             };
             texts.push((contender.name(), ratio, text));
@@ -162,8 +152,7 @@ pub fn markdown(measured: &[Continued]) -> String {
                 let full = full.iter().find(|full| full.id == case.id)?;
                 Some(case.nll - full.nll)
             });
-            let stats::Mean { mean, low, high } = stats::mean(&pairs.collect::<Vec<_>>());
-            format!("{mean:+.3} [{low:+.3}, {high:+.3}]")
+            stats::mean(&pairs.collect::<Vec<_>>()).signed()
         };
         let kept = stats::mean(&cases.iter().map(|case| f64::from(case.kept)).collect::<Vec<_>>()).mean;
         let recovered = (nll(&none) - nll(&cases)) / (nll(&none) - nll(&full));

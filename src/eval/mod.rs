@@ -12,7 +12,7 @@ use std::time::Instant;
 
 use crate::config::Method;
 use crate::engine::{Engine, EngineError, Limits};
-use crate::prune::{self, Budget, Code, Judge, PruneError, Target};
+use crate::prune::{self, Budget, Code, Judge, PruneError, Pruned, Target};
 use crate::score::{self, Score, Task, Weights, Worth};
 use crate::text::Lines;
 use crate::tokens::Counter;
@@ -112,8 +112,6 @@ pub fn measure(
     let score = Once { inner, worths: OnceCell::new(), milliseconds: OnceCell::new() };
     let counter = Counter::for_model(None);
     let names = query::names(&case.question);
-    let before = counter.count(&case.code);
-    let needle = Lines::new(case.needle.start_line - 1, case.needle.end_line);
     let code =
         Code { source: &case.code, language: case.language, question: &case.question, names: &names, pinned: &[] };
     let decoded = || engine.map_or(0, Engine::decoded);
@@ -123,26 +121,24 @@ pub fn measure(
         let target = Target { budget: Budget::Ratio(ratio), fine };
         let start = Instant::now();
         let judge = Judge { engine, score: &score, best_first: contender.is_best_first(), counter };
-        let (keep, units, left) = match prune::prune(judge, &code, target, &Limits::default()) {
+        let (keep, units, left) = match prune(judge, &code, target)? {
             Ok(pruned) => (pruned.keep, pruned.units, None),
-            Err(PruneError::Engine(error)) => return Err(error),
-            Err(error) => (vec![Lines::new(0, case.code.lines().count())], Vec::new(), Some(error.to_string())),
+            Err(why) => (vec![Lines::new(0, case.code.lines().count())], Vec::new(), Some(why)),
         };
         let spent = start.elapsed().as_secs_f64() * 1000.0;
         let first = measured.is_empty();
         let scoring = score.milliseconds.get().copied().unwrap_or(0.0);
-        let text = render::render(&case.code, &keep, case.language, 1, None);
-        let stays = (needle.start..needle.end).filter(|&line| keep.iter().any(|lines| lines.contains(line))).count();
-        let worth = units.iter().find(|unit| unit.lines.contains(needle.start)).map(|unit| unit.worth);
+        let kept = case.kept(&keep, counter);
+        let worth = units.iter().find(|unit| unit.lines.contains(case.needle.start_line - 1)).map(|unit| unit.worth);
         measured.push(Measured {
             id: case.id.clone(),
             group: case.group.clone(),
             name_words: case.name_words_in_question,
             method: contender.name(),
             ratio,
-            kept: counter.count(&text).0 as f32 / before.0.max(1) as f32,
-            whole: stays == needle.len(),
-            lines: stays as f32 / needle.len().max(1) as f32,
+            kept: kept.share,
+            whole: kept.needle == 1.0,
+            lines: kept.needle,
             rank: units.iter().filter(|unit| Some(unit.worth) >= worth).count().max(1),
             milliseconds: if first { spent } else { spent + scoring },
             decoded: decoded() - decoded_before,
@@ -150,6 +146,40 @@ pub fn measure(
         });
     }
     Ok(measured)
+}
+
+/// What stays of a case's code, or why all of it does.
+///
+/// # Errors
+/// When the model fails.
+fn prune(judge: Judge, code: &Code, target: Target) -> Result<Result<Pruned, String>, EngineError> {
+    match prune::prune(judge, code, target, &Limits::default()) {
+        Ok(pruned) => Ok(Ok(pruned)),
+        Err(PruneError::Engine(error)) => Err(error),
+        Err(why) => Ok(Err(why.to_string())),
+    }
+}
+
+/// How much of a case is kept.
+struct Kept {
+    /// Share of the code's tokens, markers included.
+    share: f32,
+    /// Share of the needle's lines.
+    needle: f32,
+}
+
+impl Case {
+    /// What the lines `keep` of the code come to.
+    fn kept(&self, keep: &[Lines], counter: Counter) -> Kept {
+        let needle = Lines::new(self.needle.start_line - 1, self.needle.end_line);
+        let stays = (needle.start..needle.end).filter(|&line| keep.iter().any(|lines| lines.contains(line))).count();
+        let text = render::render(&self.code, keep, self.language, 1, None);
+        let tokens = |text: &str| counter.count(text).0;
+        Kept {
+            share: tokens(&text) as f32 / tokens(&self.code).max(1) as f32,
+            needle: stays as f32 / needle.len() as f32,
+        }
+    }
 }
 
 /// Scores once; every later question is the same one.

@@ -6,7 +6,8 @@
 use std::path::{Path, PathBuf};
 
 use super::cases::{Case, Needle};
-use crate::syntax::{self, Language, Unit, UnitKind};
+use crate::score::lexical;
+use crate::syntax::{self, Language, Unit};
 use crate::text::{LineIndex, Lines};
 
 /// Lines that a function must have at least and at most to be asked for.
@@ -50,9 +51,7 @@ pub fn cases(root: &Path, most: usize) -> std::io::Result<Found> {
     }
     let count = found.cases.len();
     if count > most {
-        let picks: Vec<usize> = (0..most).map(|i| i * count / most).collect();
-        let mut index = 0..;
-        found.cases.retain(|_| index.next().is_some_and(|i| picks.binary_search(&i).is_ok()));
+        found.cases = (0..most).map(|i| found.cases[i * count / most].clone()).collect();
     }
     Ok(found)
 }
@@ -94,7 +93,9 @@ impl File<'_> {
         let unit = &self.units[i];
         let needle = self.without_blank_end(Lines::new(unit.head.start, unit.lines.end));
         let doc = self.doc(unit);
-        if !is_function(unit) || doc.is_empty() || !FUNCTION_LINES.contains(&(needle.len() - self.within(&doc, needle)))
+        if !unit.is_function()
+            || doc.is_empty()
+            || !FUNCTION_LINES.contains(&(needle.len() - self.within(&doc, needle)))
         {
             return None;
         }
@@ -109,7 +110,7 @@ impl File<'_> {
         let code: String = (part.start..part.end).filter(stays).map(|line| self.text(line)).collect();
         let start = (part.start..needle.start).filter(stays).count();
         let lines = (needle.start..needle.end).filter(stays).count();
-        let functions = syntax::units(&code, self.language).ok()?.iter().filter(|unit| is_function(unit)).count();
+        let functions = syntax::units(&code, self.language).ok()?.iter().filter(|unit| unit.is_function()).count();
         if functions < MIN_FUNCTIONS {
             return None;
         }
@@ -182,10 +183,6 @@ impl File<'_> {
     }
 }
 
-fn is_function(unit: &Unit) -> bool {
-    matches!(unit.kind, UnitKind::Function | UnitKind::Method)
-}
-
 /// The first sentence of a doc comment, if it says something.
 fn first_sentence<'a>(lines: impl Iterator<Item = &'a str>) -> Option<String> {
     let bare = |line: &'a str| line.trim_matches(|c: char| "/*#!\"'".contains(c) || c.is_whitespace());
@@ -213,14 +210,7 @@ fn question(id: &str, sentence: &str) -> String {
 
 /// Share of the words of `name` that `sentence` has too, endings aside; 0 to 1.
 fn shared_words(name: &str, sentence: &str) -> f32 {
-    let mut words: Vec<String> = Vec::new();
-    for c in name.chars() {
-        match words.last_mut() {
-            Some(word) if c.is_lowercase() || c.is_numeric() => word.push(c),
-            _ if c.is_alphanumeric() => words.push(c.to_lowercase().to_string()),
-            _ => words.push(String::new()),
-        }
-    }
+    let mut words: Vec<String> = lexical::parts(name).into_iter().map(str::to_lowercase).collect();
     words.retain(|word| word.len() > 1);
     let sentence = sentence.to_lowercase();
     let has = |word: &&String| sentence.split(|c: char| !c.is_alphanumeric()).any(|other| alike(word, other));

@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 
 use super::Measured;
-use super::stats::{Mean, mean};
+use super::stats::mean;
 
 /// What the others are held against.
 const BASELINE: &str = "lexical";
@@ -26,9 +26,9 @@ pub fn markdown(measured: &[Measured]) -> String {
             "| {method} | {ratio} | {} | {:.3} | {} | {:.3} | {} | {:.0} | {:.0} |",
             of.len(),
             over(|case| f64::from(case.kept)).mean,
-            shown(whole),
+            whole.shown(),
             over(|case| f64::from(case.lines)).mean,
-            shown(rank),
+            rank.shown(),
             over(|case| case.milliseconds).mean,
             over(|case| case.decoded as f64).mean,
         );
@@ -85,9 +85,8 @@ fn difference(measured: &[Measured], method: &str, ratio: f32) -> Option<String>
     let over = |value: fn(&Measured) -> f64| {
         mean(&pairs.iter().map(|(case, base)| value(case) - value(base)).collect::<Vec<_>>())
     };
-    let signed = |Mean { mean, low, high }| format!("{mean:+.3} [{low:+.3}, {high:+.3}]");
     let (whole, rank) = (over(|case| f64::from(case.whole)), over(|case| 1.0 / case.rank as f64));
-    Some(format!("| {method} | {ratio} | {} | {} |\n", signed(whole), signed(rank)))
+    Some(format!("| {method} | {ratio} | {} | {} |\n", whole.signed(), rank.signed()))
 }
 
 fn settings(measured: &[Measured]) -> Vec<(&'static str, f32)> {
@@ -102,10 +101,6 @@ fn settings(measured: &[Measured]) -> Vec<(&'static str, f32)> {
 
 fn of<'a>(measured: &'a [Measured], method: &str, ratio: f32) -> Vec<&'a Measured> {
     measured.iter().filter(|case| case.method == method && case.ratio == ratio).collect()
-}
-
-fn shown(Mean { mean, low, high }: Mean) -> String {
-    format!("{mean:.3} [{low:.3}, {high:.3}]")
 }
 
 #[cfg(test)]

@@ -14,6 +14,20 @@ pub struct Mean {
     pub high: f64,
 }
 
+impl Mean {
+    /// With its interval.
+    pub fn shown(self) -> String {
+        let Self { mean, low, high } = self;
+        format!("{mean:.3} [{low:.3}, {high:.3}]")
+    }
+
+    /// The same for a difference.
+    pub fn signed(self) -> String {
+        let Self { mean, low, high } = self;
+        format!("{mean:+.3} [{low:+.3}, {high:+.3}]")
+    }
+}
+
 /// The mean of `values` with its interval by bootstrap over cases (percentile method; Efron and Tibshirani, 1993). The same
 /// for the same values. NaN for none.
 pub fn mean(values: &[f64]) -> Mean {

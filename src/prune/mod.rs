@@ -10,7 +10,7 @@ mod whole;
 use crate::engine::{Engine, EngineError, Limits};
 use crate::render;
 use crate::score::{Passage, Score, Task, Worth};
-use crate::syntax::{self, Language, SyntaxError, UnitKind};
+use crate::syntax::{self, Language, SyntaxError};
 use crate::text::{Lines, Tokens};
 use crate::tokens::Counter;
 use gaps::{close_gaps, mark, ranges};
@@ -144,16 +144,15 @@ pub fn prune(judge: Judge, code: &Code, target: Target, limits: &Limits) -> Resu
         budget,
     };
 
-    let mut stays = choice.nothing();
-    if let Budget::Coverage(coverage) = target.budget {
-        stays = choice.covering(coverage);
+    let stays = if let Budget::Coverage(coverage) = target.budget {
+        choice.covering(coverage)
     } else if let Some(engine) = engine.filter(|_| target.fine) {
-        choice.keep_best_parts(engine, &mut stays)?;
-        choice.pinned.iter().for_each(|&lines| mark(&mut stays, lines));
-        choice.outline.keep_frames(&mut stays);
+        choice.best_parts(engine)?
+    } else if judge.best_first {
+        choice.best_first()
     } else {
-        stays = if judge.best_first { choice.best_first() } else { choice.likeliest() };
-    }
+        choice.likeliest()
+    };
     Ok(Pruned { keep: choice.close_small_gaps(&ranges(&stays)), units: judged })
 }
 
@@ -180,8 +179,11 @@ fn coarse(judge: Judge, outline: &Outline, question: &str, limits: &Limits) -> R
     let scored: Vec<usize> = (0..outline.units.len()).filter(|&i| outline.weights[i].0 > 0).collect();
     let passage = |&i: &usize| {
         let unit = &outline.units[i];
-        let is_function = matches!(unit.kind, UnitKind::Function | UnitKind::Method);
-        Passage { text: outline.text(unit.lines), name: unit.name.as_deref().unwrap_or_default(), is_function }
+        Passage {
+            text: outline.text(unit.lines),
+            name: unit.name.as_deref().unwrap_or_default(),
+            is_function: unit.is_function(),
+        }
     };
     let passages: Vec<Passage> = scored.iter().map(passage).collect();
     let task = Task { question, passages: &passages, engine: judge.engine, limits };
@@ -212,6 +214,12 @@ impl Choice<'_> {
     /// No line, to begin with.
     fn nothing(&self) -> Vec<bool> {
         vec![false; self.outline.line_count()]
+    }
+
+    /// What stays whatever it is worth, and the frames around all that stays.
+    fn keep_pinned(&self, stays: &mut [bool]) {
+        self.pinned.iter().for_each(|&lines| mark(stays, lines));
+        self.outline.keep_frames(stays);
     }
 
     /// Tokens of what stays, markers included.

@@ -60,7 +60,7 @@ impl<'a> Outline<'a> {
 
 /// Whether a unit defines something that can be asked for.
 pub fn is_definition(unit: &Unit) -> bool {
-    matches!(unit.kind, UnitKind::Function | UnitKind::Method | UnitKind::TypeHeader)
+    unit.is_function() || unit.kind == UnitKind::TypeHeader
 }
 
 /// Whether `names` has the unit's name.

@@ -52,7 +52,7 @@ impl Choice<'_> {
     }
 
     /// Those that together are likeliest to hold what is needed: a knapsack in which a unit's value is how likely it is the
-    /// one. The likeliest stays whether it fits or not.
+    /// one. Where no unit fits whole, the best stays nevertheless.
     pub(super) fn likeliest(&self) -> Vec<bool> {
         let mut classes: Vec<Vec<Item>> = self.outline.units.iter().map(|_| Vec::new()).collect();
         for (i, value) in self.likelihoods(SHARPNESS) {
@@ -100,12 +100,6 @@ impl Choice<'_> {
         let scored = (0..self.outline.units.len()).filter(|&i| self.outline.weights[i].0 > 0);
         let (scored, worths): (Vec<usize>, Vec<Worth>) = scored.map(|i| (i, self.worths[i])).unzip();
         scored.into_iter().zip(score::likelihoods(&worths, sharpness)).collect()
-    }
-
-    /// What stays whatever it is worth, and the frames around all that stays.
-    fn keep_pinned(&self, stays: &mut [bool]) {
-        self.pinned.iter().for_each(|&lines| mark(stays, lines));
-        self.outline.keep_frames(stays);
     }
 
     /// What may be kept of a unit: all of it, or its signature.

@@ -1,7 +1,8 @@
 //! Words and model together: each scaled to its deviations from the mean of the request, and added.
 //!
 //! worth = w · z(lexical) + (1 − w) · z(perplexity) + 1 for functions and methods, z(x) = (x − mean) / deviation over the
-//! request's units; then callees of the best get half of their caller's worth. Questions are about what code does; heads of types and lists of constants often have more words.
+//! request's units; then callees of the best get half of their caller's worth. Questions are about what code does; heads of
+//! types and lists of constants often have more words.
 
 use super::lexical::Lexical;
 use super::{Passage, Score, Task, Weights, Worth, callees, perplexity, standardized};

@@ -104,7 +104,7 @@ fn for_each_term(text: &str, mut with: impl FnMut(&str)) {
 
 /// The parts of an identifier: cut at underscores, before a capital after a small letter, and before the last capital of
 /// a run that goes on in small letters (`HTTPServer`).
-fn parts(word: &str) -> Vec<&str> {
+pub fn parts(word: &str) -> Vec<&str> {
     let mut parts = Vec::new();
     for piece in word.split('_') {
         let letters: Vec<(usize, char)> = piece.char_indices().collect();

@@ -129,6 +129,13 @@ pub struct Unit {
     pub parent: Option<usize>,
 }
 
+impl Unit {
+    /// Whether it is a function, in a type or outside.
+    pub fn is_function(&self) -> bool {
+        matches!(self.kind, UnitKind::Function | UnitKind::Method)
+    }
+}
+
 /// Why a text was not cut into units. It is then left as it is.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
 pub enum SyntaxError {
