@@ -4,7 +4,7 @@
 
 use std::fmt::Write;
 
-use lopper::syntax::{Language, SyntaxError, Unit, UnitKind, units};
+use lopper::syntax::{Language, SyntaxError, Unit, UnitKind, blocks, units};
 use lopper::text::{LineIndex, Lines};
 use proptest::prelude::*;
 
@@ -167,8 +167,10 @@ fn deep_nesting_neither_hangs_nor_overflows() {
         let source = format!("{}int g() {{\nreturn 1;\n}}\n{}", open.repeat(2_000), close.repeat(2_000));
         if let Ok(units) = units(&source, Language::Cpp) {
             assert_partition(&source, &units);
+            assert_blocks_partition(&source, Language::Cpp, &units);
         }
     }
+    let _ = blocks(&"a +\n".repeat(50_000), Language::JavaScript, &[Lines::new(0, 50_000)]);
     let _ = units(&format!("x = {}1{}\n", "(".repeat(50_000), ")".repeat(50_000)), Language::JavaScript);
     let _ = units(&"((((a<b,c>(".repeat(5_000), Language::Cpp);
 }
@@ -230,6 +232,22 @@ fn assert_partition(source: &str, units: &[Unit]) {
     assert_eq!(next, LineIndex::new(source).count());
 }
 
+/// Every line between the signature and the tail of each unit in one block.
+fn assert_blocks_partition(source: &str, language: Language, units: &[Unit]) {
+    let bodies: Vec<Lines> = units.iter().map(|unit| Lines::new(unit.signature.end, unit.tail.start)).collect();
+    let blocks = blocks(source, language, &bodies).unwrap();
+    assert_eq!(blocks.len(), bodies.len());
+    for (body, blocks) in bodies.iter().zip(blocks) {
+        let mut next = body.start;
+        for block in blocks {
+            assert_eq!(block.start, next, "{body:?}");
+            assert!(!block.is_empty(), "{body:?}");
+            next = block.end;
+        }
+        assert_eq!(next, body.end, "{body:?}");
+    }
+}
+
 #[derive(Debug, Clone)]
 enum Mutation {
     Truncate(usize),
@@ -284,6 +302,7 @@ proptest! {
         let source = mutations.iter().fold(SAMPLES[sample].1.to_owned(), |text, mutation| mutate(&text, mutation));
         if let Ok(units) = units(&source, Language::ALL[sample]) {
             assert_partition(&source, &units);
+            assert_blocks_partition(&source, Language::ALL[sample], &units);
         }
     }
 }

@@ -1,10 +1,12 @@
 //! What code is made of: a source text cut into units (imports, type headers, functions) along its syntax tree.
 
+mod blocks;
 mod grammar;
 mod outline;
 mod parse;
 mod units;
 
+pub use blocks::blocks;
 pub use units::units;
 
 use crate::text::Lines;

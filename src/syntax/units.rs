@@ -348,7 +348,7 @@ fn opened(node: Node, body: Node, grammar: &Grammar) -> usize {
 }
 
 /// The rows of `node`, as lines.
-fn rows(node: Node) -> Lines {
+pub(super) fn rows(node: Node) -> Lines {
     let (start, end) = (node.start_position(), node.end_position());
     // Some nodes end with their line break, so in column 0 of the row after.
     let last = if end.column == 0 && end.row > start.row { end.row } else { end.row + 1 };
