@@ -4,7 +4,7 @@
 
 use std::fmt::Write;
 
-use lopper::syntax::{Language, SyntaxError, Unit, UnitKind, blocks, units};
+use lopper::syntax::{Language, SyntaxError, Unit, UnitKind, blocks, imports, units};
 use lopper::text::{LineIndex, Lines};
 use proptest::prelude::*;
 
@@ -152,6 +152,18 @@ fn text_that_does_not_parse_cleanly_is_refused() {
     assert!(matches!(units(cut_off, Language::Rust), Err(SyntaxError::NotClean { line, .. }) if line >= 5));
     let long = "x = 1\n".repeat(1 << 18);
     assert!(matches!(units(&long, Language::Python), Err(SyntaxError::TooLarge { .. })));
+}
+
+#[test]
+fn the_imports_of_each_language_are_found() {
+    for ((file, source), language) in SAMPLES.iter().zip(Language::ALL) {
+        let imports = imports(source, language).unwrap();
+        for (i, import) in imports.iter().enumerate() {
+            assert!(!import.lines.is_empty(), "{file}");
+            assert!(i == 0 || imports[i - 1].lines.end <= import.lines.start, "{file}");
+        }
+        assert!(!imports.is_empty(), "{file}");
+    }
 }
 
 #[test]

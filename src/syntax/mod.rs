@@ -2,11 +2,13 @@
 
 mod blocks;
 mod grammar;
+mod imports;
 mod outline;
 mod parse;
 mod units;
 
 pub use blocks::blocks;
+pub use imports::{Import, imports};
 pub use units::units;
 
 use crate::text::Lines;
