@@ -4,7 +4,7 @@
 
 use std::fmt::Write;
 
-use lopper::syntax::{Language, SyntaxError, Unit, UnitKind, blocks, imports, units};
+use lopper::syntax::{Language, Parsed, SyntaxError, Unit, UnitKind, units};
 use lopper::text::{LineIndex, Lines};
 use proptest::prelude::*;
 
@@ -157,7 +157,7 @@ fn text_that_does_not_parse_cleanly_is_refused() {
 #[test]
 fn the_imports_of_each_language_are_found() {
     for ((file, source), language) in SAMPLES.iter().zip(Language::ALL) {
-        let imports = imports(source, language).unwrap();
+        let imports = Parsed::new(source, language).unwrap().imports();
         for (i, import) in imports.iter().enumerate() {
             assert!(!import.lines.is_empty(), "{file}");
             assert!(i == 0 || imports[i - 1].lines.end <= import.lines.start, "{file}");
@@ -182,7 +182,8 @@ fn deep_nesting_neither_hangs_nor_overflows() {
             assert_blocks_partition(&source, Language::Cpp, &units);
         }
     }
-    let _ = blocks(&"a +\n".repeat(50_000), Language::JavaScript, &[Lines::new(0, 50_000)]);
+    let _ = Parsed::new(&"a +\n".repeat(50_000), Language::JavaScript)
+        .map(|parsed| parsed.blocks(&[Lines::new(0, 50_000)]));
     let _ = units(&format!("x = {}1{}\n", "(".repeat(50_000), ")".repeat(50_000)), Language::JavaScript);
     let _ = units(&"((((a<b,c>(".repeat(5_000), Language::Cpp);
 }
@@ -247,7 +248,7 @@ fn assert_partition(source: &str, units: &[Unit]) {
 /// Every line between the signature and the tail of each unit in one block.
 fn assert_blocks_partition(source: &str, language: Language, units: &[Unit]) {
     let bodies: Vec<Lines> = units.iter().map(|unit| Lines::new(unit.signature.end, unit.tail.start)).collect();
-    let blocks = blocks(source, language, &bodies).unwrap();
+    let blocks = Parsed::new(source, language).unwrap().blocks(&bodies);
     assert_eq!(blocks.len(), bodies.len());
     for (body, blocks) in bodies.iter().zip(blocks) {
         let mut next = body.start;

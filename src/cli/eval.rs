@@ -65,9 +65,11 @@ pub fn run(arguments: Arguments) -> anyhow::Result<()> {
     }
     let engine = contenders.iter().any(|one| one.needs_model()).then(|| load_engine(&config)).transpose()?;
     let weights = super::weights(&config);
+    // Nobody edits a case by tool.
+    let fine = config.compression.fine != Fine::Off;
     let cases = match (&arguments.cases, &arguments.repo) {
         (Some(path), _) if completion::is_completion(path) => {
-            return continued(&arguments, path, &contenders, engine.as_ref(), weights);
+            return continued(&arguments, path, &contenders, engine.as_ref(), weights, fine);
         }
         (Some(path), _) if arguments.calibrate => return calibrated(path, &contenders, engine.as_ref(), weights),
         (Some(path), _) => cases::read(path, arguments.half)?,
@@ -75,8 +77,6 @@ pub fn run(arguments: Arguments) -> anyhow::Result<()> {
         (None, Some(folder)) => of_repository(folder, arguments.most)?,
         (None, None) => bail!("give a file of cases, or --repo FOLDER"),
     };
-    // Nobody edits a case by tool.
-    let fine = config.compression.fine != Fine::Off;
     let bar = progress(cases.len() * contenders.len());
     let mut measured = Vec::new();
     for &contender in &contenders {
@@ -121,6 +121,7 @@ fn continued(
     contenders: &[Contender],
     engine: Option<&Engine>,
     weights: Weights,
+    fine: bool,
 ) -> anyhow::Result<()> {
     let judge = arguments.judge.clone().context("these cases need a model that judges: --judge FILE.gguf")?;
     let cases = completion::read(path, arguments.half)?;
@@ -129,7 +130,7 @@ fn continued(
     let bar = progress(cases.len());
     let mut measured = Vec::new();
     for case in &cases {
-        measured.extend(completion::measure(&judge, engine, case, contenders, weights, &arguments.ratio)?);
+        measured.extend(completion::measure(&judge, engine, case, contenders, weights, fine, &arguments.ratio)?);
         bar.inc(1);
     }
     bar.finish_and_clear();

@@ -89,6 +89,7 @@ pub fn measure(
     case: &Case,
     contenders: &[Contender],
     weights: Weights,
+    fine: bool,
     ratios: &[f32],
 ) -> Result<Vec<Continued>, EngineError> {
     let counter = Counter::for_model(None);
@@ -100,7 +101,7 @@ pub fn measure(
     for &contender in contenders {
         let score = contender.score(&case.id, weights);
         for &ratio in ratios {
-            let target = Target { budget: Budget::Ratio(ratio), fine: false };
+            let target = Target { budget: Budget::Ratio(ratio), fine };
             let scorer = Judge { engine, score: &*score, best_first: contender.is_best_first(), counter };
             let text = match prune(scorer, &code, target)? {
                 Ok(pruned) => render::render(&case.code, &pruned.keep, case.language, 1, None),

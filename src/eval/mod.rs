@@ -7,7 +7,7 @@ pub mod repo;
 pub mod report;
 mod stats;
 
-use std::cell::OnceCell;
+use std::cell::RefCell;
 use std::time::Instant;
 
 use crate::config::Method;
@@ -109,7 +109,7 @@ pub fn measure(
     ratios: &[f32],
 ) -> Result<Vec<Measured>, EngineError> {
     let inner = contender.score(&case.id, weights);
-    let score = Once { inner, worths: OnceCell::new(), milliseconds: OnceCell::new() };
+    let score = Once { inner, known: RefCell::default() };
     let counter = Counter::for_model(None);
     let names = query::names(&case.question);
     let code =
@@ -127,7 +127,7 @@ pub fn measure(
         };
         let spent = start.elapsed().as_secs_f64() * 1000.0;
         let first = measured.is_empty();
-        let scoring = score.milliseconds.get().copied().unwrap_or(0.0);
+        let scoring = score.known.borrow().first().map_or(0.0, |units| units.milliseconds);
         let kept = case.kept(&keep, counter);
         let worth = units.iter().find(|unit| unit.lines.contains(case.needle.start_line - 1)).map(|unit| unit.worth);
         measured.push(Measured {
@@ -182,22 +182,34 @@ impl Case {
     }
 }
 
-/// Scores once; every later question is the same one.
+/// Scores the same passages once: the units first, then the blocks of some of them.
 struct Once<'a> {
     inner: Box<dyn Score + 'a>,
-    worths: OnceCell<Vec<Option<Worth>>>,
-    milliseconds: OnceCell<f64>,
+    known: RefCell<Vec<Known>>,
+}
+
+/// What passages were worth.
+struct Known {
+    passages: blake3::Hash,
+    worths: Vec<Option<Worth>>,
+    milliseconds: f64,
 }
 
 impl Score for Once<'_> {
     fn worths(&self, task: &Task) -> Result<Vec<Option<Worth>>, EngineError> {
-        if let Some(worths) = self.worths.get() {
-            return Ok(worths.clone());
+        let mut hasher = blake3::Hasher::new();
+        for passage in task.passages {
+            hasher.update(&passage.text.len().to_le_bytes()).update(passage.text.as_bytes());
+        }
+        let passages = hasher.finalize();
+        if let Some(known) = self.known.borrow().iter().find(|known| known.passages == passages) {
+            return Ok(known.worths.clone());
         }
         let start = Instant::now();
         let worths = self.inner.worths(task)?;
-        let _ = self.milliseconds.set(start.elapsed().as_secs_f64() * 1000.0);
-        Ok(self.worths.get_or_init(|| worths).clone())
+        let milliseconds = start.elapsed().as_secs_f64() * 1000.0;
+        self.known.borrow_mut().push(Known { passages, worths: worths.clone(), milliseconds });
+        Ok(worths)
     }
 }
 

@@ -1,13 +1,13 @@
-//! With the fine stage: units are taken up past the budget and cut to their best blocks, as LongCodeZip does.
+//! The fine stage of LongCodeZip: units are taken up past the budget and cut to their best blocks.
 
 use super::gaps::mark;
-use super::outline::Outline;
+use super::outline::{Body, Outline};
 use super::{Choice, PruneError};
 use crate::engine::Engine;
 use crate::score::{Worth, lines, longcodezip};
 use crate::select::budget;
 use crate::select::knapsack::{self, Item};
-use crate::syntax::{Unit, UnitKind};
+use crate::syntax::UnitKind;
 use crate::text::{Lines, Tokens};
 use crate::tokens::Counter;
 
@@ -38,18 +38,19 @@ impl Choice<'_> {
         let shared_worths: Vec<Worth> = shared.iter().map(|&i| self.worths[i]).collect();
         let shares = budget::shares(&shared_weights, &shared_worths, left);
 
-        let mut bodies = Vec::new();
+        let mut cut = Vec::new();
         for (&i, share) in shared.iter().zip(shares) {
             let unit = &units[i];
             if share >= 1.0 || unit.lines.len() < MIN_LINES || unit.kind == UnitKind::TypeHeader {
                 mark(stays, unit.lines);
             } else {
-                bodies.push(Body::new(unit, Tokens((weights[i].0 as f32 * share) as usize)));
+                let tokens = Tokens((weights[i].0 as f32 * share) as usize);
+                cut.push(Share { body: Body::new(unit), tokens });
             }
         }
-        if let Some(blocks) = self.blocks(engine, &bodies)? {
-            for (body, blocks) in bodies.iter().zip(blocks) {
-                body.keep_best(self.counter, &self.outline, &blocks, stays);
+        if let Some(blocks) = self.blocks(engine, &cut)? {
+            for (share, blocks) in cut.iter().zip(blocks) {
+                share.keep_best(self.counter, &self.outline, &blocks, stays);
             }
             return Ok(());
         }
@@ -64,15 +65,15 @@ impl Choice<'_> {
     }
 
     /// The blocks of each body, cut at spikes of perplexity and scored; `None` when the time is up.
-    fn blocks(&self, engine: &Engine, bodies: &[Body]) -> Result<Option<Vec<Vec<Block>>>, PruneError> {
-        let texts: Vec<&str> = bodies.iter().map(|body| self.outline.text(body.unit.lines)).collect();
+    fn blocks(&self, engine: &Engine, shares: &[Share]) -> Result<Option<Vec<Vec<Block>>>, PruneError> {
+        let texts: Vec<&str> = shares.iter().map(|share| self.outline.text(share.body.unit.lines)).collect();
         let Some(surprises) = lines::log2_perplexities(engine, &texts, self.limits)? else { return Ok(None) };
-        let cut = |(body, values): (&Body, &Vec<Option<f32>>)| {
+        let cut = |(Share { body, .. }, values): (&Share, &Vec<Option<f32>>)| {
             let first = body.inside.start - body.unit.lines.start;
             let spikes = lines::spikes(&values[first..first + body.inside.len()]);
             lines::blocks(body.inside, &spikes)
         };
-        let cuts: Vec<Vec<Lines>> = bodies.iter().zip(&surprises).map(cut).collect();
+        let cuts: Vec<Vec<Lines>> = shares.iter().zip(&surprises).map(cut).collect();
         let texts: Vec<&str> = cuts.iter().flatten().map(|&lines| self.outline.text(lines)).collect();
         let gains = longcodezip::gains(engine, self.question, &texts, self.limits)?;
         let Some(worths) = gains.into_iter().collect::<Option<Vec<Worth>>>() else { return Ok(None) };
@@ -85,13 +86,11 @@ impl Choice<'_> {
     }
 }
 
-/// A unit that is to be cut: its frame stays, its inside is cut into blocks.
-struct Body<'a> {
-    unit: &'a Unit,
-    /// The lines between the signature and the closing lines.
-    inside: Lines,
+/// A unit that is to be cut to its share.
+struct Share<'a> {
+    body: Body<'a>,
     /// What may stay of the whole unit.
-    share: Tokens,
+    tokens: Tokens,
 }
 
 /// A block of a body, and what it is worth.
@@ -100,21 +99,11 @@ struct Block {
     worth: Worth,
 }
 
-impl<'a> Body<'a> {
-    fn new(unit: &'a Unit, share: Tokens) -> Self {
-        let end = if unit.tail.is_empty() { unit.lines.end } else { unit.tail.start };
-        // A unit without a body of its own, such as a run of statements, is all inside.
-        let start = unit.signature.end.clamp(unit.lines.start, end);
-        let start = if start == end { unit.lines.start } else { start };
-        Self { unit, inside: Lines::new(start, end), share }
-    }
-
+impl Share<'_> {
     fn keep_best(&self, counter: &Counter, outline: &Outline, blocks: &[Block], stays: &mut [bool]) {
         let weigh = |lines: Lines| counter.count(outline.text(lines));
-        let mut room = self.share.0;
-        for frame in
-            [Lines::new(self.unit.lines.start, self.inside.start), Lines::new(self.inside.end, self.unit.lines.end)]
-        {
+        let mut room = self.tokens.0;
+        for frame in self.body.frame() {
             room = room.saturating_sub(weigh(frame).0);
             mark(stays, frame);
         }

@@ -1,16 +1,19 @@
 //! What of one piece of code stays for a question: units ranked, the best taken up, those cut to their best blocks.
 //!
-//! Units are judged by the method of choice, blocks within them as LongCodeZip does (arXiv 2510.00446).
+//! Units and the blocks within them are judged by the method of choice. The method `longcodezip` also takes and cuts them as
+//! the paper does (arXiv 2510.00446).
 
 mod fine;
 mod gaps;
+mod imports;
 mod outline;
+mod parts;
 mod whole;
 
 use crate::engine::{Engine, EngineError, Limits};
 use crate::render;
 use crate::score::{Passage, Score, Task, Worth};
-use crate::syntax::{self, Language, SyntaxError};
+use crate::syntax::{Import, Language, Parsed, SyntaxError};
 use crate::text::{Lines, Tokens};
 use crate::tokens::Counter;
 use gaps::{close_gaps, mark, ranges};
@@ -86,7 +89,7 @@ const MARKER_TOKENS: Tokens = Tokens(24);
 /// Who judges: the method, and the model that it asks.
 #[derive(Clone, Copy)]
 pub struct Judge<'a> {
-    /// The model, where there is one. Without it units stay whole.
+    /// The model, where there is one.
     pub engine: Option<&'a Engine>,
     /// How units are judged.
     pub score: &'a dyn Score,
@@ -120,7 +123,8 @@ pub struct Pruned {
 /// See [`PruneError`]: in each case the code is to be left as it is.
 pub fn prune(judge: Judge, code: &Code, target: Target, limits: &Limits) -> Result<Pruned, PruneError> {
     let Judge { engine, counter, .. } = judge;
-    let outline = Outline::new(code.source, syntax::units(code.source, code.language)?, &counter);
+    let parsed = Parsed::new(code.source, code.language)?;
+    let outline = Outline::new(code.source, parsed.units(), &counter);
     if outline.units.iter().filter(|unit| is_definition(unit)).count() < MIN_DEFINITIONS {
         return Err(PruneError::TooFewUnits);
     }
@@ -138,6 +142,7 @@ pub fn prune(judge: Judge, code: &Code, target: Target, limits: &Limits) -> Resu
         question: code.question,
         limits,
         outline,
+        imports: parsed.imports(),
         worths,
         named,
         pinned,
@@ -146,12 +151,12 @@ pub fn prune(judge: Judge, code: &Code, target: Target, limits: &Limits) -> Resu
 
     let stays = if let Budget::Coverage(coverage) = target.budget {
         choice.covering(coverage)
+    } else if !judge.best_first {
+        choice.likeliest(if target.fine { choice.parts(judge, &parsed)? } else { Vec::new() })
     } else if let Some(engine) = engine.filter(|_| target.fine) {
         choice.best_parts(engine)?
-    } else if judge.best_first {
-        choice.best_first()
     } else {
-        choice.likeliest()
+        choice.best_first()
     };
     Ok(Pruned { keep: choice.close_small_gaps(&ranges(&stays)), units: judged })
 }
@@ -201,6 +206,7 @@ struct Choice<'a> {
     question: &'a str,
     limits: &'a Limits,
     outline: Outline<'a>,
+    imports: Vec<Import>,
     worths: Vec<Worth>,
     /// Whether the question names the unit.
     named: Vec<bool>,
@@ -216,10 +222,11 @@ impl Choice<'_> {
         vec![false; self.outline.line_count()]
     }
 
-    /// What stays whatever it is worth, and the frames around all that stays.
+    /// What stays whatever it is worth, the frames around all that stays, and the imports that it uses.
     fn keep_pinned(&self, stays: &mut [bool]) {
         self.pinned.iter().for_each(|&lines| mark(stays, lines));
         self.outline.keep_frames(stays);
+        self.keep_imports(stays);
     }
 
     /// Tokens of what stays, markers included.

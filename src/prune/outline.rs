@@ -58,6 +58,28 @@ impl<'a> Outline<'a> {
     }
 }
 
+/// A unit that may be cut inside.
+pub struct Body<'a> {
+    pub unit: &'a Unit,
+    /// The lines between the signature and the closing lines.
+    pub inside: Lines,
+}
+
+impl<'a> Body<'a> {
+    pub fn new(unit: &'a Unit) -> Self {
+        let end = if unit.tail.is_empty() { unit.lines.end } else { unit.tail.start };
+        // A unit without a body of its own, such as a run of statements, is all inside.
+        let start = unit.signature.end.clamp(unit.lines.start, end);
+        let start = if start == end { unit.lines.start } else { start };
+        Self { unit, inside: Lines::new(start, end) }
+    }
+
+    /// The lines before and after.
+    pub fn frame(&self) -> [Lines; 2] {
+        [Lines::new(self.unit.lines.start, self.inside.start), Lines::new(self.inside.end, self.unit.lines.end)]
+    }
+}
+
 /// Whether a unit defines something that can be asked for.
 pub fn is_definition(unit: &Unit) -> bool {
     unit.is_function() || unit.kind == UnitKind::TypeHeader

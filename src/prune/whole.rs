@@ -1,23 +1,31 @@
-//! Without the fine stage: each unit is kept whole, by its signature, or not at all.
+//! Which units stay, and of each how much: all of it, its signature, or one of its parts.
 
 use super::Choice;
 use super::gaps::mark;
 use crate::score::{self, Worth, calibration};
 use crate::select::budget;
 use crate::select::knapsack::{self, Item};
-use crate::text::Tokens;
+use crate::text::{Lines, Tokens};
 
 /// How often units are chosen anew, in more or less room, because frames and markers cost another sum than was reckoned.
 const ATTEMPTS: usize = 8;
 /// How much likelier a unit is to be the one that is needed than another whose worth is a standard deviation lower, as a
 /// natural logarithm. On the cases for tuning 2 to 5 kept about as many needles.
-const SHARPNESS: f32 = 3.0;
+pub(super) const SHARPNESS: f32 = 3.0;
 /// What a unit's marker costs, more or less: neighbours share one.
-const SHARED_MARKER: Tokens = Tokens(12);
+pub(super) const SHARED_MARKER: Tokens = Tokens(12);
 /// What a unit's signature is worth, as a share of the whole unit.
 const SIGNATURE_VALUE: f32 = 0.03;
 /// Units of fewer lines have no choice of their signature alone.
 const MIN_LINES: usize = 6;
+
+/// A way to keep some of a unit.
+pub(super) struct Way {
+    /// What it costs, and what it is worth.
+    pub item: Item,
+    /// What stays.
+    pub lines: Vec<Lines>,
+}
 
 impl Choice<'_> {
     /// Best first while they fit, as in the paper: whole units, such that with the frames around them and the markers
@@ -52,16 +60,18 @@ impl Choice<'_> {
     }
 
     /// Those that together are likeliest to hold what is needed: a knapsack in which a unit's value is how likely it is the
-    /// one. Where no unit fits whole, the best stays nevertheless.
-    pub(super) fn likeliest(&self) -> Vec<bool> {
-        let mut classes: Vec<Vec<Item>> = self.outline.units.iter().map(|_| Vec::new()).collect();
+    /// one. `parts` are further ways to keep each unit, where there are any. Where no unit fits, the best stays
+    /// nevertheless.
+    pub(super) fn likeliest(&self, parts: Vec<Vec<Way>>) -> Vec<bool> {
+        let mut ways = parts;
+        ways.resize_with(self.outline.units.len(), Vec::new);
         for (i, value) in self.likelihoods(SHARPNESS) {
-            classes[i] = self.ways(i, value);
+            ways[i].extend(self.whole_or_signature(i, value));
         }
         let mut room = self.budget;
         let mut best: Option<(Tokens, Vec<bool>)> = None;
         for _ in 0..ATTEMPTS {
-            let stays = self.with_picks(&classes, room);
+            let stays = self.with_picks(&ways, room);
             let cost = self.cost(&stays);
             if cost <= self.budget && best.as_ref().is_none_or(|(most, _)| cost > *most) {
                 best = Some((cost, stays));
@@ -74,7 +84,7 @@ impl Choice<'_> {
         }
         match best {
             Some((_, stays)) if stays.contains(&true) => stays,
-            _ => self.with_picks(&classes, Tokens(0)),
+            _ => self.with_picks(&ways, Tokens(0)),
         }
     }
 
@@ -96,41 +106,43 @@ impl Choice<'_> {
     }
 
     /// By unit that is scored, its number and how likely it is the one that is needed.
-    fn likelihoods(&self, sharpness: f32) -> Vec<(usize, f32)> {
+    pub(super) fn likelihoods(&self, sharpness: f32) -> Vec<(usize, f32)> {
         let scored = (0..self.outline.units.len()).filter(|&i| self.outline.weights[i].0 > 0);
         let (scored, worths): (Vec<usize>, Vec<Worth>) = scored.map(|i| (i, self.worths[i])).unzip();
         scored.into_iter().zip(score::likelihoods(&worths, sharpness)).collect()
     }
 
     /// What may be kept of a unit: all of it, or its signature.
-    fn ways(&self, i: usize, value: f32) -> Vec<Item> {
+    fn whole_or_signature(&self, i: usize, value: f32) -> Vec<Way> {
         let (unit, weight) = (&self.outline.units[i], self.outline.weights[i]);
         if self.named[i] {
             return Vec::new();
         }
-        let whole = Item { weight: weight + SHARED_MARKER, value };
+        let way =
+            |lines, weight, value| Way { item: Item { weight: weight + SHARED_MARKER, value }, lines: vec![lines] };
+        let whole = way(unit.lines, weight, value);
         if unit.signature.is_empty() || unit.lines.len() < MIN_LINES || unit.signature.end == unit.lines.end {
             return vec![whole];
         }
         let signature = self.counter.count(self.outline.text(unit.signature));
-        vec![whole, Item { weight: signature + SHARED_MARKER, value: value * SIGNATURE_VALUE }]
+        vec![whole, way(unit.signature, signature, value * SIGNATURE_VALUE)]
     }
 
     /// The best choice within `room`, with all that stays in any case.
-    fn with_picks(&self, classes: &[Vec<Item>], room: Tokens) -> Vec<bool> {
+    fn with_picks(&self, ways: &[Vec<Way>], room: Tokens) -> Vec<bool> {
         let units = &self.outline.units;
         let mut stays = self.nothing();
         let named: Tokens = (0..units.len()).filter(|&i| self.named[i]).map(|i| self.outline.weights[i]).sum();
         (0..units.len()).filter(|&i| self.named[i]).for_each(|i| mark(&mut stays, units[i].lines));
-        let picks = knapsack::choose(classes, Tokens(room.0.saturating_sub(named.0))).picks;
-        for (unit, pick) in units.iter().zip(&picks) {
-            match pick {
-                Some(0) => mark(&mut stays, unit.lines),
-                Some(_) => mark(&mut stays, unit.signature),
-                None => {}
-            }
+        let classes: Vec<Vec<Item>> = ways.iter().map(|ways| ways.iter().map(|way| way.item).collect()).collect();
+        let picks = knapsack::choose(&classes, Tokens(room.0.saturating_sub(named.0))).picks;
+        let mut has_body = false;
+        for ((unit, ways), pick) in units.iter().zip(ways).zip(&picks) {
+            let Some(pick) = pick else { continue };
+            has_body |= ways[*pick].lines != [unit.signature];
+            ways[*pick].lines.iter().for_each(|&lines| mark(&mut stays, lines));
         }
-        if named.0 == 0 && picks.iter().all(|pick| *pick != Some(0)) {
+        if named.0 == 0 && !has_body {
             let scored = (0..units.len()).filter(|&i| self.outline.weights[i].0 > 0);
             let best = scored.max_by(|&a, &b| self.worths[a].0.total_cmp(&self.worths[b].0).then(b.cmp(&a)));
             best.into_iter().for_each(|i| mark(&mut stays, units[i].lines));

@@ -1,11 +1,10 @@
 //! Where the body of a function can be cut into blocks of a few lines, and which of these cuts are the best.
 
-use tree_sitter::{Node, Tree};
+use tree_sitter::Node;
 
-use super::grammar::{self, Grammar};
-use super::parse::parse_clean;
+use super::Parsed;
+use super::grammar::Grammar;
 use super::units::rows;
-use super::{Language, SyntaxError};
 use crate::text::{LineIndex, Lines};
 
 /// The fewest lines of a block: to leave out less saves little more than the line that says so.
@@ -30,18 +29,10 @@ const CLAUSES: [&str; 12] =
 /// Kinds that hold statements, in any language, besides the bodies of definitions.
 const LISTS: [&str; 6] = ["block", "statement_list", "statements", "then", "do", "do_group"];
 
-/// Cuts the lines of each range in `inside`, such as the body of a function, into blocks at the boundaries of statements.
-///
-/// The blocks of a range are in order and hold each of its lines once. They have 3 to 10 lines wherever a boundary allows
-/// it; a statement of at most 10 lines is never cut. Comments and blank lines go with the statement after them.
-///
-/// # Errors
-/// Where the text is empty, too long to be parsed, or not clean code in `language`.
-pub fn blocks(source: &str, language: Language, inside: &[Lines]) -> Result<Vec<Vec<Lines>>, SyntaxError> {
-    let grammar = grammar::row(language);
-    let tree = parse_clean(source, grammar)?;
-    let cuts = Cuts::of(&tree, source, grammar);
-    Ok(inside.iter().map(|&lines| cuts.blocks(lines)).collect())
+/// Cuts the lines of each range in `inside` into blocks at the boundaries of statements.
+pub(super) fn blocks(parsed: &Parsed, inside: &[Lines]) -> Vec<Vec<Lines>> {
+    let cuts = Cuts::of(parsed);
+    inside.iter().map(|&lines| cuts.blocks(lines)).collect()
 }
 
 /// The rows that a block may start with.
@@ -51,7 +42,7 @@ struct Cuts {
 }
 
 impl Cuts {
-    fn of(tree: &Tree, source: &str, grammar: &Grammar) -> Self {
+    fn of(&Parsed { source, grammar, ref tree }: &Parsed) -> Self {
         let mut cuts = Self { depths: vec![None; LineIndex::new(source).count()] };
         let mut open = vec![(tree.root_node(), 0)];
         while let Some((node, depth)) = open.pop() {
@@ -189,6 +180,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::syntax::Language;
 
     /// The first line of each block of `body`, without its indentation, where the whole source is
     /// `head`, `body` and `foot`.
@@ -196,7 +188,7 @@ mod tests {
         let source = format!("{head}{body}{foot}");
         let first = head.lines().count();
         let inside = Lines::new(first, first + body.lines().count());
-        let blocks = blocks(&source, language, &[inside]).unwrap().remove(0);
+        let blocks = Parsed::new(&source, language).unwrap().blocks(&[inside]).remove(0);
         assert_partition(&blocks, inside);
         let lines: Vec<&str> = source.lines().collect();
         let text = |block: &Lines| (block.start..block.end).map(|row| lines[row].trim()).find(|line| !line.is_empty());
@@ -221,8 +213,9 @@ mod tests {
     #[test]
     fn short_bodies_are_one_block() {
         assert_eq!(starts(Language::Python, "def f():\n", &calls(10, 4, ""), ""), ["call0()"]);
-        assert_eq!(blocks("x = 1\n", Language::Python, &[Lines::new(1, 1)]).unwrap(), [vec![]]);
-        let two = blocks("x = 1\ny = 2\n", Language::Python, &[Lines::new(0, 1), Lines::new(1, 2)]).unwrap();
+        assert_eq!(Parsed::new("x = 1\n", Language::Python).unwrap().blocks(&[Lines::new(1, 1)]), [vec![]]);
+        let two =
+            Parsed::new("x = 1\ny = 2\n", Language::Python).unwrap().blocks(&[Lines::new(0, 1), Lines::new(1, 2)]);
         assert_eq!(two, [vec![Lines::new(0, 1)], vec![Lines::new(1, 2)]]);
     }
 
@@ -316,7 +309,7 @@ mod tests {
                 }
             }
             let inside = Lines::new(1, source.lines().count());
-            let blocks = blocks(&source, Language::Python, &[inside]).unwrap().remove(0);
+            let blocks = Parsed::new(&source, Language::Python).unwrap().blocks(&[inside]).remove(0);
             assert_partition(&blocks, inside);
             for block in &blocks[1..] {
                 prop_assert!(short.iter().all(|lines| block.start <= lines.start || block.start >= lines.end));

@@ -2,10 +2,9 @@
 
 use tree_sitter::Node;
 
-use super::grammar::{self, Grammar};
-use super::parse::parse_clean;
+use super::grammar::Grammar;
 use super::units::rows;
-use super::{Language, SyntaxError};
+use super::{Language, Parsed};
 use crate::text::Lines;
 
 /// Kinds of import, in any language.
@@ -39,14 +38,9 @@ pub struct Import {
     pub names: Vec<String>,
 }
 
-/// The imports of `source` in order, also those in namespaces and conditions, but not those in functions and types. Imports
-/// that share one statement, such as Go's `import ( … )`, are one.
-///
-/// # Errors
-/// Where the text is empty, too long to be parsed, or not clean code in `language`.
-pub fn imports(source: &str, language: Language) -> Result<Vec<Import>, SyntaxError> {
-    let reader = Reader { source, grammar: grammar::row(language) };
-    let tree = parse_clean(source, reader.grammar)?;
+/// The imports of a text, in order.
+pub(super) fn imports(&Parsed { source, grammar, ref tree }: &Parsed) -> Vec<Import> {
+    let reader = Reader { source, grammar };
     let mut imports = Vec::new();
     let mut waiting = vec![tree.root_node()];
     while let Some(node) = waiting.pop() {
@@ -57,7 +51,7 @@ pub fn imports(source: &str, language: Language) -> Result<Vec<Import>, SyntaxEr
             waiting.extend(children.into_iter().rev());
         }
     }
-    Ok(imports)
+    imports
 }
 
 struct Reader<'s> {
@@ -237,7 +231,7 @@ mod tests {
         let line = |import: Import| {
             format!("{}-{}: {}", import.lines.start + 1, import.lines.end, import.names.join(" ")).trim_end().to_owned()
         };
-        imports(source, language).unwrap().into_iter().map(line).collect()
+        Parsed::new(source, language).unwrap().imports().into_iter().map(line).collect()
     }
 
     #[test]

@@ -7,9 +7,10 @@ mod outline;
 mod parse;
 mod units;
 
-pub use blocks::blocks;
-pub use imports::{Import, imports};
-pub use units::units;
+pub use imports::Import;
+
+use grammar::Grammar;
+use tree_sitter::Tree;
 
 use crate::text::Lines;
 
@@ -92,6 +93,52 @@ impl Language {
     pub fn line_comment(self) -> &'static str {
         grammar::row(self).line_comment
     }
+}
+
+/// A source text that parses cleanly.
+pub struct Parsed<'s> {
+    source: &'s str,
+    grammar: &'static Grammar,
+    tree: Tree,
+}
+
+impl<'s> Parsed<'s> {
+    /// Parses `source`.
+    ///
+    /// # Errors
+    /// Where the text is empty, too long to be parsed, or not clean code in `language`.
+    pub fn new(source: &'s str, language: Language) -> Result<Self, SyntaxError> {
+        let grammar = grammar::row(language);
+        Ok(Self { source, grammar, tree: parse::parse_clean(source, grammar)? })
+    }
+
+    /// Its units: in order, each line in one of them.
+    pub fn units(&self) -> Vec<Unit> {
+        units::units(self)
+    }
+
+    /// Its imports in order, also those in namespaces and conditions, but not those in functions and types. Imports that
+    /// share one statement, such as Go's `import ( … )`, are one.
+    pub fn imports(&self) -> Vec<Import> {
+        imports::imports(self)
+    }
+
+    /// The lines of each range in `inside`, such as the body of a function, cut into blocks at the boundaries of
+    /// statements.
+    ///
+    /// The blocks of a range are in order and hold each of its lines once. They have 3 to 10 lines wherever a boundary
+    /// allows it; a statement of at most 10 lines is never cut. Comments and blank lines go with the statement after them.
+    pub fn blocks(&self, inside: &[Lines]) -> Vec<Vec<Lines>> {
+        blocks::blocks(self, inside)
+    }
+}
+
+/// The units of `source`, as [`Parsed::units`] gives them.
+///
+/// # Errors
+/// Those of [`Parsed::new`].
+pub fn units(source: &str, language: Language) -> Result<Vec<Unit>, SyntaxError> {
+    Ok(Parsed::new(source, language)?.units())
 }
 
 /// What role a unit plays in its file.

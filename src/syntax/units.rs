@@ -2,10 +2,9 @@
 
 use tree_sitter::Node;
 
-use super::grammar::{self, ARGUMENTS, CLOSERS, Grammar};
+use super::grammar::{ARGUMENTS, CLOSERS, Grammar};
 use super::outline::{Leaf, Outline, Piece, push};
-use super::parse::parse_clean;
-use super::{Language, SyntaxError, Unit, UnitKind};
+use super::{Parsed, Unit, UnitKind};
 use crate::text::{LineIndex, Lines};
 
 /// The fewest lines of a lambda or accessor that make it a function; shorter ones are values or fields.
@@ -20,20 +19,15 @@ const MAX_WRAPPING: usize = 8;
 /// The longest name, in bytes; what is longer is an expression.
 const MAX_NAME: usize = 100;
 
-/// Cuts `source` into units that are in order and hold every line once.
-///
-/// # Errors
-/// Where the text is empty, too long to be parsed, or not clean code in `language`.
-pub fn units(source: &str, language: Language) -> Result<Vec<Unit>, SyntaxError> {
-    let grammar = grammar::row(language);
-    let tree = parse_clean(source, grammar)?;
+/// The units of a text: in order, each line in one of them.
+pub(super) fn units(&Parsed { source, grammar, ref tree }: &Parsed) -> Vec<Unit> {
     let splitter = Splitter { source, grammar };
     let pieces = splitter.pieces(tree.root_node(), Place { in_type: false, depth: 0, opening: 0 });
     let mut outline = Outline::default();
     for piece in pieces {
         outline.add(piece, None);
     }
-    Ok(outline.into_units(LineIndex::new(source).count()))
+    outline.into_units(LineIndex::new(source).count())
 }
 
 /// Where a list of pieces stands.

@@ -1,0 +1,85 @@
+//! Of long units that are likely to be needed, the blocks that are worth the most: one more way for the knapsack to keep
+//! them.
+
+use super::outline::Body;
+use super::whole::{SHARED_MARKER, SHARPNESS, Way};
+use super::{Choice, Judge, PruneError};
+use crate::score::{self, Passage, Task, Worth};
+use crate::select::knapsack::Item;
+use crate::syntax::Parsed;
+use crate::text::{Lines, Tokens};
+
+/// Units of fewer lines are not cut.
+const MIN_LINES: usize = 16;
+/// The likeliest units are cut that together have at most so many times the tokens of the budget.
+const ROOM: f32 = 2.0;
+/// A part has at most these shares of its unit's tokens.
+const SHARES: [f32; 2] = [0.35, 0.65];
+/// What a part is worth beside the whole unit with as much of the likelihood: what is asked for may need the rest, too.
+const PART_VALUE: f32 = 0.7;
+
+impl Choice<'_> {
+    /// By unit, its parts; none where the deadline left no time to look inside.
+    ///
+    /// # Errors
+    /// When the model fails.
+    pub(super) fn parts(&self, judge: Judge, parsed: &Parsed) -> Result<Vec<Vec<Way>>, PruneError> {
+        let units = &self.outline.units;
+        let mut parts: Vec<Vec<Way>> = units.iter().map(|_| Vec::new()).collect();
+        let likely = self.likely();
+        let bodies: Vec<Body> = likely.iter().map(|&(i, _)| Body::new(&units[i])).collect();
+        let cuts = parsed.blocks(&bodies.iter().map(|body| body.inside).collect::<Vec<_>>());
+        let passage = |&lines: &Lines| Passage { text: self.outline.text(lines), name: "", is_function: false };
+        let passages: Vec<Passage> = cuts.iter().flatten().map(passage).collect();
+        let task = Task { question: self.question, passages: &passages, engine: judge.engine, limits: self.limits };
+        let Some(worths) = judge.score.worths(&task)?.into_iter().collect::<Option<Vec<Worth>>>() else {
+            return Ok(parts);
+        };
+        let mut worths = &worths[..];
+        for ((&(i, value), body), blocks) in likely.iter().zip(&bodies).zip(&cuts) {
+            let (own, rest) = worths.split_at(blocks.len());
+            worths = rest;
+            let most = self.outline.weights[i].0 as f32;
+            let part = |share: f32| self.part(body, blocks, own, value, Tokens((most * share) as usize));
+            parts[i] = SHARES.into_iter().filter_map(part).collect();
+        }
+        Ok(parts)
+    }
+
+    /// The likeliest units that are long enough to be cut, and how likely each is.
+    fn likely(&self) -> Vec<(usize, f32)> {
+        let mut likely = self.likelihoods(SHARPNESS);
+        likely.retain(|&(i, _)| {
+            let unit = &self.outline.units[i];
+            unit.is_function() && unit.lines.len() >= MIN_LINES && !self.named[i]
+        });
+        // Stable: of equal ones the first in the text is first.
+        likely.sort_by(|a, b| b.1.total_cmp(&a.1));
+        let mut room = self.budget.0 as f32 * ROOM;
+        likely.retain(|&(i, _)| {
+            room -= self.outline.weights[i].0 as f32;
+            room >= 0.0
+        });
+        likely
+    }
+
+    /// The frame of `body` with its best blocks, those that come to at most `most` tokens; none where no block fits.
+    fn part(&self, body: &Body, blocks: &[Lines], worths: &[Worth], value: f32, most: Tokens) -> Option<Way> {
+        let shares = score::likelihoods(worths, 1.0);
+        let mut order: Vec<usize> = (0..blocks.len()).collect();
+        order.sort_by(|&a, &b| worths[b].0.total_cmp(&worths[a].0).then(a.cmp(&b)));
+        let weigh = |lines: Lines| self.counter.count(self.outline.text(lines));
+        let mut lines = body.frame().to_vec();
+        let mut weight: Tokens = lines.iter().map(|&lines| weigh(lines) + SHARED_MARKER).sum();
+        let mut share = 0.0;
+        for block in order {
+            let with = weight + weigh(blocks[block]) + SHARED_MARKER;
+            if with <= most {
+                weight = with;
+                share += shares[block];
+                lines.push(blocks[block]);
+            }
+        }
+        (share > 0.0).then_some(Way { item: Item { weight, value: value * share * PART_VALUE }, lines })
+    }
+}
