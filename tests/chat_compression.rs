@@ -183,7 +183,7 @@ async fn a_large_file_arrives_smaller_and_nothing_else_changes() {
 
 #[tokio::test]
 async fn the_fine_stage_cuts_functions() {
-    let mut street = Street::configured("[compression]\nfine = \"on\"\n").await;
+    let mut street = Street::configured("[compression]\nfine = \"on\"\n[scorer]\nmethod = \"longcodezip\"\n").await;
     let gaps = street.compresses(&user(&asked(QUESTION, warehouse())), warehouse()).await;
     let functions = functions(warehouse());
     let is_cut = |function: &(usize, usize)| (1..=function.1 - function.0).contains(&missing(&gaps, *function));

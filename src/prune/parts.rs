@@ -56,10 +56,13 @@ impl Choice<'_> {
         // Stable: of equal ones the first in the text is first.
         likely.sort_by(|a, b| b.1.total_cmp(&a.1));
         let mut room = self.budget.0 as f32 * ROOM;
-        likely.retain(|&(i, _)| {
+        let mut fits = |&(i, _): &(usize, f32)| {
             room -= self.outline.weights[i].0 as f32;
             room >= 0.0
-        });
+        };
+        let count = likely.iter().map_while(|one| Some(one).filter(|one| fits(one))).count();
+        // The likeliest is looked into however long it is.
+        likely.truncate(count.max(1));
         likely
     }
 
@@ -81,5 +84,33 @@ impl Choice<'_> {
             }
         }
         (share > 0.0).then_some(Way { item: Item { weight, value: value * share * PART_VALUE }, lines })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "a test that cannot go on should stop")]
+
+    use super::super::{Budget, Code, Target, prune};
+    use super::*;
+    use crate::engine::Limits;
+    use crate::score::lexical::Lexical;
+    use crate::syntax::Language;
+    use crate::tokens::Counter;
+
+    #[test]
+    fn where_a_long_function_does_not_fit_its_best_blocks_stay() {
+        let steps = |name: &str| (0..24).map(|i| format!("    {name}_{i} = load({i}) + 1\n")).collect::<String>();
+        let asked = "    invoice = refund(customer)\n    invoice.refund = customer\n    refund(invoice)\n";
+        let source =
+            format!("def settle():\n{}{asked}{}\ndef other():\n{}", steps("first"), steps("second"), steps("third"));
+        let question = "Where does a customer get the refund of an invoice?";
+        let code = Code { source: &source, language: Language::Python, question, names: &[], pinned: &[] };
+        let judge = Judge { engine: None, score: &Lexical, best_first: false, counter: Counter::for_model(None) };
+        let target = Target { budget: Budget::Ratio(0.3), fine: true };
+        let pruned = prune(judge, &code, target, &Limits::default()).unwrap();
+        let stays = |line: usize| pruned.keep.iter().any(|lines| lines.contains(line));
+        assert!(stays(0) && (25..28).all(stays), "{:?}", pruned.keep);
+        assert!(!(1..52).all(stays), "{:?}", pruned.keep);
     }
 }
