@@ -19,14 +19,14 @@ const MIN_LINES: usize = 5;
 impl Choice<'_> {
     /// More units than fit are taken up, and those that are not named cut to their shares of the
     /// budget. Where the deadline leaves no time to look inside, units stay whole, best first, while they fit.
-    pub(super) fn best_parts(&self, engine: &Engine) -> Result<Vec<bool>, PruneError> {
+    pub(super) fn cut_to_shares(&self, engine: &Engine) -> Result<Vec<bool>, PruneError> {
         let mut stays = self.nothing();
-        self.keep_best_parts(engine, &mut stays)?;
+        self.keep_shares(engine, &mut stays)?;
         self.keep_pinned(&mut stays);
         Ok(stays)
     }
 
-    fn keep_best_parts(&self, engine: &Engine, stays: &mut [bool]) -> Result<(), PruneError> {
+    fn keep_shares(&self, engine: &Engine, stays: &mut [bool]) -> Result<(), PruneError> {
         let Outline { units, weights, .. } = &self.outline;
         let room = Tokens((self.budget.0 as f32 * ROOM) as usize);
         let taken = budget::take_best(weights, &self.worths, &self.named, room);

@@ -2,34 +2,38 @@
 
 use std::collections::HashSet;
 
-use super::Choice;
 use super::gaps::mark;
-use super::whole::SHARED_MARKER;
+use super::outline::Outline;
+use super::{Choice, SHARED_MARKER};
+use crate::syntax::{self, Import, Parsed};
 use crate::text::{Lines, Tokens};
+use crate::tokens::Counter;
 
 /// Imports take at most this share of the budget.
 const SHARE: f32 = 0.03;
+
+/// The imports that bind names, each with its tokens, a marker before it included.
+pub fn weighed_imports(parsed: &Parsed, outline: &Outline, counter: &Counter) -> Vec<(Import, Tokens)> {
+    let imports = parsed.imports().into_iter().filter(|import| !import.names.is_empty());
+    let weighed = |import: Import| {
+        let weight = counter.count(outline.text(import.lines)) + SHARED_MARKER;
+        (import, weight)
+    };
+    imports.map(weighed).collect()
+}
 
 impl Choice<'_> {
     /// Keeps the imports of names that stand in the lines that stay, in order, each that still fits their share.
     pub(super) fn keep_imports(&self, stays: &mut [bool]) {
         let line = |line: usize| self.outline.text(Lines::new(line, line + 1));
         let kept = (0..stays.len()).filter(|&at| stays[at]).map(line);
-        let words: HashSet<&str> = kept.flat_map(|text| text.split(|c: char| !is_part_of_name(c))).collect();
-        let mut room = (self.budget.0 as f32 * SHARE) as usize;
-        for import in &self.imports {
-            if !import.names.iter().any(|name| words.contains(name.as_str())) {
-                continue;
-            }
-            let Tokens(cost) = self.counter.count(self.outline.text(import.lines)) + SHARED_MARKER;
-            if cost <= room {
-                room -= cost;
+        let names: HashSet<&str> = kept.flat_map(syntax::names).collect();
+        let mut room = Tokens((self.budget.0 as f32 * SHARE) as usize);
+        for (import, weight) in &self.imports {
+            if *weight <= room && import.names.iter().any(|name| names.contains(name.as_str())) {
+                room = Tokens(room.0 - weight.0);
                 mark(stays, import.lines);
             }
         }
     }
-}
-
-fn is_part_of_name(c: char) -> bool {
-    c.is_alphanumeric() || c == '_' || c == '$'
 }

@@ -17,6 +17,7 @@ use crate::syntax::{Import, Language, Parsed, SyntaxError};
 use crate::text::{Lines, Tokens};
 use crate::tokens::Counter;
 use gaps::{close_gaps, mark, ranges};
+use imports::weighed_imports;
 use outline::{Outline, is_definition, is_named};
 
 /// One piece of code and what is asked about it.
@@ -85,6 +86,8 @@ pub enum PruneError {
 const MIN_DEFINITIONS: usize = 2;
 /// A gap of no more tokens than this stays: its marker would cost as much.
 const MARKER_TOKENS: Tokens = Tokens(24);
+/// What one more gap's marker costs, more or less: neighbours share one.
+const SHARED_MARKER: Tokens = Tokens(12);
 
 /// Who judges: the method, and the model that it asks.
 #[derive(Clone, Copy)]
@@ -141,8 +144,8 @@ pub fn prune(judge: Judge, code: &Code, target: Target, limits: &Limits) -> Resu
         language: code.language,
         question: code.question,
         limits,
+        imports: weighed_imports(&parsed, &outline, &counter),
         outline,
-        imports: parsed.imports(),
         worths,
         named,
         pinned,
@@ -154,7 +157,7 @@ pub fn prune(judge: Judge, code: &Code, target: Target, limits: &Limits) -> Resu
     } else if !judge.best_first {
         choice.likeliest(if target.fine { choice.parts(judge, &parsed)? } else { Vec::new() })
     } else if let Some(engine) = engine.filter(|_| target.fine) {
-        choice.best_parts(engine)?
+        choice.cut_to_shares(engine)?
     } else {
         choice.best_first()
     };
@@ -206,7 +209,8 @@ struct Choice<'a> {
     question: &'a str,
     limits: &'a Limits,
     outline: Outline<'a>,
-    imports: Vec<Import>,
+    /// With what each weighs, a marker before it included.
+    imports: Vec<(Import, Tokens)>,
     worths: Vec<Worth>,
     /// Whether the question names the unit.
     named: Vec<bool>,

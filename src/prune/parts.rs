@@ -2,8 +2,8 @@
 //! them.
 
 use super::outline::Body;
-use super::whole::{SHARED_MARKER, SHARPNESS, Way};
-use super::{Choice, Judge, PruneError};
+use super::whole::{SHARPNESS, Way};
+use super::{Choice, Judge, PruneError, SHARED_MARKER};
 use crate::score::{self, Passage, Task, Worth};
 use crate::select::knapsack::Item;
 use crate::syntax::Parsed;
@@ -56,13 +56,12 @@ impl Choice<'_> {
         // Stable: of equal ones the first in the text is first.
         likely.sort_by(|a, b| b.1.total_cmp(&a.1));
         let mut room = self.budget.0 as f32 * ROOM;
-        let mut fits = |&(i, _): &(usize, f32)| {
+        let past_room = likely.iter().position(|&(i, _)| {
             room -= self.outline.weights[i].0 as f32;
-            room >= 0.0
-        };
-        let count = likely.iter().map_while(|one| Some(one).filter(|one| fits(one))).count();
+            room < 0.0
+        });
         // The likeliest is looked into however long it is.
-        likely.truncate(count.max(1));
+        likely.truncate(past_room.map_or(likely.len(), |count| count.max(1)));
         likely
     }
 

@@ -1,7 +1,7 @@
 //! Which units stay, and of each how much: all of it, its signature, or one of its parts.
 
-use super::Choice;
 use super::gaps::mark;
+use super::{Choice, SHARED_MARKER};
 use crate::score::{self, Worth, calibration};
 use crate::select::budget;
 use crate::select::knapsack::{self, Item};
@@ -12,8 +12,6 @@ const ATTEMPTS: usize = 8;
 /// How much likelier a unit is to be the one that is needed than another whose worth is a standard deviation lower, as a
 /// natural logarithm. On the cases for tuning 2 to 5 kept about as many needles.
 pub(super) const SHARPNESS: f32 = 3.0;
-/// What a unit's marker costs, more or less: neighbours share one.
-pub(super) const SHARED_MARKER: Tokens = Tokens(12);
 /// What a unit's signature is worth, as a share of the whole unit.
 const SIGNATURE_VALUE: f32 = 0.03;
 /// Units of fewer lines have no choice of their signature alone.
@@ -68,10 +66,12 @@ impl Choice<'_> {
         for (i, value) in self.likelihoods(SHARPNESS) {
             ways[i].extend(self.whole_or_signature(i, value));
         }
+        let classes: Vec<Vec<Item>> = ways.iter().map(|ways| ways.iter().map(|way| way.item).collect()).collect();
+        let within = |room| self.with_picks(&ways, &knapsack::choose(&classes, self.beside_named(room)).picks);
         let mut room = self.budget;
         let mut best: Option<(Tokens, Vec<bool>)> = None;
         for _ in 0..ATTEMPTS {
-            let stays = self.with_picks(&ways, room);
+            let stays = within(room);
             let cost = self.cost(&stays);
             if cost <= self.budget && best.as_ref().is_none_or(|(most, _)| cost > *most) {
                 best = Some((cost, stays));
@@ -84,7 +84,7 @@ impl Choice<'_> {
         }
         match best {
             Some((_, stays)) if stays.contains(&true) => stays,
-            _ => self.with_picks(&ways, Tokens(0)),
+            _ => within(Tokens(0)),
         }
     }
 
@@ -128,21 +128,24 @@ impl Choice<'_> {
         vec![whole, way(unit.signature, signature, value * SIGNATURE_VALUE)]
     }
 
-    /// The best choice within `room`, with all that stays in any case.
-    fn with_picks(&self, ways: &[Vec<Way>], room: Tokens) -> Vec<bool> {
+    /// What the units that are named leave of `room`.
+    fn beside_named(&self, room: Tokens) -> Tokens {
+        let named = self.outline.weights.iter().zip(&self.named).filter(|(_, named)| **named);
+        Tokens(room.0.saturating_sub(named.map(|(weight, _)| weight.0).sum()))
+    }
+
+    /// The ways that were picked, with all that stays in any case.
+    fn with_picks(&self, ways: &[Vec<Way>], picks: &[Option<usize>]) -> Vec<bool> {
         let units = &self.outline.units;
         let mut stays = self.nothing();
-        let named: Tokens = (0..units.len()).filter(|&i| self.named[i]).map(|i| self.outline.weights[i]).sum();
         (0..units.len()).filter(|&i| self.named[i]).for_each(|i| mark(&mut stays, units[i].lines));
-        let classes: Vec<Vec<Item>> = ways.iter().map(|ways| ways.iter().map(|way| way.item).collect()).collect();
-        let picks = knapsack::choose(&classes, Tokens(room.0.saturating_sub(named.0))).picks;
-        let mut has_body = false;
-        for ((unit, ways), pick) in units.iter().zip(ways).zip(&picks) {
+        let mut has_body = self.named.contains(&true);
+        for ((unit, ways), pick) in units.iter().zip(ways).zip(picks) {
             let Some(pick) = pick else { continue };
             has_body |= ways[*pick].lines != [unit.signature];
             ways[*pick].lines.iter().for_each(|&lines| mark(&mut stays, lines));
         }
-        if named.0 == 0 && !has_body {
+        if !has_body {
             let scored = (0..units.len()).filter(|&i| self.outline.weights[i].0 > 0);
             let best = scored.max_by(|&a, &b| self.worths[a].0.total_cmp(&self.worths[b].0).then(b.cmp(&a)));
             best.into_iter().for_each(|i| mark(&mut stays, units[i].lines));

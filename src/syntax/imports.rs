@@ -216,8 +216,17 @@ impl Names {
     }
 }
 
+/// The words of `text` that may be names, in order.
+pub fn names(text: &str) -> impl Iterator<Item = &str> {
+    text.split(|c| !is_part_of_name(c)).filter(|word| !word.is_empty())
+}
+
 fn is_word(text: &str) -> bool {
-    !text.is_empty() && text.chars().all(|c| c.is_alphanumeric() || c == '_' || c == '$')
+    !text.is_empty() && text.chars().all(is_part_of_name)
+}
+
+fn is_part_of_name(c: char) -> bool {
+    c.is_alphanumeric() || c == '_' || c == '$'
 }
 
 #[cfg(test)]

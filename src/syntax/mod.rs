@@ -7,7 +7,7 @@ mod outline;
 mod parse;
 mod units;
 
-pub use imports::Import;
+pub use imports::{Import, names};
 
 use grammar::Grammar;
 use tree_sitter::Tree;
