@@ -37,7 +37,8 @@ fn outline(units: &[Unit]) -> String {
         if let Some(name) = &unit.name {
             write!(text, " {name}").unwrap();
         }
-        let parts = [("sig", unit.signature), ("tail", unit.tail)];
+        let [above, docstring] = unit.doc;
+        let parts = [("sig", unit.signature), ("doc", above), ("doc", docstring), ("tail", unit.tail)];
         let parts: Vec<_> =
             parts.iter().filter(|(_, l)| !l.is_empty()).map(|(name, l)| format!("{name} {}", lines(*l))).collect();
         if !parts.is_empty() {

@@ -5,6 +5,7 @@ mod check;
 mod compress;
 mod demo;
 mod eval;
+mod learn;
 mod model;
 mod serve;
 mod threads;
@@ -45,6 +46,9 @@ enum Verb {
     Eval(eval::Arguments),
     /// Measure how fast the model scores here.
     Bench(bench::Arguments),
+    /// Learn anew, from public code, what words go with each other. For Lopper's developers.
+    #[command(hide = true)]
+    Learn(learn::Arguments),
     /// Get, convert and inspect local models.
     Model(model::Arguments),
 }
@@ -62,6 +66,7 @@ pub fn run() -> ExitCode {
         Verb::Check(arguments) => check::run(arguments),
         Verb::Eval(arguments) => eval::run(arguments),
         Verb::Bench(arguments) => bench::run(arguments),
+        Verb::Learn(arguments) => learn::run(arguments),
         Verb::Model(arguments) => model::run(arguments),
     };
     match result {

@@ -317,7 +317,7 @@ impl Default for Scorer {
         Self {
             model: None,
             method: Method::Hybrid,
-            lexical_weight: 0.65,
+            lexical_weight: 0.5,
             unit_tokens: Tokens(64),
             kv_cache_mb: 256,
             threads: 0,

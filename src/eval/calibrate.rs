@@ -15,7 +15,8 @@ const RECALLS: [f64; 3] = [0.8, 0.9, 0.95];
 /// A case whose units were judged.
 pub struct Judged {
     case: Case,
-    worths: Vec<Worth>,
+    /// The logarithms of the units' likelihoods.
+    logarithms: Vec<f32>,
     /// The likelihood of all units that are at least as likely as the needed one.
     mass: f32,
 }
@@ -34,7 +35,8 @@ pub fn judge(
     let Some(pruned) = covering(engine, case, &*score, 1.0)? else { return Ok(None) };
     let needed = pruned.units.iter().position(|unit| unit.lines.contains(case.needle.start_line - 1));
     let worths: Vec<Worth> = pruned.units.iter().map(|unit| unit.worth).collect();
-    Ok(needed.map(|needed| Judged { case: case.clone(), mass: calibration::mass(&worths, needed), worths }))
+    let logarithms = score.log_likelihoods(&worths);
+    Ok(needed.map(|needed| Judged { case: case.clone(), mass: calibration::mass(&logarithms, needed), logarithms }))
 }
 
 /// The calibration that the cases give.
@@ -62,8 +64,8 @@ pub fn markdown(calibration: &Calibration, cases: &[Judged]) -> Result<String, E
         };
         let mut kept = Vec::new();
         let mut whole = Vec::new();
-        for Judged { case, worths, .. } in cases {
-            let known = Known(worths.clone());
+        for Judged { case, logarithms, .. } in cases {
+            let known = Known(logarithms.clone());
             let Some(pruned) = covering(None, case, &known, threshold)? else { continue };
             let Kept { share, needle } = case.kept(&pruned.keep, Counter::for_model(None));
             kept.push(f64::from(share));
@@ -96,11 +98,15 @@ fn covering(
     Ok(prune(judge, &code, target)?.ok())
 }
 
-/// Worths that were found before.
-struct Known(Vec<Worth>);
+/// Likelihoods that were found before, as logarithms.
+struct Known(Vec<f32>);
 
 impl Score for Known {
     fn worths(&self, _: &Task) -> Result<Vec<Option<Worth>>, EngineError> {
-        Ok(self.0.iter().copied().map(Some).collect())
+        Ok(self.0.iter().map(|&logarithm| Some(Worth(logarithm))).collect())
+    }
+
+    fn log_likelihoods(&self, worths: &[Worth]) -> Vec<f32> {
+        worths.iter().map(|worth| worth.0).collect()
     }
 }

@@ -3,6 +3,7 @@
 pub mod calibrate;
 pub mod cases;
 pub mod completion;
+pub mod learn;
 pub mod repo;
 pub mod report;
 mod stats;
@@ -210,6 +211,10 @@ impl Score for Once<'_> {
         let milliseconds = start.elapsed().as_secs_f64() * 1000.0;
         self.known.borrow_mut().push(Known { passages, worths: worths.clone(), milliseconds });
         Ok(worths)
+    }
+
+    fn log_likelihoods(&self, worths: &[Worth]) -> Vec<f32> {
+        self.inner.log_likelihoods(worths)
     }
 }
 

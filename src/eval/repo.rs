@@ -6,7 +6,7 @@
 use std::path::{Path, PathBuf};
 
 use super::cases::{Case, Needle};
-use crate::score::lexical;
+use crate::score::terms;
 use crate::syntax::{self, Language, Unit};
 use crate::text::{LineIndex, Lines};
 
@@ -57,7 +57,7 @@ pub fn cases(root: &Path, most: usize) -> std::io::Result<Found> {
 }
 
 /// The files under `folder` in the order of their names; links are not followed.
-fn walk(folder: &Path, paths: &mut Vec<PathBuf>) -> std::io::Result<()> {
+pub(super) fn walk(folder: &Path, paths: &mut Vec<PathBuf>) -> std::io::Result<()> {
     let mut entries = std::fs::read_dir(folder)?.collect::<std::io::Result<Vec<_>>>()?;
     entries.sort_by_key(std::fs::DirEntry::file_name);
     for entry in entries {
@@ -183,13 +183,18 @@ impl File<'_> {
     }
 }
 
-/// The first sentence of a doc comment, if it says something.
-fn first_sentence<'a>(lines: impl Iterator<Item = &'a str>) -> Option<String> {
+/// The first sentence of a doc comment; empty where there is none.
+pub(super) fn sentence<'a>(lines: impl Iterator<Item = &'a str>) -> String {
     let bare = |line: &'a str| line.trim_matches(|c: char| "/*#!\"'".contains(c) || c.is_whitespace());
     let said = lines.map(bare).skip_while(|line| line.is_empty()).take_while(|line| !line.is_empty());
     let text = said.take_while(|line| !line.starts_with(['@', '\\', ':', '-'])).collect::<Vec<_>>().join(" ");
     let end = text.find(". ").unwrap_or(text.len());
-    let sentence = text[..end].trim().trim_end_matches(['.', ':']).to_owned();
+    text[..end].trim().trim_end_matches(['.', ':']).to_owned()
+}
+
+/// The first sentence of a doc comment, if it says something.
+fn first_sentence<'a>(lines: impl Iterator<Item = &'a str>) -> Option<String> {
+    let sentence = sentence(lines);
     let letters = sentence.chars().filter(|c| c.is_alphabetic() || *c == ' ').count();
     let is_prose = letters * 10 >= sentence.chars().count() * 8;
     let lower = sentence.to_lowercase();
@@ -210,7 +215,7 @@ fn question(id: &str, sentence: &str) -> String {
 
 /// Share of the words of `name` that `sentence` has too, endings aside; 0 to 1.
 fn shared_words(name: &str, sentence: &str) -> f32 {
-    let mut words: Vec<String> = lexical::parts(name).into_iter().map(str::to_lowercase).collect();
+    let mut words: Vec<String> = terms::parts(name).into_iter().map(str::to_lowercase).collect();
     words.retain(|word| word.len() > 1);
     let sentence = sentence.to_lowercase();
     let has = |word: &&String| sentence.split(|c: char| !c.is_alphanumeric()).any(|other| alike(word, other));

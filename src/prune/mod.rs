@@ -18,7 +18,8 @@ use crate::text::{Lines, Tokens};
 use crate::tokens::Counter;
 use gaps::{close_gaps, mark, ranges};
 use imports::weighed_imports;
-use outline::{Outline, is_definition, is_named};
+pub use outline::Outline;
+use outline::{is_definition, is_named};
 
 /// One piece of code and what is asked about it.
 #[derive(Debug, Clone, Copy)]
@@ -145,6 +146,7 @@ pub fn prune(judge: Judge, code: &Code, target: Target, limits: &Limits) -> Resu
         question: code.question,
         limits,
         imports: weighed_imports(&parsed, &outline, &counter),
+        chances: chances(judge.score, &outline, &worths),
         outline,
         worths,
         named,
@@ -184,22 +186,22 @@ pub fn marked(source: &str) -> Vec<Lines> {
 
 /// The worth of every unit; 0 for those that are never scored.
 fn coarse(judge: Judge, outline: &Outline, question: &str, limits: &Limits) -> Result<Vec<Worth>, PruneError> {
-    let scored: Vec<usize> = (0..outline.units.len()).filter(|&i| outline.weights[i].0 > 0).collect();
-    let passage = |&i: &usize| {
-        let unit = &outline.units[i];
-        Passage {
-            text: outline.text(unit.lines),
-            name: unit.name.as_deref().unwrap_or_default(),
-            is_function: unit.is_function(),
-        }
-    };
-    let passages: Vec<Passage> = scored.iter().map(passage).collect();
+    let scored = outline.scored();
+    let codes: Vec<String> = scored.iter().map(|&i| outline.code(i)).collect();
+    let passages: Vec<Passage> = scored.iter().zip(&codes).map(|(&i, code)| outline.passage(i, code)).collect();
     let task = Task { question, passages: &passages, engine: judge.engine, limits };
     let mut worths = vec![Worth(0.0); outline.units.len()];
     for (i, worth) in scored.into_iter().zip(judge.score.worths(&task)?) {
         worths[i] = worth.ok_or(PruneError::Deadline)?;
     }
     Ok(worths)
+}
+
+/// The logarithm of how likely each unit is the one that is needed, but for a constant; for those that are scored.
+fn chances(score: &dyn Score, outline: &Outline, worths: &[Worth]) -> Vec<(usize, f32)> {
+    let scored = outline.scored();
+    let worths: Vec<Worth> = scored.iter().map(|&i| worths[i]).collect();
+    scored.into_iter().zip(score.log_likelihoods(&worths)).collect()
 }
 
 /// All that the choice of lines depends on, once the units have their worths.
@@ -212,6 +214,8 @@ struct Choice<'a> {
     /// With what each weighs, a marker before it included.
     imports: Vec<(Import, Tokens)>,
     worths: Vec<Worth>,
+    /// By unit that is scored, its number and the logarithm of how likely it is the one that is needed, but for a constant.
+    chances: Vec<(usize, f32)>,
     /// Whether the question names the unit.
     named: Vec<bool>,
     /// Stays in any case.

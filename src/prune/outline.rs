@@ -1,6 +1,7 @@
 //! A piece of code, cut into units and weighed.
 
 use super::gaps::mark;
+use crate::score::Passage;
 use crate::syntax::{Unit, UnitKind};
 use crate::text::{LineIndex, Lines, Tokens};
 use crate::tokens::Counter;
@@ -17,6 +18,7 @@ pub struct Outline<'a> {
 }
 
 impl<'a> Outline<'a> {
+    /// Weighs `units`, those of `source`.
     pub fn new(source: &'a str, units: Vec<Unit>, counter: &Counter) -> Self {
         let index = LineIndex::new(source);
         let weigh = |unit: &Unit| match unit.kind {
@@ -28,8 +30,31 @@ impl<'a> Outline<'a> {
         Self { source, index, units, weights }
     }
 
+    /// The text of `lines`.
     pub fn text(&self, lines: Lines) -> &'a str {
         &self.source[self.index.span(lines).range()]
+    }
+
+    /// The numbers of the units that are scored.
+    pub fn scored(&self) -> Vec<usize> {
+        (0..self.units.len()).filter(|&i| self.weights[i].0 > 0).collect()
+    }
+
+    /// Unit `i` without its doc comment.
+    pub fn code(&self, i: usize) -> String {
+        self.units[i].code().map(|part| self.text(part)).concat()
+    }
+
+    /// Unit `i` as it is judged; `code` is its text without its doc comment.
+    pub fn passage<'p>(&'p self, i: usize, code: &'p str) -> Passage<'p> {
+        let unit = &self.units[i];
+        Passage {
+            text: self.text(unit.lines),
+            code,
+            docs: unit.doc.map(|part| self.text(part)),
+            name: unit.name.as_deref().unwrap_or_default(),
+            is_function: unit.is_function(),
+        }
     }
 
     /// Lines of the source.

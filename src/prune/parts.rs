@@ -2,7 +2,7 @@
 //! them.
 
 use super::outline::Body;
-use super::whole::{SHARPNESS, Way};
+use super::whole::Way;
 use super::{Choice, Judge, PruneError, SHARED_MARKER};
 use crate::score::{self, Passage, Task, Worth};
 use crate::select::knapsack::Item;
@@ -17,6 +17,8 @@ const ROOM: f32 = 2.0;
 const SHARES: [f32; 2] = [0.35, 0.65];
 /// What a part is worth beside the whole unit with as much of the likelihood: what is asked for may need the rest, too.
 const PART_VALUE: f32 = 0.7;
+/// How much flatter than those of units the likelihoods of blocks are: they were not fitted, and an answer takes several.
+const BLOCK_FLATNESS: f32 = 3.0;
 
 impl Choice<'_> {
     /// By unit, its parts; none where the deadline left no time to look inside.
@@ -29,16 +31,17 @@ impl Choice<'_> {
         let likely = self.likely();
         let bodies: Vec<Body> = likely.iter().map(|&(i, _)| Body::new(&units[i])).collect();
         let cuts = parsed.blocks(&bodies.iter().map(|body| body.inside).collect::<Vec<_>>());
-        let passage = |&lines: &Lines| Passage { text: self.outline.text(lines), name: "", is_function: false };
+        let passage = |&lines: &Lines| Passage::bare(self.outline.text(lines), "");
         let passages: Vec<Passage> = cuts.iter().flatten().map(passage).collect();
         let task = Task { question: self.question, passages: &passages, engine: judge.engine, limits: self.limits };
         let Some(worths) = judge.score.worths(&task)?.into_iter().collect::<Option<Vec<Worth>>>() else {
             return Ok(parts);
         };
-        let mut worths = &worths[..];
+        let logarithms = judge.score.log_likelihoods(&worths);
+        let mut logarithms = &logarithms[..];
         for ((&(i, value), body), blocks) in likely.iter().zip(&bodies).zip(&cuts) {
-            let (own, rest) = worths.split_at(blocks.len());
-            worths = rest;
+            let (own, rest) = logarithms.split_at(blocks.len());
+            logarithms = rest;
             let most = self.outline.weights[i].0 as f32;
             let part = |share: f32| self.part(body, blocks, own, value, Tokens((most * share) as usize));
             parts[i] = SHARES.into_iter().filter_map(part).collect();
@@ -48,7 +51,7 @@ impl Choice<'_> {
 
     /// The likeliest units that are long enough to be cut, and how likely each is.
     fn likely(&self) -> Vec<(usize, f32)> {
-        let mut likely = self.likelihoods(SHARPNESS);
+        let mut likely = self.likelihoods(1.0);
         likely.retain(|&(i, _)| {
             let unit = &self.outline.units[i];
             unit.is_function() && unit.lines.len() >= MIN_LINES && !self.named[i]
@@ -66,10 +69,10 @@ impl Choice<'_> {
     }
 
     /// The frame of `body` with its best blocks, those that come to at most `most` tokens; none where no block fits.
-    fn part(&self, body: &Body, blocks: &[Lines], worths: &[Worth], value: f32, most: Tokens) -> Option<Way> {
-        let shares = score::likelihoods(worths, 1.0);
+    fn part(&self, body: &Body, blocks: &[Lines], logarithms: &[f32], value: f32, most: Tokens) -> Option<Way> {
+        let shares = score::likelihoods(logarithms, BLOCK_FLATNESS);
         let mut order: Vec<usize> = (0..blocks.len()).collect();
-        order.sort_by(|&a, &b| worths[b].0.total_cmp(&worths[a].0).then(a.cmp(&b)));
+        order.sort_by(|&a, &b| logarithms[b].total_cmp(&logarithms[a]).then(a.cmp(&b)));
         let weigh = |lines: Lines| self.counter.count(self.outline.text(lines));
         let mut lines = body.frame().to_vec();
         let mut weight: Tokens = lines.iter().map(|&lines| weigh(lines) + SHARED_MARKER).sum();

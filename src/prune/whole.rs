@@ -1,17 +1,16 @@
 //! Which units stay, and of each how much: all of it, its signature, or one of its parts.
 
 use super::gaps::mark;
-use super::{Choice, SHARED_MARKER};
-use crate::score::{self, Worth, calibration};
+use super::{Choice, MARKER_TOKENS, SHARED_MARKER};
+use crate::score::{self, calibration};
 use crate::select::budget;
 use crate::select::knapsack::{self, Item};
 use crate::text::{Lines, Tokens};
 
 /// How often units are chosen anew, in more or less room, because frames and markers cost another sum than was reckoned.
 const ATTEMPTS: usize = 8;
-/// How much likelier a unit is to be the one that is needed than another whose worth is a standard deviation lower, as a
-/// natural logarithm. On the cases for tuning 2 to 5 kept about as many needles.
-pub(super) const SHARPNESS: f32 = 3.0;
+/// What a unit without its doc comment is worth, as a share of the whole unit.
+const BARE_VALUE: f32 = 0.9;
 /// What a unit's signature is worth, as a share of the whole unit.
 const SIGNATURE_VALUE: f32 = 0.03;
 /// Units of fewer lines have no choice of their signature alone.
@@ -63,8 +62,8 @@ impl Choice<'_> {
     pub(super) fn likeliest(&self, parts: Vec<Vec<Way>>) -> Vec<bool> {
         let mut ways = parts;
         ways.resize_with(self.outline.units.len(), Vec::new);
-        for (i, value) in self.likelihoods(SHARPNESS) {
-            ways[i].extend(self.whole_or_signature(i, value));
+        for (i, value) in self.likelihoods(1.0) {
+            ways[i].extend(self.ways(i, value));
         }
         let classes: Vec<Vec<Item>> = ways.iter().map(|ways| ways.iter().map(|way| way.item).collect()).collect();
         let within = |room| self.with_picks(&ways, &knapsack::choose(&classes, self.beside_named(room)).picks);
@@ -90,15 +89,18 @@ impl Choice<'_> {
 
     /// The likeliest, as few as come to `coverage` of the likelihood, together with those that are named.
     pub(super) fn covering(&self, coverage: f32) -> Vec<bool> {
-        let mut likely = self.likelihoods(calibration::SHARPNESS);
+        let mut likely = self.likelihoods(calibration::FLATNESS);
         // Stable: of equal ones the first in the text is first.
         likely.sort_by(|a, b| b.1.total_cmp(&a.1));
         let mut covered = 0.0;
         let mut stays = self.nothing();
         for (rank, (i, likelihood)) in likely.into_iter().enumerate() {
             covered += likelihood;
-            if rank == 0 || covered <= coverage || self.named[i] {
-                mark(&mut stays, self.outline.units[i].lines);
+            let unit = &self.outline.units[i];
+            if rank == 0 || self.named[i] {
+                mark(&mut stays, unit.lines);
+            } else if covered <= coverage {
+                unit.code().into_iter().for_each(|part| mark(&mut stays, part));
             }
         }
         self.keep_pinned(&mut stays);
@@ -106,26 +108,30 @@ impl Choice<'_> {
     }
 
     /// By unit that is scored, its number and how likely it is the one that is needed.
-    pub(super) fn likelihoods(&self, sharpness: f32) -> Vec<(usize, f32)> {
-        let scored = (0..self.outline.units.len()).filter(|&i| self.outline.weights[i].0 > 0);
-        let (scored, worths): (Vec<usize>, Vec<Worth>) = scored.map(|i| (i, self.worths[i])).unzip();
-        scored.into_iter().zip(score::likelihoods(&worths, sharpness)).collect()
+    pub(super) fn likelihoods(&self, flatness: f32) -> Vec<(usize, f32)> {
+        let (scored, logarithms): (Vec<usize>, Vec<f32>) = self.chances.iter().copied().unzip();
+        scored.into_iter().zip(score::likelihoods(&logarithms, flatness)).collect()
     }
 
-    /// What may be kept of a unit: all of it, or its signature.
-    fn whole_or_signature(&self, i: usize, value: f32) -> Vec<Way> {
+    /// What may be kept of a unit: all of it, all but its doc comment, or its signature.
+    fn ways(&self, i: usize, value: f32) -> Vec<Way> {
         let (unit, weight) = (&self.outline.units[i], self.outline.weights[i]);
         if self.named[i] {
             return Vec::new();
         }
-        let way =
-            |lines, weight, value| Way { item: Item { weight: weight + SHARED_MARKER, value }, lines: vec![lines] };
-        let whole = way(unit.lines, weight, value);
-        if unit.signature.is_empty() || unit.lines.len() < MIN_LINES || unit.signature.end == unit.lines.end {
-            return vec![whole];
+        let weigh = |lines: Lines| self.counter.count(self.outline.text(lines));
+        let way = |lines, weight: Tokens, value| Way { item: Item { weight: weight + SHARED_MARKER, value }, lines };
+        let mut ways = vec![way(vec![unit.lines], weight, value)];
+        if unit.doc.iter().any(|&part| weigh(part) > MARKER_TOKENS) {
+            let code = unit.code().to_vec();
+            let bare = code.iter().map(|&part| weigh(part)).sum::<Tokens>() + SHARED_MARKER;
+            ways.push(way(code, bare, value * BARE_VALUE));
         }
-        let signature = self.counter.count(self.outline.text(unit.signature));
-        vec![whole, way(unit.signature, signature, value * SIGNATURE_VALUE)]
+        if !unit.signature.is_empty() && unit.lines.len() >= MIN_LINES && unit.signature.end < unit.lines.end {
+            let signature = Lines::new(unit.doc[0].end, unit.head.end);
+            ways.push(way(vec![signature], weigh(signature), value * SIGNATURE_VALUE));
+        }
+        ways
     }
 
     /// What the units that are named leave of `room`.
@@ -142,7 +148,7 @@ impl Choice<'_> {
         let mut has_body = self.named.contains(&true);
         for ((unit, ways), pick) in units.iter().zip(ways).zip(picks) {
             let Some(pick) = pick else { continue };
-            has_body |= ways[*pick].lines != [unit.signature];
+            has_body |= ways[*pick].lines.iter().any(|lines| lines.end == unit.lines.end);
             ways[*pick].lines.iter().for_each(|&lines| mark(&mut stays, lines));
         }
         if !has_body {

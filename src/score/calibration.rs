@@ -7,13 +7,13 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{Weights, Worth, likelihoods};
+use super::{Weights, likelihoods};
 use crate::config::Method;
 use crate::engine::ModelInfo;
 
-/// How sharply a likelihood rises with the worth, for this purpose. On the cases for tuning, 0.5 and 1 kept a fifth less
-/// code than 2 and 3 for the same recall: with these nearly all of the likelihood is in the first few units.
-pub const SHARPNESS: f32 = 1.0;
+/// How much flatter likelihoods are made for this purpose. As they are, nearly all of the likelihood is in the first few
+/// units, and the masses of most cases are told apart in the last digits only.
+pub const FLATNESS: f32 = 3.0;
 
 /// What was measured of one scorer.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -53,9 +53,9 @@ impl Calibration {
     }
 }
 
-/// The likelihood of all units that are at least as likely as number `needed`.
-pub fn mass(worths: &[Worth], needed: usize) -> f32 {
-    let mut likely = likelihoods(worths, SHARPNESS);
+/// The likelihood of all units that are at least as likely as number `needed`, from the logarithms of their likelihoods.
+pub fn mass(logarithms: &[f32], needed: usize) -> f32 {
+    let mut likely = likelihoods(logarithms, FLATNESS);
     let least = likely[needed];
     // Summed in the order in which units are kept, so that the sums are the same.
     likely.sort_by(|a, b| b.total_cmp(a));
@@ -105,7 +105,7 @@ mod tests {
 
     #[test]
     fn the_mass_is_that_of_the_likelier_ones() {
-        let worths = [1.0, 3.0, 2.0, 3.0].map(Worth);
+        let worths = [1.0, 3.0, 2.0, 3.0];
         assert!((mass(&worths, 0) - 1.0).abs() < 1e-6);
         assert!(mass(&worths, 2) < 1.0 && mass(&worths, 1) < mass(&worths, 2));
         assert_eq!(mass(&worths, 1), mass(&worths, 3));

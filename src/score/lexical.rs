@@ -2,159 +2,177 @@
 //!
 //! score(u) = Σ over the question's terms t of idf(t) · f·(k1 + 1) / (f + k1·(1 − b + b·|u|/avg)), with f how often t
 //! stands in u and idf(t) = ln(1 + (N − df + ½)/(df + ½)); Robertson and Zaragoza, "The Probabilistic Relevance Framework:
-//! BM25 and Beyond", 2009. A unit's own name counts three times, a line of comment a quarter: comments have many words,
-//! and often about something else.
+//! BM25 and Beyond", 2009. A unit's own name counts four times, a line of comment a quarter, one of the first paragraph
+//! of its doc comment a twentieth: comments have many words, and often about something else.
 
-use std::borrow::Cow;
-use std::collections::{HashMap, HashSet};
-use std::sync::LazyLock;
+use std::collections::HashMap;
 
-use super::{Passage, Score, Task, Worth};
+use super::associations::{Associated, Associations};
+use super::terms::for_each_term;
+use super::{Passage, Score, Task, Worth, standardized};
 use crate::engine::EngineError;
 
 const K1: f32 = 1.2;
 const B: f32 = 0.75;
 /// How often a unit's own name counts beside where it stands in the text.
-const NAME_WEIGHT: f32 = 2.0;
+const NAME_WEIGHT: f32 = 3.0;
 /// How often a line of comment counts.
 const COMMENT_WEIGHT: f32 = 0.25;
+/// How often a line of a doc comment's first paragraph counts; the others do not.
+const DOC_WEIGHT: f32 = 0.05;
 /// How lines of comment begin in the languages known here. Preprocessor lines and attributes begin so as well, and say as
 /// little.
 const COMMENTS: [&str; 6] = ["//", "#", "/*", "*", "\"\"\"", "'''"];
+/// By how much the log-likelihood rises with a standard deviation of BM25, and for functions; fitted as those of
+/// [`super::hybrid`] are.
+const WORDS: f32 = 1.1;
+const FUNCTION: f32 = 2.4;
 
-/// Words of questions and of most languages that tell nothing apart.
-static STOP_WORDS: LazyLock<HashSet<&str>> = LazyLock::new(|| WORDS.split_whitespace().collect());
-const WORDS: &str = "a about all also an and any are as at be been but by can code could do does explain file find for \
-    from function get give given has have help here how i if in into is it its let like look me method my need no not of \
-    on one or our out please same see self should show so some tell than that the their them then there these they this \
-    those to up use used uses using want was we were what when where which while who why will with work works would you \
-    your abstract async await bool boolean break case catch class const continue def default del elif else end enum \
-    except export extends false final finally fn func global go goto impl implements import include int interface \
-    lambda mod module mut namespace new nil none null operator package pass private protected pub public raise return \
-    signed sizeof static std str string struct super switch template throw true try type typedef typename union unsigned \
-    using val var virtual void yield";
-
-/// The scorer.
+/// The scorer: worths are log-likelihoods (nats), but for a constant.
 pub struct Lexical;
 
 impl Score for Lexical {
     fn worths(&self, task: &Task) -> Result<Vec<Option<Worth>>, EngineError> {
-        Ok(worths(task.question, task.passages).into_iter().map(Some).collect())
+        let words = standardized(&Matches::new(task.question, task.passages, &Associations::default()).words);
+        let worth = |(words, passage): (f32, &Passage)| {
+            Some(Worth(WORDS * words + if passage.is_function { FUNCTION } else { 0.0 }))
+        };
+        Ok(words.into_iter().zip(task.passages).map(worth).collect())
+    }
+
+    fn log_likelihoods(&self, worths: &[Worth]) -> Vec<f32> {
+        worths.iter().map(|worth| worth.0).collect()
     }
 }
 
-/// The worth of each passage; at least 0.
-pub fn worths(question: &str, passages: &[Passage]) -> Vec<Worth> {
-    let mut asked: HashMap<String, usize> = HashMap::new();
-    for_each_term(question, |term| {
-        let next = asked.len();
-        asked.entry(term.to_owned()).or_insert(next);
-    });
-    let mut documents = Vec::new();
-    for passage in passages {
-        let (mut counts, mut length) = (vec![0f32; asked.len()], 0f32);
-        let mut count = |text: &str, times: f32| {
-            for_each_term(text, |term| {
-                length += times;
-                if let Some(&at) = asked.get(term) {
-                    counts[at] += times;
+/// What a question's words find in each passage.
+pub struct Matches {
+    /// BM25 of all of it; at least 0.
+    pub words: Vec<f32>,
+    /// BM25 of its name alone; at least 0.
+    pub name: Vec<f32>,
+    /// Share of the name's terms that the question has, 0 to 1.
+    pub named: Vec<f32>,
+    /// How much likelier its terms make the question's, by what words of doc comments go with which of code (nats).
+    pub associated: Vec<f32>,
+}
+
+/// The terms of one passage that a question asks for.
+struct Document {
+    /// By term of the question, how often it stands there.
+    counts: Vec<f32>,
+    length: f32,
+    /// The same for the name alone.
+    name_counts: Vec<f32>,
+    name_length: f32,
+    associated: Associated,
+}
+
+/// What a term of code means for a question.
+#[derive(Default)]
+struct Target {
+    /// Which of the question's terms it is.
+    asked: Option<usize>,
+    /// Which of them it goes with.
+    near: Vec<usize>,
+}
+
+impl Matches {
+    /// Of the question with each passage.
+    pub fn new(question: &str, passages: &[Passage], associations: &Associations) -> Self {
+        let mut asked: Vec<String> = Vec::new();
+        let mut targets: HashMap<String, Target> = HashMap::new();
+        for_each_term(question, |term| {
+            let target = targets.entry(term.to_owned()).or_default();
+            if target.asked.is_none() {
+                target.asked = Some(asked.len());
+                asked.push(term.to_owned());
+            }
+        });
+        let entries = associations.of(&asked);
+        for (at, entry) in entries.iter().enumerate() {
+            for term in entry.terms() {
+                targets.entry(term.to_owned()).or_default().near.push(at);
+            }
+        }
+        let document = |passage: &Passage| {
+            let mut document = Document {
+                counts: vec![0.0; asked.len()],
+                length: 0.0,
+                name_counts: vec![0.0; asked.len()],
+                name_length: 0.0,
+                associated: Associated::new(asked.len()),
+            };
+            let mut count = |text: &str, times: f32| {
+                for_each_term(text, |term| {
+                    document.length += times;
+                    let Some(target) = targets.get(term) else { return };
+                    if let Some(at) = target.asked {
+                        document.counts[at] += times;
+                    }
+                    // Comments are not what code does.
+                    for &at in target.near.iter().filter(|_| times >= 1.0) {
+                        document.associated.saw(at, entries[at].in_code(term));
+                    }
+                });
+            };
+            for line in passage.code.lines() {
+                let is_comment = COMMENTS.iter().any(|start| line.trim_start().starts_with(start));
+                count(line, if is_comment { COMMENT_WEIGHT } else { 1.0 });
+            }
+            passage.docs.iter().flat_map(|doc| first_paragraph(doc)).for_each(|line| count(line, DOC_WEIGHT));
+            for_each_term(passage.name, |term| {
+                document.length += NAME_WEIGHT;
+                document.name_length += 1.0;
+                let Some(target) = targets.get(term) else { return };
+                if let Some(at) = target.asked {
+                    document.counts[at] += NAME_WEIGHT;
+                    document.name_counts[at] += 1.0;
+                }
+                for &at in &target.near {
+                    document.associated.saw(at, entries[at].in_name(term));
                 }
             });
+            document
         };
-        for line in passage.text.lines() {
-            let is_comment = COMMENTS.iter().any(|start| line.trim_start().starts_with(start));
-            count(line, if is_comment { COMMENT_WEIGHT } else { 1.0 });
+        let documents: Vec<Document> = passages.iter().map(document).collect();
+        let texts = documents.iter().map(|one| (&one.counts[..], one.length));
+        let names = documents.iter().map(|one| (&one.name_counts[..], one.name_length));
+        let share = |one: &Document| match one.name_length {
+            0.0 => 0.0,
+            length => one.name_counts.iter().sum::<f32>() / length,
+        };
+        Self {
+            words: bm25(&texts.collect::<Vec<_>>()),
+            name: bm25(&names.collect::<Vec<_>>()),
+            named: documents.iter().map(share).collect(),
+            associated: documents.iter().map(|one| one.associated.gain(&entries)).collect(),
         }
-        count(passage.name, NAME_WEIGHT);
-        documents.push((counts, length));
     }
+}
+
+/// The lines of a comment up to the first that has no letters after one that has.
+fn first_paragraph(comment: &str) -> impl Iterator<Item = &str> {
+    let has_letters = |line: &&str| line.contains(char::is_alphabetic);
+    comment.lines().skip_while(move |line| !has_letters(line)).take_while(has_letters)
+}
+
+/// BM25 of documents: how often each of the question's terms stands in them, and how long they are.
+fn bm25(documents: &[(&[f32], f32)]) -> Vec<f32> {
     let total = documents.len() as f32;
     let average = documents.iter().map(|(_, length)| length).sum::<f32>() / total;
     let idf = |at: usize| {
         let having = documents.iter().filter(|(counts, _)| counts[at] > 0.0).count() as f32;
         (1.0 + (total - having + 0.5) / (having + 0.5)).ln()
     };
-    let idfs: Vec<f32> = (0..asked.len()).map(idf).collect();
-    let worth = |(counts, length): &(Vec<f32>, f32)| {
+    let terms = documents.first().map_or(0, |(counts, _)| counts.len());
+    let idfs: Vec<f32> = (0..terms).map(idf).collect();
+    let worth = |(counts, length): &(&[f32], f32)| {
         let norm = K1 * (1.0 - B + B * length / average.max(1.0));
         let part = |(count, idf): (&f32, &f32)| idf * count * (K1 + 1.0) / (count + norm);
-        Worth(counts.iter().zip(&idfs).map(part).sum())
+        counts.iter().zip(&idfs).map(part).sum()
     };
     documents.iter().map(worth).collect()
-}
-
-/// Calls `with` for each term of `text`: the parts of its identifiers and words, stemmed, without stop words; and each
-/// identifier of several parts as a whole.
-fn for_each_term(text: &str, mut with: impl FnMut(&str)) {
-    for word in text.split(|c: char| !c.is_alphanumeric() && c != '_').filter(|word| !word.is_empty()) {
-        let parts = parts(word);
-        let several = parts.len() > 1;
-        for part in parts {
-            let part = part.to_lowercase();
-            let counts = part.chars().nth(1).is_some() && !part.starts_with(|c: char| c.is_ascii_digit());
-            if counts && !STOP_WORDS.contains(part.as_str()) {
-                with(&stem(&part));
-            }
-        }
-        if several {
-            with(&word.to_lowercase());
-        }
-    }
-}
-
-/// The parts of an identifier: cut at underscores, before a capital after a small letter, and before the last capital of
-/// a run that goes on in small letters (`HTTPServer`).
-pub fn parts(word: &str) -> Vec<&str> {
-    let mut parts = Vec::new();
-    for piece in word.split('_') {
-        let letters: Vec<(usize, char)> = piece.char_indices().collect();
-        let mut start = 0;
-        for at in 1..letters.len() {
-            let (before, (byte, letter)) = (letters[at - 1].1, letters[at]);
-            let rises = letter.is_uppercase() && !before.is_uppercase();
-            let ends_run = letter.is_uppercase() && letters.get(at + 1).is_some_and(|next| next.1.is_lowercase());
-            if rises || ends_run {
-                parts.push(&piece[start..byte]);
-                start = byte;
-            }
-        }
-        parts.push(&piece[start..]);
-    }
-    parts.retain(|part| !part.is_empty());
-    parts
-}
-
-/// A word without its common English endings, the same for `parse`, `parses`, `parsed` and `parsing`.
-fn stem(word: &str) -> Cow<'_, str> {
-    /// What is left of a word has at least this many letters.
-    const LEAST: usize = 3;
-    if !word.is_ascii() {
-        return Cow::Borrowed(word);
-    }
-    let cut =
-        |word: &str, ending: &str| word.strip_suffix(ending).filter(|rest| rest.len() >= LEAST).map(str::to_owned);
-    let word = match word {
-        _ if word.ends_with("ss") || word.ends_with("us") || word.ends_with("is") => word.to_owned(),
-        _ => cut(word, "ies").map(|rest| rest + "y").or_else(|| cut(word, "s")).unwrap_or_else(|| word.to_owned()),
-    };
-    let word = ["ations", "ation", "ing", "ed", "or", "er", "ion"]
-        .iter()
-        .find_map(|ending| cut(&word, ending))
-        .map_or(word, undoubled);
-    let word = cut(&word, "e").unwrap_or(word);
-    Cow::Owned(cut(&word, "at").filter(|rest| rest.len() > LEAST).unwrap_or(word))
-}
-
-/// `stopp` without the letter that was doubled for an ending.
-fn undoubled(mut word: String) -> String {
-    let bytes = word.as_bytes();
-    if let [.., a, b] = bytes
-        && a == b
-        && !matches!(b, b'l' | b's' | b'z')
-    {
-        word.pop();
-    }
-    word
 }
 
 #[cfg(test)]
@@ -163,34 +181,6 @@ mod tests {
 
     use super::*;
 
-    fn terms(text: &str) -> Vec<String> {
-        let mut terms = Vec::new();
-        for_each_term(text, |term| terms.push(term.to_owned()));
-        terms
-    }
-
-    #[test]
-    fn identifiers_are_cut_at_case_and_underscore() {
-        assert_eq!(parts("parseHTTPHeader_line2"), ["parse", "HTTP", "Header", "line2"]);
-        assert_eq!(parts("__init__"), ["init"]);
-        assert_eq!(parts("Ärger"), ["Ärger"]);
-        assert_eq!(terms("the getUserName of x"), ["user", "nam", "getusername"]);
-    }
-
-    #[test]
-    fn forms_of_a_word_are_one_term() {
-        for words in [
-            &["parse", "parses", "parsed", "parsing", "parser", "parsers"][..],
-            &["validate", "validates", "validated", "validation", "validator"],
-            &["stop", "stopped", "stopping", "stops"],
-            &["entry", "entries"],
-        ] {
-            let stems: HashSet<_> = words.iter().map(|word| stem(word)).collect();
-            assert_eq!(stems.len(), 1, "{stems:?}");
-        }
-        assert_ne!(stem("class"), stem("clash"));
-    }
-
     #[test]
     fn the_unit_that_is_asked_for_comes_first() {
         let units = [
@@ -198,18 +188,28 @@ mod tests {
             ("close_all", "def close_all(handles):\n    for h in handles: h.close()\n"),
             ("total", "def total(handles):\n    return sum(h.size for h in handles)\n"),
         ];
-        let passages = units.map(|(name, text)| Passage { text, name, is_function: true });
-        let worths = worths("How are all of the handles closed?", &passages);
-        assert!(worths[1] > worths[2] && worths[2] > worths[0], "{worths:?}");
-        assert_eq!(worths[0], Worth(0.0));
+        let passages = units.map(|(name, text)| Passage::bare(text, name));
+        let words = Matches::new("How are all of the handles closed?", &passages, &Associations::default()).words;
+        assert!(words[1] > words[2] && words[2] > words[0], "{words:?}");
+        assert_eq!(words[0], 0.0);
+    }
+
+    #[test]
+    fn what_the_code_does_counts_for_more_than_what_its_doc_comment_says() {
+        let does = Passage::bare("def f(handles):\n    for h in handles: h.close()\n", "f");
+        let says = Passage { docs: ["# Closes handles, all handles, and closes them again.\n", ""], ..does };
+        let says = Passage { code: "def g(a):\n    return a\n", name: "g", ..says };
+        let words = Matches::new("Where are handles closed?", &[does, says], &Associations::default()).words;
+        assert!(words[0] > words[1] && words[1] > 0.0, "{words:?}");
     }
 
     proptest! {
         #[test]
         fn any_text_has_a_worth(question in "\\PC{0,60}", texts in prop::collection::vec("\\PC{0,60}", 0..5)) {
-            let passages: Vec<Passage> = texts.iter().map(|text| Passage { text, name: "", is_function: true }).collect();
-            for worth in worths(&question, &passages) {
-                prop_assert!(worth.0.is_finite() && worth.0 >= 0.0);
+            let passages: Vec<Passage> = texts.iter().map(|text| Passage::bare(text, "")).collect();
+            let Matches { words, name, named, associated } = Matches::new(&question, &passages, Associations::built_in());
+            for found in [words, name, named, associated].concat() {
+                prop_assert!(found.is_finite() && found >= 0.0);
             }
         }
     }

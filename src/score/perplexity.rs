@@ -23,21 +23,22 @@ pub struct Perplexity {
 impl Score for Perplexity {
     fn worths(&self, task: &Task) -> Result<Vec<Option<Worth>>, EngineError> {
         let Some(engine) = task.engine else { return Ok(vec![None; task.passages.len()]) };
-        gains(engine, task, &[], self.unit_tokens)
+        gains(engine, task, &[], self.unit_tokens, mean_gain)
     }
 }
 
-/// The worth of each passage; passages of a higher priority are read earlier. `None` for those that the limits left no
-/// time for.
+/// What `gain` makes of the question's likelihoods alone and after each passage's code; passages of a higher priority are
+/// read earlier. `None` for those that the limits left no time for.
 pub(super) fn gains(
     engine: &Engine,
     task: &Task,
     priorities: &[f32],
     unit_tokens: Tokens,
+    gain: fn(&[f32], &[f32]) -> f32,
 ) -> Result<Vec<Option<Worth>>, EngineError> {
-    let texts: Vec<&str> = task.passages.iter().map(|passage| passage.text).collect();
+    let texts: Vec<&str> = task.passages.iter().map(|passage| passage.code).collect();
     let Reading { alone, given } = read(engine, task.question, &texts, priorities, unit_tokens, task.limits)?;
-    Ok(given.iter().map(|given| Some(Worth(mean_gain(alone.as_deref()?, given.as_deref()?)))).collect())
+    Ok(given.iter().map(|given| Some(Worth(gain(alone.as_deref()?, given.as_deref()?)))).collect())
 }
 
 /// The question's likelihoods (nats), token by token, those that could be scored.
@@ -114,13 +115,19 @@ pub fn read(
 
 /// The mean of what each token but the first becomes likelier by (nats); 0 where there is none.
 fn mean_gain(alone: &[f32], given: &[f32]) -> f32 {
+    mean(alone, given, |gain| gain)
+}
+
+/// The same, where a token that becomes less likely counts as 0: that says little of what a passage is about.
+pub(super) fn positive_gain(alone: &[f32], given: &[f32]) -> f32 {
+    mean(alone, given, |gain| gain.max(0.0))
+}
+
+fn mean(alone: &[f32], given: &[f32], of: impl Fn(f32) -> f32) -> f32 {
     // Alone, the first token may have nothing before it and no score.
     let count = given.len().saturating_sub(1).min(alone.len());
-    if count == 0 {
-        return 0.0;
-    }
-    let tail = |likelihoods: &[f32]| likelihoods[likelihoods.len() - count..].iter().sum::<f32>();
-    (tail(alone) - tail(given)) / count as f32
+    let (alone, given) = (&alone[alone.len() - count..], &given[given.len() - count..]);
+    alone.iter().zip(given).map(|(alone, given)| of(alone - given)).sum::<f32>() / count.max(1) as f32
 }
 
 #[cfg(test)]
@@ -133,5 +140,6 @@ mod tests {
         // Without a token before the question, its first has no score alone.
         assert_eq!(mean_gain(&[4.0, 2.0], &[1.0, 2.0, 1.0]), 1.5);
         assert_eq!(mean_gain(&[], &[1.0]), 0.0);
+        assert_eq!(positive_gain(&[9.0, 4.0, 2.0], &[1.0, 2.0, 3.0]), 1.0);
     }
 }

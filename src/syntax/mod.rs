@@ -173,6 +173,9 @@ pub struct Unit {
     pub signature: Lines,
     /// The part of `signature` without doc comments, attributes and docstring.
     pub head: Lines,
+    /// What `signature` has beside attributes and `head`: comments and blank lines above, and the docstring. Either may be
+    /// empty.
+    pub doc: [Lines; 2],
     /// A suffix of `lines` that does not overlap `signature`: the lines that close the body, such as `}` or `end`. Empty
     /// where the language has none; all lines of a closer.
     pub tail: Lines,
@@ -181,6 +184,12 @@ pub struct Unit {
 }
 
 impl Unit {
+    /// Its lines without those of its doc comment.
+    pub fn code(&self) -> [Lines; 2] {
+        let [above, docstring] = self.doc;
+        [Lines::new(above.end, docstring.start), Lines::new(docstring.end, self.lines.end)]
+    }
+
     /// Whether it is a function, in a type or outside.
     pub fn is_function(&self) -> bool {
         matches!(self.kind, UnitKind::Function | UnitKind::Method)

@@ -8,6 +8,8 @@ pub(super) struct Leaf {
     pub kind: UnitKind,
     pub name: Option<String>,
     pub start: usize,
+    /// The row of the first attribute or, where there is none, of the definition: what is above is its doc comment.
+    pub attributes: usize,
     /// The rows of the signature alone, without doc comments, attributes and docstrings.
     pub head: Lines,
     pub signature_end: usize,
@@ -17,7 +19,8 @@ pub(super) struct Leaf {
 
 impl Leaf {
     pub(super) fn run(kind: UnitKind, start: usize, end: usize) -> Self {
-        Self { kind, name: None, start, head: Lines::new(start, start), signature_end: start, tail_start: end, end }
+        let head = Lines::new(start, start);
+        Self { kind, name: None, start, attributes: start, head, signature_end: start, tail_start: end, end }
     }
 }
 
@@ -80,6 +83,7 @@ pub(super) fn push(pieces: &mut Vec<Piece>, piece: Piece) {
     if joined.kind == UnitKind::Preamble || joined.kind == UnitKind::Statement {
         joined.signature_end = start;
         joined.head = Lines::new(start, start);
+        joined.attributes = start;
         joined.tail_start = end;
     }
     pieces.push(Piece::Leaf(joined));
@@ -142,14 +146,14 @@ impl Outline {
                 _ if leaf.tail_start >= leaf.end => end,
                 _ => leaf.tail_start.clamp(signature_end, end),
             };
+            let row = |row: usize| row.clamp(start, signature_end);
+            let head = Lines::new(row(leaf.head.start), row(leaf.head.end));
             let unit = Unit {
                 kind: leaf.kind,
                 name: leaf.name,
                 lines: Lines::new(start, end),
-                head: Lines::new(
-                    leaf.head.start.clamp(start, signature_end),
-                    leaf.head.end.clamp(start, signature_end),
-                ),
+                head,
+                doc: [Lines::new(start, row(leaf.attributes).min(head.start)), Lines::new(head.end, signature_end)],
                 signature: Lines::new(start, signature_end),
                 tail: Lines::new(tail_start, end),
                 parent,

@@ -39,6 +39,15 @@ struct Place {
     opening: usize,
 }
 
+/// The rows above what is defined that belong to it.
+#[derive(Clone, Copy)]
+struct Above {
+    /// The first, of a comment, an attribute or the definition itself.
+    start: usize,
+    /// The first that is no comment.
+    attributes: usize,
+}
+
 /// What defines something, found in its wrappers.
 struct Definition<'t> {
     role: Role,
@@ -64,6 +73,8 @@ impl<'s> Splitter<'s> {
         let mut pieces: Vec<Piece> = Vec::new();
         // Rows of comments and attributes whose definition has not come yet.
         let mut leading: Option<Lines> = None;
+        // The row of the first attribute after the last of these comments.
+        let mut attributes: Option<usize> = None;
         for node in self.items(list) {
             let rows = rows(node);
             let kind = node.kind();
@@ -87,10 +98,12 @@ impl<'s> Splitter<'s> {
             let start = leading.map_or(rows.start, |leading| leading.start);
             if is_comment || self.grammar.attributes.contains(&kind) {
                 leading = Some(Lines::new(start, rows.end));
+                attributes = if is_comment { None } else { attributes.or(Some(rows.start)) };
                 continue;
             }
             leading = None;
-            for piece in self.classify(node, start, place, pieces.last()) {
+            let above = Above { start, attributes: attributes.take().unwrap_or(rows.start) };
+            for piece in self.classify(node, above, place, pieces.last()) {
                 push(&mut pieces, piece);
             }
         }
@@ -114,15 +127,15 @@ impl<'s> Splitter<'s> {
         items
     }
 
-    fn classify(&self, node: Node, start: usize, place: Place, last: Option<&Piece>) -> Vec<Piece> {
+    fn classify(&self, node: Node, above: Above, place: Place, last: Option<&Piece>) -> Vec<Piece> {
         let definition = self.definition(node, 0).filter(|found| {
             let is_field = found.role == Role::Type && self.grammar.constants.contains(&found.ends().1.kind());
             !is_field || !place.in_type || self.body(found.ends().1).is_some()
         });
         if let Some(definition) = definition {
             let piece = match definition.role {
-                Role::Function => Some(Piece::Leaf(self.function(&definition, start, place))),
-                role => self.container(&definition, role == Role::Type, start, place),
+                Role::Function => Some(Piece::Leaf(self.function(&definition, above, place))),
+                role => self.container(&definition, role == Role::Type, above, place),
             };
             if let Some(piece) = piece {
                 return vec![piece];
@@ -131,7 +144,7 @@ impl<'s> Splitter<'s> {
         let continues_statements = matches!(last, Some(Piece::Leaf(Leaf { kind: UnitKind::Statement, .. })));
         let is_preamble = !place.in_type && (self.is_import(node) || (self.is_constant(node) && !continues_statements));
         let kind = if is_preamble { UnitKind::Preamble } else { UnitKind::Statement };
-        vec![Piece::Leaf(Leaf::run(kind, start, rows(node).end))]
+        vec![Piece::Leaf(Leaf::run(kind, above.start, rows(node).end))]
     }
 
     fn is_import(&self, node: Node) -> bool {
@@ -175,19 +188,19 @@ impl<'s> Splitter<'s> {
         Some(inner)
     }
 
-    fn function(&self, definition: &Definition, start: usize, place: Place) -> Leaf {
+    fn function(&self, definition: &Definition, above: Above, place: Place) -> Leaf {
         let (name, named_as_method) = self.name(&definition.path);
         let kind = if place.in_type || named_as_method { UnitKind::Method } else { UnitKind::Function };
-        self.whole(definition, kind, name, start)
+        self.whole(definition, kind, name, above)
     }
 
     /// A type or namespace with its members; as one unit where no member has a body, and none where it is a namespace
     /// without definitions.
-    fn container(&self, definition: &Definition, is_type: bool, start: usize, place: Place) -> Option<Piece> {
+    fn container(&self, definition: &Definition, is_type: bool, above: Above, place: Place) -> Option<Piece> {
         let (outer, node) = definition.ends();
         let (name, _) = self.name(&definition.path);
         let body = self.body(node);
-        let mut header = self.whole(definition, UnitKind::TypeHeader, name, start);
+        let mut header = self.whole(definition, UnitKind::TypeHeader, name, above);
         let mut members = Vec::new();
         if place.depth < MAX_NESTING && (body.is_some() || !is_type) {
             let inside =
@@ -235,7 +248,7 @@ impl<'s> Splitter<'s> {
     }
 
     /// The definition as one unit.
-    fn whole(&self, definition: &Definition, kind: UnitKind, name: Option<String>, start: usize) -> Leaf {
+    fn whole(&self, definition: &Definition, kind: UnitKind, name: Option<String>, above: Above) -> Leaf {
         let (outer, node) = definition.ends();
         let end = rows(outer).end;
         let body = self.body(node);
@@ -244,7 +257,8 @@ impl<'s> Splitter<'s> {
         let head = Lines::new(rows(node).start, head_end);
         let closing_row = body.and_then(closing_row).or_else(|| closing_row(node));
         let tail_start = closing_row.filter(|&row| row >= signature_end).unwrap_or(end);
-        Leaf { kind, name, start, head, signature_end, tail_start, end }
+        let Above { start, attributes } = above;
+        Leaf { kind, name, start, attributes, head, signature_end, tail_start, end }
     }
 
     /// One past the last row of the signature: of its docstring, if it has one, else `head_end`.
