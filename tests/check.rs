@@ -77,6 +77,7 @@ fn every_setting_with_its_source() {
     scorer.unit_tokens         64                                       default
     scorer.kv_cache_mb         256                                      default
     scorer.threads             0                                        default
+    scorer.ubatch              0                                        default
     scorer.gpu_layers          not set                                  default
     scorer.deadline_ms         15000                                    default
     ledger.path                not set                                  default

@@ -126,6 +126,15 @@ pub(super) const KEYS: &[Key] = &[
     key("scorer", "threads", |c| plain(c.scorer.threads), |c, v| store(&mut c.scorer.threads, v.integer())),
     key(
         "scorer",
+        "ubatch",
+        |c| plain(c.scorer.ubatch),
+        |c, v| {
+            let ubatch = Some(v.integer()?).filter(|ubatch| *ubatch <= MAX_UBATCH);
+            store(&mut c.scorer.ubatch, ubatch.ok_or("it must be at most 512"))
+        },
+    ),
+    key(
+        "scorer",
         "gpu_layers",
         |c| plain(c.scorer.gpu_layers?),
         |c, v| store(&mut c.scorer.gpu_layers, v.integer().map(Some)),
@@ -195,6 +204,9 @@ pub(super) const KEYS: &[Key] = &[
     ),
     key("limits", "body_bytes", |c| plain(c.limits.body_bytes), |c, v| store(&mut c.limits.body_bytes, v.count())),
 ];
+
+/// The engine's batches have no more tokens.
+const MAX_UBATCH: usize = 512;
 
 /// The name of the tables that hold rules.
 pub(super) const RULE: &str = "rule";

@@ -157,6 +157,8 @@ pub struct Scorer {
     pub kv_cache_mb: u64,
     /// Threads that compute; 0: one for each physical core.
     pub threads: usize,
+    /// Tokens that the model computes at once, up to 512; 0: what is fastest here, by a measurement.
+    pub ubatch: usize,
     /// Layers of the model on the GPU; none: all that fit. Without effect in a build for the CPU.
     pub gpu_layers: Option<u32>,
     /// How long one request may wait for its scores (key `deadline_ms`); above 0.
@@ -321,6 +323,7 @@ impl Default for Scorer {
             unit_tokens: Tokens(64),
             kv_cache_mb: 256,
             threads: 0,
+            ubatch: 0,
             gpu_layers: None,
             deadline: Duration::from_millis(15_000),
         }

@@ -15,7 +15,7 @@ use llama_cpp_2::token::LlamaToken;
 use llama_cpp_2::{LlamaModelLoadError, LogOptions, send_logs_to_tracing};
 
 use super::worker::{BATCH_TOKENS, Job, Scores, Work, Worker};
-use super::{EngineError, EngineOptions, Forks, Limits, Token};
+use super::{EngineError, EngineOptions, Forks, Limits, Token, tune};
 
 /// Jobs that may wait before a caller is made to.
 const QUEUE: usize = 64;
@@ -52,6 +52,8 @@ pub struct ModelInfo {
     pub context: usize,
     /// Threads used for scoring.
     pub threads: usize,
+    /// Tokens of a batch that are computed at once.
+    pub ubatch: usize,
 }
 
 /// Tokens a second, measured.
@@ -81,7 +83,8 @@ impl Engine {
             0 => num_cpus::get_physical(),
             n => n,
         };
-        let info = Arc::new(describe(&model, &options.model, threads));
+        let ubatch = tune::ubatch(&model, options, threads)?;
+        let info = Arc::new(describe(&model, &options.model, threads, ubatch));
         let (jobs, queue) = sync_channel(QUEUE);
         let (ready, started) = channel();
         let worker = Arc::clone(&model);
@@ -89,7 +92,7 @@ impl Engine {
         let window = options.window.min(model.n_ctx_train() as usize).max(1);
         std::thread::Builder::new()
             .name("lopper-engine".into())
-            .spawn(move || match Worker::new(&worker, threads, window, kept_bytes) {
+            .spawn(move || match Worker::new(&worker, threads, window, ubatch, kept_bytes) {
                 Ok(mut worker) => {
                     // The receiver waits for this; if it is gone there is nobody to tell.
                     let _ = ready.send(Ok(()));
@@ -235,7 +238,7 @@ pub(super) fn new_context(model: &LlamaModel, params: LlamaContextParams) -> Res
     model.new_context(backend(), params).map_err(|error| EngineError::Context(error.to_string()))
 }
 
-fn describe(model: &LlamaModel, path: &Path, threads: usize) -> ModelInfo {
+fn describe(model: &LlamaModel, path: &Path, threads: usize, ubatch: usize) -> ModelInfo {
     let meta = |key: &str| model.meta_val_str(key).ok();
     let file = path.file_stem().map(|stem| stem.to_string_lossy().into_owned()).unwrap_or_default();
     ModelInfo {
@@ -247,5 +250,6 @@ fn describe(model: &LlamaModel, path: &Path, threads: usize) -> ModelInfo {
         bytes: model.size(),
         context: model.n_ctx_train() as usize,
         threads,
+        ubatch,
     }
 }

@@ -7,6 +7,7 @@ pub mod chat;
 pub mod fetch;
 mod llama;
 pub mod quantize;
+mod tune;
 mod worker;
 
 use std::path::PathBuf;
@@ -15,6 +16,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
 pub use llama::{Engine, ModelInfo, Speed};
+pub use worker::BATCH_TOKENS;
 
 /// A token of the local model's vocabulary.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -51,6 +53,9 @@ pub struct EngineOptions {
     pub window: usize,
     /// Memory for what the model made of contexts, so that they are not read again, in bytes; 0 for none.
     pub kept_bytes: u64,
+    /// Tokens of a batch that are computed at once, up to [`BATCH_TOKENS`]; 0 for what is fastest here, measured when the
+    /// model is first loaded. Scores depend on it in their last bits.
+    pub ubatch: usize,
 }
 
 /// [`EngineOptions::window`] for scoring units of code.

@@ -89,8 +89,14 @@ struct Row {
 }
 
 impl<'a> Worker<'a> {
-    /// `window` is in tokens, `kept_bytes` the memory for what was read, in bytes.
-    pub fn new(model: &'a LlamaModel, threads: usize, window: usize, kept_bytes: u64) -> Result<Self, EngineError> {
+    /// `window` and `ubatch` are in tokens, `kept_bytes` the memory for what was read, in bytes.
+    pub fn new(
+        model: &'a LlamaModel,
+        threads: usize,
+        window: usize,
+        ubatch: usize,
+        kept_bytes: u64,
+    ) -> Result<Self, EngineError> {
         // A group's contexts, and forks as long as the window.
         let cells = window + CONTEXT_TOKENS + BATCH_TOKENS;
         let threads = i32::try_from(threads).unwrap_or(i32::MAX);
@@ -98,7 +104,7 @@ impl<'a> Worker<'a> {
         let params = LlamaContextParams::default()
             .with_n_ctx(NonZeroU32::new(size(cells)))
             .with_n_batch(size(BATCH_TOKENS))
-            .with_n_ubatch(size(BATCH_TOKENS))
+            .with_n_ubatch(size(ubatch))
             .with_n_seq_max(size(2 * SEQUENCES))
             .with_n_threads(threads)
             .with_n_threads_batch(threads)
