@@ -78,6 +78,7 @@ fn every_setting_with_its_source() {
     scorer.kv_cache_mb         256                                      default
     scorer.threads             0                                        default
     scorer.ubatch              0                                        default
+    scorer.shared_batches      false                                    default
     scorer.gpu_layers          not set                                  default
     scorer.deadline_ms         15000                                    default
     ledger.path                not set                                  default

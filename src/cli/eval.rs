@@ -133,6 +133,7 @@ fn continued(
         kept_bytes: 0,
         // What a judge says must not depend on the machine.
         ubatch: BATCH_TOKENS,
+        shared_batches: false,
     };
     let judge = Engine::load(&options)?;
     let bar = progress(cases.len());

@@ -92,6 +92,7 @@ fn load_engine(config: &Config) -> Result<Engine, EngineError> {
         window: engine::UNIT_WINDOW,
         kept_bytes: config.scorer.kv_cache_mb * 1024 * 1024,
         ubatch: config.scorer.ubatch,
+        shared_batches: config.scorer.shared_batches,
     })
 }
 

@@ -110,6 +110,7 @@ fn info(file: &Path, threads: usize) -> anyhow::Result<()> {
         window: UNIT_WINDOW,
         kept_bytes: 0,
         ubatch: 0,
+        shared_batches: false,
     })?;
     let info = engine.info();
     println!("file          {}", info.path.display());

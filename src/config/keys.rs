@@ -135,6 +135,12 @@ pub(super) const KEYS: &[Key] = &[
     ),
     key(
         "scorer",
+        "shared_batches",
+        |c| plain(c.scorer.shared_batches),
+        |c, v| store(&mut c.scorer.shared_batches, v.boolean()),
+    ),
+    key(
+        "scorer",
         "gpu_layers",
         |c| plain(c.scorer.gpu_layers?),
         |c, v| store(&mut c.scorer.gpu_layers, v.integer().map(Some)),

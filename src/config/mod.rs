@@ -159,6 +159,8 @@ pub struct Scorer {
     pub threads: usize,
     /// Tokens that the model computes at once, up to 512; 0: what is fastest here, by a measurement.
     pub ubatch: usize,
+    /// Whether requests that wait at the same time may be scored in the same batches.
+    pub shared_batches: bool,
     /// Layers of the model on the GPU; none: all that fit. Without effect in a build for the CPU.
     pub gpu_layers: Option<u32>,
     /// How long one request may wait for its scores (key `deadline_ms`); above 0.
@@ -324,6 +326,7 @@ impl Default for Scorer {
             kv_cache_mb: 256,
             threads: 0,
             ubatch: 0,
+            shared_batches: false,
             gpu_layers: None,
             deadline: Duration::from_millis(15_000),
         }

@@ -30,5 +30,6 @@ pub fn model_options() -> EngineOptions {
         window: UNIT_WINDOW,
         kept_bytes: 256 << 20,
         ubatch: BATCH_TOKENS,
+        shared_batches: false,
     }
 }
