@@ -109,7 +109,8 @@ fn load_scorer(config: &Config) -> Result<Scorer, EngineError> {
 
 /// The numbers of the scoring method.
 fn weights(config: &Config) -> Weights {
-    Weights { lexical: config.scorer.lexical_weight as f32, unit_tokens: config.scorer.unit_tokens }
+    let config::Scorer { lexical_weight, unit_tokens, block_score, .. } = config.scorer;
+    Weights { lexical: lexical_weight as f32, unit_tokens, blocks: block_score }
 }
 
 /// How much of a block to keep: what `compression.recall` asks for, with `engine` or without; else `budget_tokens`; else

@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::globs::Globs;
 use super::rule::Rule;
 use super::value::{Value, base_url, in_units, is_path_part, is_sha256, some_of, some_text, variable_name};
-use super::{Config, Fine, Method, Mode};
+use super::{BlockScore, Config, Fine, Method, Mode};
 use crate::text::Tokens;
 
 /// A key of `lopper.toml`, stored in a `T`.
@@ -121,6 +121,12 @@ pub(super) const KEYS: &[Key] = &[
         "unit_tokens",
         |c| plain(c.scorer.unit_tokens.0),
         |c, v| store(&mut c.scorer.unit_tokens, v.integer().map(Tokens)),
+    ),
+    key(
+        "scorer",
+        "block_score",
+        |c| quoted(c.scorer.block_score.name()),
+        |c, v| store(&mut c.scorer.block_score, v.one_of(&BlockScore::ALL, BlockScore::name)),
     ),
     key("scorer", "kv_cache_mb", |c| plain(c.scorer.kv_cache_mb), |c, v| store(&mut c.scorer.kv_cache_mb, v.integer())),
     key("scorer", "threads", |c| plain(c.scorer.threads), |c, v| store(&mut c.scorer.threads, v.integer())),

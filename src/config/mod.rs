@@ -153,6 +153,8 @@ pub struct Scorer {
     /// Of each function the model reads these first tokens, in its own vocabulary; 0: all. Not for `longcodezip`, which
     /// reads all.
     pub unit_tokens: Tokens,
+    /// How `longcodezip` judges the blocks of a function.
+    pub block_score: BlockScore,
     /// Memory for what the model made of code that it read, in MiB; 0 for none.
     pub kv_cache_mb: u64,
     /// Threads that compute; 0: one for each physical core.
@@ -191,6 +193,28 @@ impl Method {
             Self::Lexical => "lexical",
             Self::Perplexity => "perplexity",
             Self::Hybrid => "hybrid",
+        }
+    }
+}
+
+/// How `longcodezip` judges the blocks of a function, in the names of its reference.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum BlockScore {
+    /// By how much likelier the block makes the question.
+    ConditionalPpl,
+    /// By how much likelier the question makes the block.
+    ContrastivePerplexity,
+}
+
+impl BlockScore {
+    /// Every way.
+    pub const ALL: [Self; 2] = [Self::ConditionalPpl, Self::ContrastivePerplexity];
+
+    /// As it is written in a file.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::ConditionalPpl => "conditional_ppl",
+            Self::ContrastivePerplexity => "contrastive_perplexity",
         }
     }
 }
@@ -323,6 +347,7 @@ impl Default for Scorer {
             method: Method::Hybrid,
             lexical_weight: 0.65,
             unit_tokens: Tokens(64),
+            block_score: BlockScore::ConditionalPpl,
             kv_cache_mb: 256,
             threads: 0,
             ubatch: 0,

@@ -54,7 +54,8 @@ mod tests {
             name: "",
             is_function: true,
         });
-        let weights = Weights { lexical: 0.3, unit_tokens: Tokens(0) };
+        let weights =
+            Weights { lexical: 0.3, unit_tokens: Tokens(0), blocks: crate::config::BlockScore::ConditionalPpl };
         let limits = Limits::default();
         let task = Task { question: "How is it closed?", passages: &passages, engine: None, limits: &limits };
         let worths = Hybrid { weights }.worths(&task).unwrap();

@@ -10,7 +10,7 @@ pub mod lines;
 pub mod longcodezip;
 mod perplexity;
 
-use crate::config::Method;
+use crate::config::{BlockScore, Method};
 use crate::engine::{Engine, EngineError, Limits};
 use crate::text::Tokens;
 
@@ -50,6 +50,11 @@ pub trait Score {
     /// # Errors
     /// When the model fails.
     fn worths(&self, task: &Task) -> Result<Vec<Option<Worth>>, EngineError>;
+
+    /// How the blocks of a function are judged where they are cut as in the paper.
+    fn block_score(&self) -> BlockScore {
+        BlockScore::ConditionalPpl
+    }
 }
 
 /// What a method's numbers are set to.
@@ -59,6 +64,8 @@ pub struct Weights {
     pub lexical: f32,
     /// Of a unit the model reads these first tokens; 0 for all.
     pub unit_tokens: Tokens,
+    /// How blocks are judged under `longcodezip`.
+    pub blocks: BlockScore,
 }
 
 /// Whether units are taken best first by `method`'s worths, as in the paper.
@@ -93,7 +100,7 @@ pub fn works_without_model(method: Method) -> bool {
 /// The scorer of `method`.
 pub fn scorer(method: Method, weights: Weights) -> Box<dyn Score + Send + Sync> {
     match method {
-        Method::LongCodeZip => Box::new(longcodezip::LongCodeZip),
+        Method::LongCodeZip => Box::new(longcodezip::LongCodeZip { blocks: weights.blocks }),
         Method::Lexical => Box::new(lexical::Lexical),
         Method::Perplexity => Box::new(perplexity::Perplexity { unit_tokens: weights.unit_tokens }),
         Method::Hybrid => Box::new(hybrid::Hybrid { weights }),
