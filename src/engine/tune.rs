@@ -22,7 +22,7 @@ const CANDIDATES: [usize; 3] = [BATCH_TOKENS, BATCH_TOKENS / 2, BATCH_TOKENS / 4
 const MARGIN: f64 = 1.03;
 /// Each candidate is measured so often in turn, and its best counts.
 const ROUNDS: usize = 2;
-/// Tokens before the measurement, which page the weights in and tell how long it would take.
+/// Tokens that are read before, twice: once to page the weights in, once to tell how long the measurement would take.
 const WARM_UP: usize = 64;
 /// Where a round would take longer, nothing is measured: a model that slow is bound by its weights, whichever the
 /// candidate. A second round is only begun before that time.
@@ -103,6 +103,7 @@ fn measure(model: &LlamaModel, threads: usize) -> Result<Vec<(usize, f64)>, Engi
         .iter()
         .map(|&ubatch| context(model, threads, ubatch))
         .collect::<Result<Vec<LlamaContext>, EngineError>>()?;
+    prefill(&mut contexts[0], WARM_UP)?;
     let warm_up = prefill(&mut contexts[0], WARM_UP)?;
     let a_round = warm_up.mul_f64((CANDIDATES.len() * BATCH_TOKENS / WARM_UP) as f64);
     if a_round > PATIENCE {
