@@ -7,7 +7,8 @@ use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use lopper::detect::{self, Context};
 use lopper::render;
 use lopper::score::Passage;
-use lopper::score::lexical;
+use lopper::score::associations::Associations;
+use lopper::score::lexical::Matches;
 use lopper::select::knapsack::{self, Item};
 use lopper::syntax::{self, Language};
 use lopper::text::{LineIndex, Lines, Span, Tokens};
@@ -26,11 +27,7 @@ fn stages(criterion: &mut Criterion) {
     let index = LineIndex::new(INVENTORY);
     let passages: Vec<Passage> = units
         .iter()
-        .map(|unit| Passage {
-            text: &INVENTORY[index.span(unit.lines).range()],
-            name: unit.name.as_deref().unwrap_or_default(),
-            is_function: true,
-        })
+        .map(|unit| Passage::bare(&INVENTORY[index.span(unit.lines).range()], unit.name.as_deref().unwrap_or_default()))
         .collect();
     let every_other: Vec<Lines> = units.iter().step_by(2).map(|unit| unit.lines).collect();
     let counter = Counter::for_model(None);
@@ -49,7 +46,9 @@ fn stages(criterion: &mut Criterion) {
     group.throughput(Throughput::Bytes(INVENTORY.len() as u64));
     group.bench_function("split", |bencher| bencher.iter(|| syntax::units(black_box(INVENTORY), Language::Python)));
     group.bench_function("count", |bencher| bencher.iter(|| counter.count(black_box(INVENTORY))));
-    group.bench_function("lexical", |bencher| bencher.iter(|| lexical::worths(black_box(QUESTION), &passages)));
+    group.bench_function("lexical", |bencher| {
+        bencher.iter(|| Matches::new(black_box(QUESTION), &passages, Associations::built_in()));
+    });
     group.bench_function("render", |bencher| {
         bencher.iter(|| render::render(black_box(INVENTORY), &every_other, Language::Python, 1, Some("inventory.py")));
     });

@@ -75,8 +75,11 @@ fn every_setting_with_its_source() {
     scorer.method              "hybrid"                                 default
     scorer.lexical_weight      0.65                                     default
     scorer.unit_tokens         64                                       default
+    scorer.block_score         "conditional_ppl"                        default
     scorer.kv_cache_mb         256                                      default
     scorer.threads             0                                        default
+    scorer.ubatch              0                                        default
+    scorer.shared_batches      false                                    default
     scorer.gpu_layers          not set                                  default
     scorer.deadline_ms         15000                                    default
     ledger.path                not set                                  default

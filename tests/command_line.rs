@@ -33,7 +33,8 @@ impl Desk {
     }
 
     fn run(&self, arguments: &[&str]) -> Output {
-        self.run_with(arguments, &[("LOPPER_SCORER_MODEL", model().to_str().unwrap())])
+        let model = model();
+        self.run_with(arguments, &[("LOPPER_SCORER_MODEL", model.to_str().unwrap()), ("LOPPER_SCORER_UBATCH", "512")])
     }
 
     fn run_with(&self, arguments: &[&str], environment: &[(&str, &str)]) -> Output {
@@ -152,6 +153,26 @@ fn a_model_is_converted_and_described() {
         assert!(number.parse::<u64>().unwrap() > 0 && named == unit, "{key}{value}");
     }
     assert_says(&value("scoring "), &["tokens/s", "of prefill"]);
+    assert!(["128", "256", "512"].contains(&value("ubatch ").split(' ').next().unwrap()), "{info}");
+}
+
+#[test]
+fn what_was_measured_of_a_model_stands() {
+    let desk = Desk::new(&[]);
+    std::fs::copy(model(), desk.path().join("m.gguf")).unwrap();
+    let ubatch = || {
+        let (info, _) = printed(&desk.run(&["model", "info", "m.gguf", "--threads", "1"]));
+        info.lines().find_map(|line| line.strip_prefix("ubatch ")).unwrap().trim().to_owned()
+    };
+    let measured = ubatch();
+    let file = desk.path().join("m.gguf.tuned.json");
+    let text = std::fs::read_to_string(&file).unwrap();
+    let mut known: serde_json::Value = serde_json::from_str(&text).unwrap();
+    assert_eq!(measured, format!("{} tokens at once", known[0]["ubatch"]));
+    // Nobody measures that.
+    known[0]["ubatch"] = 96.into();
+    std::fs::write(&file, known.to_string()).unwrap();
+    assert_eq!(ubatch(), "96 tokens at once");
 }
 
 #[test]

@@ -27,7 +27,7 @@ fn eval(cases: &str, arguments: &[&str]) -> (Output, String) {
     std::fs::write(folder.path().join("cases.jsonl"), cases).unwrap();
     let mut command = command();
     command.current_dir(folder.path()).args(["eval", "cases.jsonl", "--json", "out.json"]).args(arguments);
-    let output = command.env("LOPPER_SCORER_MODEL", model()).output().unwrap();
+    let output = command.env("LOPPER_SCORER_MODEL", model()).env("LOPPER_SCORER_UBATCH", "512").output().unwrap();
     let json = std::fs::read_to_string(folder.path().join("out.json")).unwrap_or_default();
     (output, json)
 }
@@ -91,6 +91,7 @@ fn a_recall_needs_a_calibration() {
         let mut command = command();
         command.current_dir(folder.path()).args(["compress", "a.py", "-q", "How is the shelf chosen?"]);
         command.env("LOPPER_SCORER_METHOD", "perplexity").env("LOPPER_COMPRESSION_RECALL", "0.6");
+        command.env("LOPPER_SCORER_UBATCH", "512");
         command.env("XDG_DATA_HOME", folder.path()).env("LOPPER_SCORER_MODEL", model()).output().unwrap()
     };
     let output = compress();
@@ -103,7 +104,7 @@ fn a_recall_needs_a_calibration() {
     let mut calibrate = command();
     calibrate.current_dir(folder.path()).args(["eval", "cases.jsonl", "--method", "perplexity", "--calibrate"]);
     calibrate.env("XDG_DATA_HOME", folder.path()).env("LOPPER_SCORER_MODEL", model());
-    let output = calibrate.output().unwrap();
+    let output = calibrate.env("LOPPER_SCORER_UBATCH", "512").output().unwrap();
     assert!(output.status.success(), "{output:?}");
     assert!(String::from_utf8_lossy(&output.stdout).contains("| recall asked for |"));
     let output = compress();

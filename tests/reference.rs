@@ -7,9 +7,9 @@ mod support;
 
 use lopper::engine::{Engine, Limits};
 use lopper::score::lines;
-use lopper::score::longcodezip::gains;
+use lopper::score::longcodezip::{Function, contrasts, gains};
 use lopper::select::knapsack::{Item, solve};
-use lopper::text::Tokens;
+use lopper::text::{Lines, Tokens};
 use serde::Deserialize;
 
 #[derive(Deserialize)]
@@ -99,7 +99,8 @@ fn lines_are_as_surprising_as_in_the_reference() {
     for run in scored_runs() {
         for segment in &run.segments {
             let text = segment.lines.join("\n");
-            let values = lines::log2_perplexities(&engine, &[&text], &Limits::default()).unwrap().unwrap().remove(0);
+            let values = lines::surprises(&engine, "", &[&text], &Limits::default()).unwrap().unwrap().remove(0);
+            let values: Vec<Option<f32>> = values.into_iter().map(lines::Surprise::log2_perplexity).collect();
             // The reference counts the empty piece after a last line break as a line.
             assert_eq!(values.len(), text.lines().count());
             for ((value, reference), line) in values.iter().zip(&segment.line_log2_ppl).zip(&segment.lines) {
@@ -153,4 +154,18 @@ fn the_knapsack_is_worth_at_least_the_references() {
         assert!(weight <= capacity);
         assert!(ours >= theirs - 1e-4);
     }
+}
+
+#[test]
+fn a_question_lowers_the_perplexity_of_the_block_it_is_about() {
+    let engine = engine();
+    let text = "def settle(account, invoices):\n    total = sum(invoice.amount for invoice in invoices)\n    \
+        account.debit(total)\n    raise_alarm_if_the_furnace_overheats(account.furnace)\n    return total\n";
+    let alone = lines::surprises(&engine, "", &[text], &Limits::default()).unwrap().unwrap().remove(0);
+    let blocks = vec![Lines::new(1, 2), Lines::new(2, 3), Lines::new(3, 4)];
+    let functions = [Function { text, blocks, alone: &alone }];
+    let question = "Where is the alarm raised when the furnace overheats?";
+    let worths = contrasts(&engine, question, &functions, &Limits::default()).unwrap().unwrap().remove(0);
+    println!("{worths:?}");
+    assert!(worths[2].0 > 0.0 && worths[2] > worths[0] && worths[2] > worths[1], "{worths:?}");
 }

@@ -36,7 +36,7 @@ pub fn run(arguments: Arguments) -> anyhow::Result<()> {
     config.scorer.kv_cache_mb = 0;
     let engine = load_engine(&config)?;
     let info = engine.info();
-    println!("{} ({}), {} threads\n", info.name, info.format, info.threads);
+    println!("{} ({}), {} threads, {} tokens at once\n", info.name, info.format, info.threads, info.ubatch);
     speeds(&engine)?;
     drop(engine);
     config.scorer.kv_cache_mb = kept;

@@ -9,7 +9,7 @@ use serde::Serialize;
 
 use super::load_engine;
 use crate::config::{self, Config, Fine, Overrides};
-use crate::engine::{Engine, EngineOptions};
+use crate::engine::{BATCH_TOKENS, Engine, EngineOptions};
 use crate::eval::cases::{self, Case, Half};
 use crate::eval::repo::{self, Found};
 use crate::eval::{Contender, calibrate, completion, measure, report};
@@ -125,7 +125,16 @@ fn continued(
 ) -> anyhow::Result<()> {
     let judge = arguments.judge.clone().context("these cases need a model that judges: --judge FILE.gguf")?;
     let cases = completion::read(path, arguments.half)?;
-    let options = EngineOptions { model: judge, threads: 0, gpu_layers: None, window: JUDGE_WINDOW, kept_bytes: 0 };
+    let options = EngineOptions {
+        model: judge,
+        threads: 0,
+        gpu_layers: None,
+        window: JUDGE_WINDOW,
+        kept_bytes: 0,
+        // What a judge says must not depend on the machine.
+        ubatch: BATCH_TOKENS,
+        shared_batches: false,
+    };
     let judge = Engine::load(&options)?;
     let bar = progress(cases.len());
     let mut measured = Vec::new();

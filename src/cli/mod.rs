@@ -96,6 +96,8 @@ fn load_engine(config: &Config) -> Result<Engine, EngineError> {
         gpu_layers: config.scorer.gpu_layers,
         window: engine::UNIT_WINDOW,
         kept_bytes: config.scorer.kv_cache_mb * 1024 * 1024,
+        ubatch: config.scorer.ubatch,
+        shared_batches: config.scorer.shared_batches,
     })
 }
 
@@ -112,7 +114,8 @@ fn load_scorer(config: &Config) -> Result<Scorer, EngineError> {
 
 /// The numbers of the scoring method.
 fn weights(config: &Config) -> Weights {
-    Weights { lexical: config.scorer.lexical_weight as f32, unit_tokens: config.scorer.unit_tokens }
+    let config::Scorer { lexical_weight, unit_tokens, block_score, .. } = config.scorer;
+    Weights { lexical: lexical_weight as f32, unit_tokens, blocks: block_score }
 }
 
 /// How much of a block to keep: what `compression.recall` asks for, with `engine` or without; else `budget_tokens`; else

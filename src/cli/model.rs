@@ -109,6 +109,8 @@ fn info(file: &Path, threads: usize) -> anyhow::Result<()> {
         gpu_layers: None,
         window: UNIT_WINDOW,
         kept_bytes: 0,
+        ubatch: 0,
+        shared_batches: false,
     })?;
     let info = engine.info();
     println!("file          {}", info.path.display());
@@ -119,6 +121,7 @@ fn info(file: &Path, threads: usize) -> anyhow::Result<()> {
     println!("weights       {:.0} MB", info.bytes as f64 / 1e6);
     println!("context       {} tokens", info.context);
     println!("threads       {}", info.threads);
+    println!("ubatch        {} tokens at once", info.ubatch);
     let (prefill, scoring) = measure(&engine)?;
     println!("prefill       {:.0} tokens/s", prefill.rate());
     println!("scoring       {:.0} tokens/s ({:.2} of prefill)", scoring.rate(), scoring.rate() / prefill.rate());

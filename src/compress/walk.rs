@@ -263,7 +263,7 @@ impl Walk<'_> {
         let settings = &self.compressor.settings;
         let method = match settings.method {
             // The numbers are not for it.
-            Method::LongCodeZip => format!("longcodezip {VERSION}"),
+            Method::LongCodeZip => format!("longcodezip {VERSION} {}", settings.weights.blocks.name()),
             other => format!("{} {VERSION} {:?}", other.name(), settings.weights),
         };
         let how = format!("{method} {budget} {fine} {pinned:?} {}", self.counter.name());

@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::globs::Globs;
 use super::rule::Rule;
 use super::value::{Value, base_url, in_units, is_path_part, is_sha256, some_of, some_text, variable_name};
-use super::{Config, Fine, Method, Mode};
+use super::{BlockScore, Config, Fine, Method, Mode};
 use crate::text::Tokens;
 
 /// A key of `lopper.toml`, stored in a `T`.
@@ -122,8 +122,29 @@ pub(super) const KEYS: &[Key] = &[
         |c| plain(c.scorer.unit_tokens.0),
         |c, v| store(&mut c.scorer.unit_tokens, v.integer().map(Tokens)),
     ),
+    key(
+        "scorer",
+        "block_score",
+        |c| quoted(c.scorer.block_score.name()),
+        |c, v| store(&mut c.scorer.block_score, v.one_of(&BlockScore::ALL, BlockScore::name)),
+    ),
     key("scorer", "kv_cache_mb", |c| plain(c.scorer.kv_cache_mb), |c, v| store(&mut c.scorer.kv_cache_mb, v.integer())),
     key("scorer", "threads", |c| plain(c.scorer.threads), |c, v| store(&mut c.scorer.threads, v.integer())),
+    key(
+        "scorer",
+        "ubatch",
+        |c| plain(c.scorer.ubatch),
+        |c, v| {
+            let ubatch = Some(v.integer()?).filter(|ubatch| *ubatch <= MAX_UBATCH);
+            store(&mut c.scorer.ubatch, ubatch.ok_or("it must be at most 512"))
+        },
+    ),
+    key(
+        "scorer",
+        "shared_batches",
+        |c| plain(c.scorer.shared_batches),
+        |c, v| store(&mut c.scorer.shared_batches, v.boolean()),
+    ),
     key(
         "scorer",
         "gpu_layers",
@@ -195,6 +216,9 @@ pub(super) const KEYS: &[Key] = &[
     ),
     key("limits", "body_bytes", |c| plain(c.limits.body_bytes), |c, v| store(&mut c.limits.body_bytes, v.count())),
 ];
+
+/// The engine's batches have no more tokens.
+const MAX_UBATCH: usize = 512;
 
 /// The name of the tables that hold rules.
 pub(super) const RULE: &str = "rule";

@@ -250,7 +250,8 @@ mod tests {
     #[test]
     fn every_mistake_is_told_with_its_place() {
         let file = "stray = 1\nratio = 0.5\n[compresion]\nmode = 'on'\n[compression]\nratio = 1.5\nratoi = 0.4\n\
-            mode = true\n[server]\nlisten = 'localhost'\ndrain_timeout = 30\nmin_tokens = 5\n[scorer]\nthreads = -1\n";
+            mode = true\n[server]\nlisten = 'localhost'\ndrain_timeout = 30\nmin_tokens = 5\n[scorer]\nthreads = -1\n\
+            ubatch = 600\nshared_batches = 'yes'\n";
         assert_eq!(
             problems(file, &[("LOPPER_COMPRESSION_RATOI", "1"), ("LOPPER_SCORER_DEADLINE_MS", "0"), ("LOPPER_XY", "")]),
             "lopper.toml:1: key \"stray\" stands outside of any section\n\
@@ -265,6 +266,8 @@ mod tests {
              \"2m\" or \"1h\"\n\
              lopper.toml:12: unknown key \"min_tokens\" in [server]; did you mean \"min_tokens\" in [compression]?\n\
              lopper.toml:14: scorer.threads is -1; it must be a whole number, 0 or above\n\
+             lopper.toml:15: scorer.ubatch is 600; it must be at most 512\n\
+             lopper.toml:16: scorer.shared_batches is \"yes\"; it must be true or false\n\
              LOPPER_COMPRESSION_RATOI: unknown variable; did you mean LOPPER_COMPRESSION_RATIO?\n\
              LOPPER_SCORER_DEADLINE_MS: scorer.deadline_ms is \"0\"; it must be above 0"
         );

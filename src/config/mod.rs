@@ -153,10 +153,16 @@ pub struct Scorer {
     /// Of each function the model reads these first tokens, in its own vocabulary; 0: all. Not for `longcodezip`, which
     /// reads all.
     pub unit_tokens: Tokens,
+    /// How `longcodezip` judges the blocks of a function.
+    pub block_score: BlockScore,
     /// Memory for what the model made of code that it read, in MiB; 0 for none.
     pub kv_cache_mb: u64,
     /// Threads that compute; 0: one for each physical core.
     pub threads: usize,
+    /// Tokens that the model computes at once, up to 512; 0: what is fastest here, by a measurement.
+    pub ubatch: usize,
+    /// Whether requests that wait at the same time may be scored in the same batches.
+    pub shared_batches: bool,
     /// Layers of the model on the GPU; none: all that fit. Without effect in a build for the CPU.
     pub gpu_layers: Option<u32>,
     /// How long one request may wait for its scores (key `deadline_ms`); above 0.
@@ -187,6 +193,28 @@ impl Method {
             Self::Lexical => "lexical",
             Self::Perplexity => "perplexity",
             Self::Hybrid => "hybrid",
+        }
+    }
+}
+
+/// How `longcodezip` judges the blocks of a function, in the names of its reference.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum BlockScore {
+    /// By how much likelier the block makes the question.
+    ConditionalPpl,
+    /// By how much likelier the question makes the block.
+    ContrastivePerplexity,
+}
+
+impl BlockScore {
+    /// Every way.
+    pub const ALL: [Self; 2] = [Self::ConditionalPpl, Self::ContrastivePerplexity];
+
+    /// As it is written in a file.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::ConditionalPpl => "conditional_ppl",
+            Self::ContrastivePerplexity => "contrastive_perplexity",
         }
     }
 }
@@ -319,8 +347,11 @@ impl Default for Scorer {
             method: Method::Hybrid,
             lexical_weight: 0.5,
             unit_tokens: Tokens(64),
+            block_score: BlockScore::ConditionalPpl,
             kv_cache_mb: 256,
             threads: 0,
+            ubatch: 0,
+            shared_batches: false,
             gpu_layers: None,
             deadline: Duration::from_millis(15_000),
         }

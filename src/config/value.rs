@@ -64,6 +64,14 @@ impl Value<'_> {
         N::try_from(integer).map_err(|_| "that is too much".into())
     }
 
+    pub(super) fn boolean(&self) -> Result<bool, String> {
+        let value = match self {
+            Self::Plain(text) => text.parse().ok(),
+            Self::Toml(value, _) => value.as_bool(),
+        };
+        value.ok_or_else(|| "it must be true or false".into())
+    }
+
     /// A whole number above 0.
     pub(super) fn count<N: TryFrom<u64> + Default + PartialEq>(&self) -> Result<N, String> {
         self.integer().and_then(some_of)

@@ -1,37 +1,73 @@
 //! Puts sequences into batches, and reads log-likelihoods from logits.
 
-use std::ops::Range;
+use std::iter::Sum;
+use std::ops::{Add, Range};
 
-/// Tokens of a context and of all its forks.
-#[derive(Debug, Clone, Copy)]
+/// What a context takes, or several: tokens of contexts, tokens of forks, and their number.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Size {
-    pub context: usize,
+    pub contexts: usize,
     pub forks: usize,
+    pub count: usize,
 }
 
-/// Groups neighbours so that each group has at most `contexts` tokens of contexts, `forks` tokens of forks and `count`
-/// members. One that is longer is a group of its own.
+impl Size {
+    fn fits(self, most: Self) -> bool {
+        self.contexts <= most.contexts && self.forks <= most.forks && self.count <= most.count
+    }
+}
+
+impl Add for Size {
+    type Output = Self;
+
+    fn add(self, other: Self) -> Self {
+        Self {
+            contexts: self.contexts + other.contexts,
+            forks: self.forks + other.forks,
+            count: self.count + other.count,
+        }
+    }
+}
+
+impl Sum for Size {
+    fn sum<I: Iterator<Item = Self>>(sizes: I) -> Self {
+        sizes.fold(Self::default(), Add::add)
+    }
+}
+
+/// Groups neighbours so that each group is of at most `most`. One that is larger is a group of its own.
 ///
 /// The grouping depends on nothing but the arguments: float results depend on how a batch is put together, and the same
 /// block must always score the same.
-pub fn group(sizes: &[Size], contexts: usize, forks: usize, count: usize) -> Vec<Range<usize>> {
+pub fn group(sizes: &[Size], most: Size) -> Vec<Range<usize>> {
     let mut groups = Vec::new();
     let mut start = 0;
-    let mut used = Size { context: 0, forks: 0 };
-    for (i, size) in sizes.iter().enumerate() {
-        let is_full = used.context + size.context > contexts || used.forks + size.forks > forks || i - start == count;
-        if i > start && is_full {
+    let mut used = Size::default();
+    for (i, &size) in sizes.iter().enumerate() {
+        if i > start && !(used + size).fits(most) {
             groups.push(start..i);
             start = i;
-            used = Size { context: 0, forks: 0 };
+            used = Size::default();
         }
-        used.context += size.context;
-        used.forks += size.forks;
+        used = used + size;
     }
     if start < sizes.len() {
         groups.push(start..sizes.len());
     }
     groups
+}
+
+/// Which of `waiting` go with `first`: each, in order, that fits beside `first` and those that were taken before it.
+pub fn join(first: Size, waiting: impl Iterator<Item = Size>, most: Size) -> Vec<usize> {
+    let mut used = first;
+    let mut joined = Vec::new();
+    for (i, size) in waiting.enumerate() {
+        if (used + size).fits(most) {
+            used = used + size;
+            joined.push(i);
+        }
+    }
+    joined
 }
 
 /// Negative log-likelihood (nats) of `token` under `logits` (unnormalized, one a vocabulary entry):
@@ -94,16 +130,30 @@ mod tests {
     use super::*;
 
     fn sizes(sizes: &[(usize, usize)]) -> Vec<Size> {
-        sizes.iter().map(|&(context, forks)| Size { context, forks }).collect()
+        sizes.iter().map(|&(contexts, forks)| Size { contexts, forks, count: 1 }).collect()
+    }
+
+    fn most(contexts: usize, forks: usize, count: usize) -> Size {
+        Size { contexts, forks, count }
     }
 
     #[test]
     fn groups_fill_up_to_the_capacity() {
         let lengths = sizes(&[(3, 0), (3, 0), (3, 0), (9, 0), (20, 0), (1, 0)]);
-        assert_eq!(group(&lengths, 9, 9, 8), vec![0..3, 3..4, 4..5, 5..6]);
-        assert_eq!(group(&sizes(&[(1, 3), (1, 3), (1, 9)]), 9, 6, 8), vec![0..2, 2..3]);
-        assert_eq!(group(&sizes(&[(1, 1), (1, 1), (1, 1)]), 9, 9, 2), vec![0..2, 2..3]);
-        assert_eq!(group(&[], 9, 9, 2), Vec::<Range<usize>>::new());
+        assert_eq!(group(&lengths, most(9, 9, 8)), vec![0..3, 3..4, 4..5, 5..6]);
+        assert_eq!(group(&sizes(&[(1, 3), (1, 3), (1, 9)]), most(9, 6, 8)), vec![0..2, 2..3]);
+        assert_eq!(group(&sizes(&[(1, 1), (1, 1), (1, 1)]), most(9, 9, 2)), vec![0..2, 2..3]);
+        assert_eq!(group(&[], most(9, 9, 2)), Vec::<Range<usize>>::new());
+    }
+
+    #[test]
+    fn what_fits_beside_others_joins_them() {
+        let joined = |first: (usize, usize), waiting: &[(usize, usize)]| {
+            join(sizes(&[first])[0], sizes(waiting).into_iter(), most(9, 6, 3))
+        };
+        assert_eq!(joined((3, 1), &[(7, 1), (6, 5), (1, 1), (0, 0)]), [1, 3]);
+        assert_eq!(joined((3, 1), &[(1, 1), (1, 1), (1, 1)]), [0, 1]);
+        assert_eq!(joined((20, 1), &[(1, 1), (0, 1)]), Vec::<usize>::new());
     }
 
     proptest! {
@@ -115,13 +165,12 @@ mod tests {
             count in 1usize..9,
         ) {
             let lengths = sizes(&lengths);
-            let groups = group(&lengths, contexts, forks, count);
+            let most = most(contexts, forks, count);
+            let groups = group(&lengths, most);
             let all: Vec<usize> = groups.iter().cloned().flatten().collect();
             prop_assert_eq!(all, (0..lengths.len()).collect::<Vec<_>>());
             for group in groups {
-                let sum = |of: fn(&Size) -> usize| lengths[group.clone()].iter().map(of).sum::<usize>();
-                prop_assert!(group.len() <= count);
-                prop_assert!(group.len() == 1 || (sum(|s| s.context) <= contexts && sum(|s| s.forks) <= forks));
+                prop_assert!(group.len() == 1 || lengths[group].iter().copied().sum::<Size>().fits(most));
             }
         }
 

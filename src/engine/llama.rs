@@ -14,8 +14,10 @@ use llama_cpp_2::model::params::LlamaModelParams;
 use llama_cpp_2::token::LlamaToken;
 use llama_cpp_2::{LlamaModelLoadError, LogOptions, send_logs_to_tracing};
 
-use super::worker::{BATCH_TOKENS, Job, Scores, Work, Worker};
-use super::{EngineError, EngineOptions, Forks, Limits, Token};
+use super::kept::Memory;
+use super::turns::{self, Job, Scores, Work};
+use super::worker::{BATCH_TOKENS, Worker};
+use super::{EngineError, EngineOptions, Forks, Limits, Token, tune};
 
 /// Jobs that may wait before a caller is made to.
 const QUEUE: usize = 64;
@@ -52,6 +54,8 @@ pub struct ModelInfo {
     pub context: usize,
     /// Threads used for scoring.
     pub threads: usize,
+    /// Tokens of a batch that are computed at once.
+    pub ubatch: usize,
 }
 
 /// Tokens a second, measured.
@@ -81,19 +85,20 @@ impl Engine {
             0 => num_cpus::get_physical(),
             n => n,
         };
-        let info = Arc::new(describe(&model, &options.model, threads));
+        let ubatch = tune::ubatch(&model, options, threads)?;
+        let info = Arc::new(describe(&model, &options.model, threads, ubatch));
         let (jobs, queue) = sync_channel(QUEUE);
         let (ready, started) = channel();
         let worker = Arc::clone(&model);
-        let kept_bytes = options.kept_bytes;
+        let EngineOptions { kept_bytes, shared_batches, .. } = *options;
         let window = options.window.min(model.n_ctx_train() as usize).max(1);
         std::thread::Builder::new()
             .name("lopper-engine".into())
-            .spawn(move || match Worker::new(&worker, threads, window, kept_bytes) {
+            .spawn(move || match Worker::new(&worker, threads, window, ubatch, Memory::of_states(kept_bytes)) {
                 Ok(mut worker) => {
                     // The receiver waits for this; if it is gone there is nobody to tell.
                     let _ = ready.send(Ok(()));
-                    worker.serve(&queue);
+                    turns::serve(&mut worker, &queue, &Memory::of_likelihoods(kept_bytes > 0), shared_batches);
                 }
                 Err(error) => {
                     let _ = ready.send(Err(error));
@@ -150,12 +155,17 @@ impl Engine {
     /// for the contexts that `limits` left no time for. With an empty context the target's first token has no score.
     ///
     /// A context is read once. Where a memory for that was given, what the model made of it is kept: the same contexts in
-    /// the same order are not read again, whatever the targets are, and give the same scores to the last bit. Jobs take
-    /// turns, so that a long one does not hold up a short one; what is scored together in a batch is always of one job.
+    /// the same order are not read again, whatever the targets are, and give the same scores to the last bit; the same
+    /// contexts with the same targets are not scored again. Jobs take turns, so that a long one does not hold up a short
+    /// one; what is scored together in a batch is of one job, unless [`EngineOptions::shared_batches`] says otherwise.
     ///
     /// # Errors
     /// When the model fails, or a context and a target together are longer than [`Engine::window`] (tokens).
     pub fn likelihoods(&self, forks: Vec<Forks>, limits: &Limits) -> Result<Vec<Option<Vec<Vec<f32>>>>, EngineError> {
+        let longest = |one: &Forks| one.context.len() + one.targets.iter().map(Vec::len).max().unwrap_or(0);
+        if let Some(length) = forks.iter().map(longest).find(|&length| length > self.window) {
+            return Err(EngineError::Decode(format!("{length} tokens are over the window of {}", self.window)));
+        }
         Ok(self.run(Work::Score(forks), limits)?.likelihoods)
     }
 
@@ -235,7 +245,7 @@ pub(super) fn new_context(model: &LlamaModel, params: LlamaContextParams) -> Res
     model.new_context(backend(), params).map_err(|error| EngineError::Context(error.to_string()))
 }
 
-fn describe(model: &LlamaModel, path: &Path, threads: usize) -> ModelInfo {
+fn describe(model: &LlamaModel, path: &Path, threads: usize, ubatch: usize) -> ModelInfo {
     let meta = |key: &str| model.meta_val_str(key).ok();
     let file = path.file_stem().map(|stem| stem.to_string_lossy().into_owned()).unwrap_or_default();
     ModelInfo {
@@ -247,5 +257,6 @@ fn describe(model: &LlamaModel, path: &Path, threads: usize) -> ModelInfo {
         bytes: model.size(),
         context: model.n_ctx_train() as usize,
         threads,
+        ubatch,
     }
 }

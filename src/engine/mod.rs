@@ -5,8 +5,11 @@
 mod batch;
 pub mod chat;
 pub mod fetch;
+mod kept;
 mod llama;
 pub mod quantize;
+mod tune;
+mod turns;
 mod worker;
 
 use std::path::PathBuf;
@@ -15,6 +18,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
 pub use llama::{Engine, ModelInfo, Speed};
+pub use worker::BATCH_TOKENS;
 
 /// A token of the local model's vocabulary.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -49,8 +53,15 @@ pub struct EngineOptions {
     pub gpu_layers: Option<u32>,
     /// The longest context and target that can be scored together, in tokens; less where the model's own is shorter.
     pub window: usize,
-    /// Memory for what the model made of contexts, so that they are not read again, in bytes; 0 for none.
+    /// Memory for what the model made of contexts, so that they are not read again, in bytes; 0 for none. Beside it, what
+    /// was scored is kept, in at most 16 MiB more; with 0, nothing.
     pub kept_bytes: u64,
+    /// Tokens of a batch that are computed at once, up to [`BATCH_TOKENS`]; 0 for what is fastest here, measured when the
+    /// model is first loaded. Scores depend on it in their last bits.
+    pub ubatch: usize,
+    /// Whether jobs that wait at the same time may be scored in the same batches. It is faster for many small jobs, and
+    /// the last bits of a score then depend on what else was waiting.
+    pub shared_batches: bool,
 }
 
 /// [`EngineOptions::window`] for scoring units of code.

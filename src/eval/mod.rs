@@ -11,7 +11,7 @@ mod stats;
 use std::cell::RefCell;
 use std::time::Instant;
 
-use crate::config::Method;
+use crate::config::{BlockScore, Method};
 use crate::engine::{Engine, EngineError, Limits};
 use crate::prune::{self, Budget, Code, Judge, PruneError, Pruned, Target};
 use crate::score::{self, Score, Task, Weights, Worth};
@@ -197,6 +197,10 @@ struct Known {
 }
 
 impl Score for Once<'_> {
+    fn block_score(&self) -> BlockScore {
+        self.inner.block_score()
+    }
+
     fn worths(&self, task: &Task) -> Result<Vec<Option<Worth>>, EngineError> {
         let mut hasher = blake3::Hasher::new();
         for passage in task.passages {

@@ -3,8 +3,11 @@
 use super::gaps::mark;
 use super::outline::{Body, Outline};
 use super::{Choice, PruneError};
+use crate::config::BlockScore;
 use crate::engine::Engine;
-use crate::score::{Worth, lines, longcodezip};
+use crate::score::Worth;
+use crate::score::lines::{self, Surprise};
+use crate::score::longcodezip::{self, Function};
 use crate::select::budget;
 use crate::select::knapsack::{self, Item};
 use crate::syntax::UnitKind;
@@ -19,14 +22,14 @@ const MIN_LINES: usize = 5;
 impl Choice<'_> {
     /// More units than fit are taken up, and those that are not named cut to their shares of the
     /// budget. Where the deadline leaves no time to look inside, units stay whole, best first, while they fit.
-    pub(super) fn cut_to_shares(&self, engine: &Engine) -> Result<Vec<bool>, PruneError> {
+    pub(super) fn cut_to_shares(&self, engine: &Engine, score: BlockScore) -> Result<Vec<bool>, PruneError> {
         let mut stays = self.nothing();
-        self.keep_shares(engine, &mut stays)?;
+        self.keep_shares(engine, score, &mut stays)?;
         self.keep_pinned(&mut stays);
         Ok(stays)
     }
 
-    fn keep_shares(&self, engine: &Engine, stays: &mut [bool]) -> Result<(), PruneError> {
+    fn keep_shares(&self, engine: &Engine, score: BlockScore, stays: &mut [bool]) -> Result<(), PruneError> {
         let Outline { units, weights, .. } = &self.outline;
         let room = Tokens((self.budget.0 as f32 * ROOM) as usize);
         let taken = budget::take_best(weights, &self.worths, &self.named, room);
@@ -48,7 +51,7 @@ impl Choice<'_> {
                 cut.push(Share { body: Body::new(unit), tokens });
             }
         }
-        if let Some(blocks) = self.blocks(engine, &cut)? {
+        if let Some(blocks) = self.blocks(engine, score, &cut)? {
             for (share, blocks) in cut.iter().zip(blocks) {
                 share.keep_best(self.counter, &self.outline, &blocks, stays);
             }
@@ -65,18 +68,37 @@ impl Choice<'_> {
     }
 
     /// The blocks of each body, cut at spikes of perplexity and scored; `None` when the time is up.
-    fn blocks(&self, engine: &Engine, shares: &[Share]) -> Result<Option<Vec<Vec<Block>>>, PruneError> {
+    fn blocks(
+        &self,
+        engine: &Engine,
+        score: BlockScore,
+        shares: &[Share],
+    ) -> Result<Option<Vec<Vec<Block>>>, PruneError> {
         let texts: Vec<&str> = shares.iter().map(|share| self.outline.text(share.body.unit.lines)).collect();
-        let Some(surprises) = lines::log2_perplexities(engine, &texts, self.limits)? else { return Ok(None) };
-        let cut = |(Share { body, .. }, values): (&Share, &Vec<Option<f32>>)| {
+        let Some(surprises) = lines::surprises(engine, "", &texts, self.limits)? else { return Ok(None) };
+        let cut = |(Share { body, .. }, lines): (&Share, &Vec<Surprise>)| {
             let first = body.inside.start - body.unit.lines.start;
-            let spikes = lines::spikes(&values[first..first + body.inside.len()]);
-            lines::blocks(body.inside, &spikes)
+            let inside = lines[first..].iter().take(body.inside.len());
+            let values: Vec<Option<f32>> = inside.map(|line| line.log2_perplexity()).collect();
+            lines::blocks(body.inside, &lines::spikes(&values))
         };
         let cuts: Vec<Vec<Lines>> = shares.iter().zip(&surprises).map(cut).collect();
-        let texts: Vec<&str> = cuts.iter().flatten().map(|&lines| self.outline.text(lines)).collect();
-        let gains = longcodezip::gains(engine, self.question, &texts, self.limits)?;
-        let Some(worths) = gains.into_iter().collect::<Option<Vec<Worth>>>() else { return Ok(None) };
+        let worths: Option<Vec<Worth>> = match score {
+            BlockScore::ConditionalPpl => {
+                let texts: Vec<&str> = cuts.iter().flatten().map(|&lines| self.outline.text(lines)).collect();
+                longcodezip::gains(engine, self.question, &texts, self.limits)?.into_iter().collect()
+            }
+            BlockScore::ContrastivePerplexity => {
+                let function = |i: usize| {
+                    let first = shares[i].body.unit.lines.start;
+                    let blocks = cuts[i].iter().map(|block| Lines::new(block.start - first, block.end - first));
+                    Function { text: texts[i], blocks: blocks.collect(), alone: &surprises[i] }
+                };
+                let functions: Vec<Function> = (0..shares.len()).map(function).collect();
+                longcodezip::contrasts(engine, self.question, &functions, self.limits)?.map(|worths| worths.concat())
+            }
+        };
+        let Some(worths) = worths else { return Ok(None) };
         let mut worths = worths.into_iter();
         let mut blocks = Vec::new();
         for cut in cuts {

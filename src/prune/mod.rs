@@ -159,7 +159,7 @@ pub fn prune(judge: Judge, code: &Code, target: Target, limits: &Limits) -> Resu
     } else if !judge.best_first {
         choice.likeliest(if target.fine { choice.parts(judge, &parsed)? } else { Vec::new() })
     } else if let Some(engine) = engine.filter(|_| target.fine) {
-        choice.cut_to_shares(engine)?
+        choice.cut_to_shares(engine, judge.score.block_score())?
     } else {
         choice.best_first()
     };

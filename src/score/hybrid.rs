@@ -87,7 +87,8 @@ mod tests {
     #[test]
     fn without_a_model_the_words_decide() {
         let passages = ["def open_file(path): pass", "def close_file(path): pass"].map(|text| Passage::bare(text, ""));
-        let weights = Weights { lexical: 0.3, unit_tokens: Tokens(0) };
+        let weights =
+            Weights { lexical: 0.3, unit_tokens: Tokens(0), blocks: crate::config::BlockScore::ConditionalPpl };
         let limits = Limits::default();
         let task = Task { question: "How is it closed?", passages: &passages, engine: None, limits: &limits };
         let worths = Hybrid { weights }.worths(&task).unwrap();

@@ -1,4 +1,4 @@
-//! LongCodeZip's line perplexities, and the blocks that their spikes cut a function into.
+//! How much each line surprises the model, and the blocks that LongCodeZip cuts a function into where it is surprised.
 //!
 //! arXiv 2510.00446, section 3.3. A line that surprises the model more than its neighbours tends to end a thought.
 
@@ -8,23 +8,56 @@ use crate::text::{LineIndex, Lines};
 /// How far above the mean a spike stands, in standard deviations.
 const SPIKE_DEVIATIONS: f32 = 0.2;
 
-/// For each line of each text the log2 of its perplexity given the lines above it; `None` for lines without a scored token.
+/// How much some lines surprise the model.
+#[derive(Debug, Clone, Copy, PartialEq, Default)]
+pub struct Surprise {
+    /// Negative log-likelihood of their tokens, in nats.
+    pub nats: f32,
+    /// How many tokens that is.
+    pub tokens: usize,
+}
+
+impl Surprise {
+    /// Of all these lines together.
+    pub fn of(lines: &[Self]) -> Self {
+        lines
+            .iter()
+            .fold(Self::default(), |sum, line| Self { nats: sum.nats + line.nats, tokens: sum.tokens + line.tokens })
+    }
+
+    /// exp of the mean of the nats; 1 for no token.
+    pub fn perplexity(self) -> f32 {
+        (self.nats / self.tokens.max(1) as f32).exp()
+    }
+
+    /// The log2 of the perplexity; `None` for no token.
+    pub fn log2_perplexity(self) -> Option<f32> {
+        (self.tokens > 0).then(|| self.nats / self.tokens as f32 / std::f32::consts::LN_2)
+    }
+}
+
+/// For each line of each text how much it surprises the model after `before`, which is cut from the front to half of the
+/// model's window, and the lines above it.
 ///
 /// One pass over each text. A text longer than the model's window is read in windows that overlap by half, so that every
-/// line but the first few has at least half a window above it. The outer `None` says that `limits` left no time.
+/// line but the first few has much above it; `before` stands at the head of each. `None` says that `limits` left no time.
 ///
 /// # Errors
 /// When the model fails.
-pub fn log2_perplexities(
+pub fn surprises(
     engine: &Engine,
+    before: &str,
     texts: &[&str],
     limits: &Limits,
-) -> Result<Option<Vec<Vec<Option<f32>>>>, EngineError> {
+) -> Result<Option<Vec<Vec<Surprise>>>, EngineError> {
+    let before = engine.tokenize(before);
+    let most = (engine.window() - engine.start().len()) / 2;
+    let head = [&engine.start()[..], &before[before.len().saturating_sub(most)..]].concat();
     let tokens: Vec<Vec<Token>> = texts.iter().map(|text| engine.tokenize(text)).collect();
     let mut forks = Vec::new();
     let mut counts = Vec::new();
     for tokens in &tokens {
-        let windows = windows(&engine.start(), tokens, engine.window());
+        let windows = windows(&head, tokens, engine.window());
         counts.push(windows.len());
         forks.extend(windows);
     }
@@ -34,30 +67,29 @@ pub fn log2_perplexities(
     let mut result = Vec::new();
     for ((text, tokens), count) in texts.iter().zip(&tokens).zip(counts) {
         let likelihoods = scored.by_ref().take(count).flatten().collect::<Vec<_>>().concat();
-        result.push(means_by_line(engine, text, tokens, &likelihoods));
+        result.push(by_line(engine, text, tokens, &likelihoods));
     }
     Ok(Some(result))
 }
 
-/// Mean of the likelihoods of each line's tokens, in bits. `likelihoods` are those of the last of `tokens`, in nats.
-fn means_by_line(engine: &Engine, text: &str, tokens: &[Token], likelihoods: &[f32]) -> Vec<Option<f32>> {
+/// The likelihoods of each line's tokens. `likelihoods` are those of the last of `tokens`, in nats.
+fn by_line(engine: &Engine, text: &str, tokens: &[Token], likelihoods: &[f32]) -> Vec<Surprise> {
     let unscored = tokens.len() - likelihoods.len();
     let index = LineIndex::new(text);
-    let mut sums = vec![(0f32, 0usize); index.count()];
+    let mut lines = vec![Surprise::default(); index.count()];
     let mut byte = 0;
     for (i, &token) in tokens.iter().enumerate() {
         let piece = engine.bytes(token);
         // A token that starts with the line break belongs to no line: the text above the line ends with that break.
         let breaks = piece.first() == Some(&b'\n');
         if i >= unscored && !breaks {
-            let (sum, count) = &mut sums[index.line_of(byte)];
-            *sum += likelihoods[i - unscored];
-            *count += 1;
+            let line = &mut lines[index.line_of(byte)];
+            line.nats += likelihoods[i - unscored];
+            line.tokens += 1;
         }
         byte += piece.len();
     }
-    let mean = |(sum, count): (f32, usize)| (count > 0).then(|| sum / count as f32 / std::f32::consts::LN_2);
-    sums.into_iter().map(mean).collect()
+    lines
 }
 
 /// Targets that have every token of `tokens` once, in order, each after the tokens before it.

@@ -12,7 +12,7 @@ pub mod longcodezip;
 mod perplexity;
 pub mod terms;
 
-use crate::config::Method;
+use crate::config::{BlockScore, Method};
 use crate::engine::{Engine, EngineError, Limits};
 use crate::text::Tokens;
 
@@ -71,6 +71,11 @@ pub trait Score {
         let worths: Vec<f32> = worths.iter().map(|worth| worth.0).collect();
         standardized(&worths).into_iter().map(|z| SHARPNESS * z).collect()
     }
+
+    /// How the blocks of a function are judged where they are cut as in the paper.
+    fn block_score(&self) -> BlockScore {
+        BlockScore::ConditionalPpl
+    }
 }
 
 /// What a method's numbers are set to.
@@ -80,6 +85,8 @@ pub struct Weights {
     pub lexical: f32,
     /// Of a unit the model reads these first tokens; 0 for all.
     pub unit_tokens: Tokens,
+    /// How blocks are judged under `longcodezip`.
+    pub blocks: BlockScore,
 }
 
 /// Whether units are taken best first by `method`'s worths, as in the paper.
@@ -115,7 +122,7 @@ pub fn works_without_model(method: Method) -> bool {
 /// The scorer of `method`.
 pub fn scorer(method: Method, weights: Weights) -> Box<dyn Score + Send + Sync> {
     match method {
-        Method::LongCodeZip => Box::new(longcodezip::LongCodeZip),
+        Method::LongCodeZip => Box::new(longcodezip::LongCodeZip { blocks: weights.blocks }),
         Method::Lexical => Box::new(lexical::Lexical),
         Method::Perplexity => Box::new(perplexity::Perplexity { unit_tokens: weights.unit_tokens }),
         Method::Hybrid => Box::new(hybrid::Hybrid { weights }),
@@ -130,7 +137,7 @@ mod tests {
     fn deviations_from_the_mean() {
         assert_eq!(standardized(&[1.0, 3.0]), [-1.0, 1.0]);
         assert_eq!(standardized(&[2.0; 2]), [0.0; 2]);
-        assert_eq!(standardized(&[]), []);
+        assert!(standardized(&[]).is_empty());
     }
 
     #[test]
@@ -138,6 +145,6 @@ mod tests {
         let [low, high] = likelihoods(&[0.0, 3f32.ln()], 1.0)[..] else { panic!("two") };
         assert!((low - 0.25).abs() < 1e-6 && (high - 0.75).abs() < 1e-6);
         assert!(likelihoods(&[0.0, 3f32.ln()], 3.0)[1] < 0.6);
-        assert_eq!(likelihoods(&[], 1.0), []);
+        assert!(likelihoods(&[], 1.0).is_empty());
     }
 }

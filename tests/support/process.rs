@@ -120,6 +120,8 @@ fn spawn(upstream: &str, config: &str, environment: &[(&str, &str)]) -> (Child, 
     command.env("LOPPER_SCORER_MODEL", model());
     // Tests run side by side: a thread each, and no test depends on how long the others take.
     command.env("LOPPER_SCORER_THREADS", "1").env("LOPPER_SCORER_DEADLINE_MS", "3600000");
+    // And none depends on what one of them measures.
+    command.env("LOPPER_SCORER_UBATCH", "512");
     command.envs(environment.iter().copied()).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(log);
     (command.spawn().unwrap(), directory)
 }

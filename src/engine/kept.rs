@@ -1,0 +1,126 @@
+//! What is remembered of groups that were scored: the model's states of their contexts, and their likelihoods.
+//!
+//! Both are known by the whole group: how a context is read depends, in the last bits, on what is read with it.
+
+use std::sync::Arc;
+
+use llama_cpp_2::context::session::SeqState;
+use moka::sync::Cache;
+
+use super::{Forks, Token};
+
+/// Memory for likelihoods, in bytes: those of some millions of tokens, at 4 bytes each.
+const LIKELIHOODS_BYTES: u64 = 16 << 20;
+
+/// For each context, for each target: nats by token.
+pub type Likelihoods = Vec<Vec<Vec<f32>>>;
+
+/// What the model made of a group's contexts; `None` for those of one token or none.
+pub type States = Vec<Option<SeqState>>;
+
+/// A hash of what something is known by.
+pub type Key = [u8; 32];
+
+/// Keeps values within a limit; those that were not asked for in a long time go first.
+pub struct Memory<V>(Option<Cache<Key, Arc<V>>>);
+
+impl Memory<States> {
+    /// Keeps the states of contexts in at most so many bytes; 0: none.
+    pub fn of_states(bytes: u64) -> Self {
+        Self::new(bytes, |states| states.iter().flatten().map(SeqState::byte_len).sum())
+    }
+}
+
+impl Memory<Likelihoods> {
+    /// Keeps likelihoods, or none.
+    pub fn of_likelihoods(is_kept: bool) -> Self {
+        // A vector is three words long.
+        let list = size_of::<Vec<f32>>();
+        Self::new(if is_kept { LIKELIHOODS_BYTES } else { 0 }, move |contexts| {
+            let targets = contexts.iter().flatten();
+            contexts.len() * list + targets.map(|target| list + size_of_val(&target[..])).sum::<usize>()
+        })
+    }
+}
+
+impl<V: Send + Sync + 'static> Memory<V> {
+    fn new(bytes: u64, size: impl Fn(&V) -> usize + Send + Sync + 'static) -> Self {
+        let size = move |key: &Key, value: &Arc<V>| u32::try_from(key.len() + size(value)).unwrap_or(u32::MAX);
+        Self((bytes > 0).then(|| Cache::builder().max_capacity(bytes).weigher(size).build()))
+    }
+
+    /// Whether anything is kept at all.
+    pub fn keeps(&self) -> bool {
+        self.0.is_some()
+    }
+
+    pub fn get(&self, key: &Key) -> Option<Arc<V>> {
+        self.0.as_ref()?.get(key)
+    }
+
+    pub fn insert(&self, key: Key, value: V) {
+        if let Some(cache) = &self.0 {
+            cache.insert(key, Arc::new(value));
+        }
+    }
+}
+
+/// The key of the states of contexts that are read together.
+pub fn states_key<'a>(contexts: impl Iterator<Item = &'a [Token]>) -> Key {
+    let mut hash = blake3::Hasher::new();
+    contexts.for_each(|context| add(&mut hash, context));
+    hash.finalize().into()
+}
+
+/// The key of the likelihoods of a group.
+pub fn likelihoods_key(group: &[Forks]) -> Key {
+    let mut hash = blake3::Hasher::new();
+    for forks in group {
+        add(&mut hash, &forks.context);
+        hash.update(&forks.targets.len().to_le_bytes());
+        forks.targets.iter().for_each(|target| add(&mut hash, target));
+    }
+    hash.finalize().into()
+}
+
+/// The length first: what follows can't be taken for a part of it.
+fn add(hash: &mut blake3::Hasher, tokens: &[Token]) {
+    hash.update(&tokens.len().to_le_bytes());
+    for token in tokens {
+        hash.update(&token.0.to_le_bytes());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn tokens(ids: &[i32]) -> Vec<Token> {
+        ids.iter().copied().map(Token).collect()
+    }
+
+    #[test]
+    fn what_is_cut_elsewhere_is_another_group() {
+        let key = |context: &[i32], targets: &[&[i32]]| {
+            let targets = targets.iter().map(|target| tokens(target)).collect();
+            likelihoods_key(&[Forks { context: tokens(context), targets, priority: 0.0 }])
+        };
+        let one = key(&[1, 2], &[&[3]]);
+        assert_eq!(one, key(&[1, 2], &[&[3]]));
+        assert!(
+            [key(&[1], &[&[2, 3]]), key(&[1, 2], &[&[3], &[]]), key(&[1, 2], &[]), key(&[], &[])]
+                .iter()
+                .all(|other| *other != one)
+        );
+    }
+
+    #[test]
+    fn nothing_is_kept_where_there_is_no_room() {
+        let (none, some) = (Memory::of_likelihoods(false), Memory::of_likelihoods(true));
+        for memory in [&none, &some] {
+            memory.insert([7; 32], vec![vec![vec![1.0]]]);
+        }
+        assert!(!none.keeps() && none.get(&[7; 32]).is_none());
+        assert_eq!(some.get(&[7; 32]).as_deref(), Some(&vec![vec![vec![1.0]]]));
+    }
+}
