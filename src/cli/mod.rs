@@ -6,6 +6,7 @@ mod compress;
 mod demo;
 mod eval;
 mod model;
+mod report;
 mod serve;
 mod threads;
 
@@ -43,6 +44,8 @@ enum Verb {
     Demo(demo::Arguments),
     /// Measure on cases what is kept of the code that an answer needs.
     Eval(eval::Arguments),
+    /// Make a table and pictures of what `lopper eval --json` wrote.
+    Report(report::Arguments),
     /// Measure how fast the model scores here.
     Bench(bench::Arguments),
     /// Get, convert and inspect local models.
@@ -61,6 +64,7 @@ pub fn run() -> ExitCode {
         Verb::Demo(arguments) => demo::run(arguments),
         Verb::Check(arguments) => check::run(arguments),
         Verb::Eval(arguments) => eval::run(arguments),
+        Verb::Report(arguments) => report::run(arguments),
         Verb::Bench(arguments) => bench::run(arguments),
         Verb::Model(arguments) => model::run(arguments),
     };
