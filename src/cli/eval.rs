@@ -78,11 +78,10 @@ pub fn run(arguments: Arguments) -> anyhow::Result<()> {
     let contenders = arguments.method.iter().map(|name| contender(name)).collect::<anyhow::Result<Vec<_>>>()?;
     let engine = contenders.iter().any(|one| one.needs_model()).then(|| load_engine(&config)).transpose()?;
     let weights = super::weights(&config);
-    // Nobody edits a case by tool.
-    let fine = config.compression.fine != Fine::Off;
+    let fine = is_fine(&config);
     match &arguments.cases {
         Some(path) if completion::is_completion(path) => {
-            return continued(&arguments, path, &contenders, engine.as_ref(), weights, fine);
+            return continued(&arguments, path, &contenders, engine.as_ref(), &config);
         }
         Some(path) if arguments.calibrate => return calibrated(path, &contenders, engine.as_ref(), weights),
         None if arguments.calibrate => bail!("--calibrate needs a file of cases, in two halves"),
@@ -100,7 +99,7 @@ pub fn run(arguments: Arguments) -> anyhow::Result<()> {
     }
     bar.finish_and_clear();
     measured.sort_by(|a, b| a.ratio.total_cmp(&b.ratio));
-    let model = engine.as_ref().map(model);
+    let model = engine.as_ref().map(|engine| model(engine, &config));
     let heading = format!("{} cases, {}", cases.len(), model.as_deref().unwrap_or("no model"));
     let settings = Settings { lexical_weight: weights.lexical, unit_tokens: weights.unit_tokens.0, fine };
     let tables = report::markdown(&measured);
@@ -124,6 +123,11 @@ fn through(arguments: &Arguments, base: &str) -> anyhow::Result<()> {
     let tables = report::markdown(&measured);
     let record = record(arguments, Rows::Needle(measured));
     write(arguments, &heading, &tables, &Record { through: Some(base.to_owned()), ..record })
+}
+
+/// Whether functions are pruned inside. Nobody edits a case by tool.
+fn is_fine(config: &Config) -> bool {
+    config.compression.fine != Fine::Off
 }
 
 /// The cases that the arguments name.
@@ -155,11 +159,12 @@ fn continued(
     path: &Path,
     contenders: &[Contender],
     engine: Option<&Engine>,
-    weights: Weights,
-    fine: bool,
+    config: &Config,
 ) -> anyhow::Result<()> {
+    let (weights, fine) = (super::weights(config), is_fine(config));
     let judge = arguments.judge.clone().context("these cases need a model that judges: --judge FILE.gguf")?;
     let cases = completion::read(path, arguments.half)?;
+    let judge_name = stem(&judge);
     let options = EngineOptions { model: judge, threads: 0, gpu_layers: None, window: JUDGE_WINDOW, kept_bytes: 0 };
     let judge = Engine::load(&options)?;
     let bar = progress(cases.len());
@@ -169,14 +174,13 @@ fn continued(
         bar.inc(1);
     }
     bar.finish_and_clear();
-    let model = engine.map(self::model);
-    let judge = judge.info().name.clone();
+    let model = engine.map(|engine| model(engine, config));
     let heading =
-        format!("{} cases, judged by {judge}, scored by {}", cases.len(), model.as_deref().unwrap_or("no model"));
+        format!("{} cases, judged by {judge_name}, scored by {}", cases.len(), model.as_deref().unwrap_or("no model"));
     let settings = Settings { lexical_weight: weights.lexical, unit_tokens: weights.unit_tokens.0, fine };
     let tables = completion::markdown(&measured);
     let record = record(arguments, Rows::Completion(measured));
-    write(arguments, &heading, &tables, &Record { model, judge: Some(judge), settings: Some(settings), ..record })
+    write(arguments, &heading, &tables, &Record { model, judge: Some(judge_name), settings: Some(settings), ..record })
 }
 
 /// Calibrates a method, and keeps what came of it.
@@ -226,9 +230,13 @@ fn record(arguments: &Arguments, measured: Rows) -> Record {
     }
 }
 
-fn model(engine: &Engine) -> String {
-    let info = engine.info();
-    format!("{} ({}), {} threads", info.name, info.format, info.threads)
+/// The scoring model, by its file's name: what a file says of itself may be the name of an attempt at training.
+fn model(engine: &Engine, config: &Config) -> String {
+    format!("{}, {} threads", stem(&config::default_model_path(config)), engine.info().threads)
+}
+
+fn stem(path: &Path) -> String {
+    path.file_stem().unwrap_or_default().to_string_lossy().into_owned()
 }
 
 /// Prints the tables, and writes the files that are asked for.

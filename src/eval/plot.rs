@@ -11,13 +11,14 @@ use plotters::style::text_anchor::{HPos, Pos, VPos};
 
 use super::record::{Record, Row, Rows, of, settings};
 use super::stats::{self, Mean};
+use crate::config::Method;
 
 /// Pixels of a picture: as wide as the column in which a README is shown.
 const SIZE: (i32, i32) = (840, 470);
 /// Pixels around the plotted area: left, right (for the lines' names), top and bottom.
-const MARGINS: (i32, i32, i32, i32) = (64, 200, 84, 56);
-/// Pixels between the names of two lines.
-const NAME_HEIGHT: f64 = 17.0;
+const MARGINS: (i32, i32, i32, i32) = (64, 196, 84, 56);
+/// Pixels that the name of a line takes, alone and with its model below.
+const NAME_HEIGHTS: (f64, f64) = (17.0, 31.0);
 const FONT: &str = "Helvetica, Arial, sans-serif";
 const INK: RGBColor = RGBColor(31, 35, 40);
 const FAINT: RGBColor = RGBColor(101, 109, 118);
@@ -54,7 +55,7 @@ pub fn needle(records: &[Record], path: &Path) -> anyhow::Result<Option<()>> {
         title: "Is the function that the question is about kept whole?".into(),
         subtitle: format!("Share of {count} cases, with 95 % intervals"),
         x: Axis::linear("share of the code's tokens that is kept", 0.0, reach(&lines), 0.1, &percent),
-        y: Axis::linear("cases", 0.0, 1.0, 0.2, &percent),
+        y: Axis::linear("", 0.0, 1.0, 0.2, &percent),
         references: Vec::new(),
         lines,
     };
@@ -102,7 +103,8 @@ pub fn completion(records: &[Record], path: &Path) -> anyhow::Result<Option<()>>
     figure.draw(path)
 }
 
-/// Milliseconds against tokens of code, a dot for each case and a line through the medians of the quarters.
+/// Milliseconds against tokens of code, a dot for each case and a line through the medians of the quarters. Of Lopper's
+/// own methods alone: the time of another compressor has that of starting it in it.
 ///
 /// # Errors
 /// When the file can't be written.
@@ -110,7 +112,8 @@ pub fn time(records: &[Record], path: &Path) -> anyhow::Result<Option<()>> {
     let mut lines = Vec::new();
     for record in records {
         let Rows::Needle(rows) = &record.measured else { continue };
-        for (name, model) in record.methods(rows) {
+        let is_ours = |name: &str| Method::ALL.iter().any(|method| method.name() == name);
+        for (name, model) in record.methods(rows).into_iter().filter(|(name, _)| is_ours(name)) {
             // The scoring is the same at each ratio.
             let Some((_, ratio)) = settings(rows).into_iter().find(|(method, _)| *method == name) else { continue };
             let mut dots: Vec<(f64, f64)> =
@@ -130,14 +133,16 @@ pub fn time(records: &[Record], path: &Path) -> anyhow::Result<Option<()>> {
     }
     let all = || lines.iter().flat_map(|line| &line.dots);
     let high = all().map(|dot| dot.0).fold(1000.0, f64::max);
-    let slowest = all().map(|dot| dot.1).fold(10.0, f64::max);
+    let (quickest, slowest) =
+        all().fold((10.0, 10.0), |(low, high): (f64, f64), dot| (low.min(dot.1), high.max(dot.1)));
+    let power = |exponent: f64| 10.0_f64.powf(exponent);
     let thousands = |tokens: f64| format!("{tokens:.0}");
     let milliseconds = |ms: f64| if ms >= 1000.0 { format!("{} s", ms / 1000.0) } else { format!("{ms} ms") };
     let figure = Figure {
         title: "How long does choosing take?".into(),
         subtitle: "A dot for each case, a line through the medians of its quarters; logarithmic".into(),
         x: Axis::linear("tokens of code", 0.0, (high / 1000.0).ceil() * 1000.0, 1000.0, &thousands),
-        y: Axis::logarithmic("", 0.1, 10.0_f64.powf(slowest.log10().ceil()), &milliseconds),
+        y: Axis::logarithmic("", power(quickest.log10().floor()), power(slowest.log10().ceil()), &milliseconds),
         references: Vec::new(),
         lines,
     };
@@ -251,7 +256,7 @@ impl Figure<'_> {
         for &tick in &self.y.ticks {
             let y = self.at(self.x.low, tick).1;
             path(area, [(left, y), (self.right(), y)], GRID.stroke_width(1))?;
-            text(area, &(self.y.shown)(tick), (left - 8, y - 7), (12.0, FontStyle::Normal, FAINT), HPos::Right)?;
+            text(area, &(self.y.shown)(tick), (left - 8, y - 5), (12.0, FontStyle::Normal, FAINT), HPos::Right)?;
         }
         text(area, self.y.title, (left - 8, top - 24), (12.0, FontStyle::Normal, FAINT), HPos::Right)?;
         let foot = SIZE.1 - bottom;
@@ -267,7 +272,13 @@ impl Figure<'_> {
         for &(name, value) in &self.references {
             let y = self.at(self.x.low, value).1;
             path(area, [(left, y), (self.right(), y)], FAINT.stroke_width(1))?;
-            names.push(Name { text: name.to_owned(), colour: FAINT, y: y.into(), from: (self.right(), y) });
+            names.push(Name {
+                text: name.to_owned(),
+                model: None,
+                colour: FAINT,
+                y: y.into(),
+                from: (self.right(), y),
+            });
         }
         for (i, line) in self.lines.iter().enumerate() {
             let colour = self.colour(i);
@@ -277,7 +288,11 @@ impl Figure<'_> {
         for name in names {
             let (x, y) = (self.right() + 14, name.y.round() as i32);
             path(area, [name.from, (self.right(), name.from.1), (x - 4, y)], name.colour.mix(0.45).stroke_width(1))?;
-            text(area, &name.text, (x, y - 8), (13.0, FontStyle::Bold, name.colour), HPos::Left)?;
+            let top = y - name.height() as i32 / 2;
+            text(area, &name.text, (x, top + 1), (13.0, FontStyle::Bold, name.colour), HPos::Left)?;
+            if let Some(model) = &name.model {
+                text(area, model, (x, top + 17), (12.0, FontStyle::Normal, name.colour), HPos::Left)?;
+            }
         }
         area.present()
     }
@@ -288,7 +303,7 @@ impl Figure<'_> {
             area.draw(&Circle::new(self.at(x, y), 2, colour.mix(0.3).filled()))?;
         }
         // Points of several methods lie at the same share: their intervals stand side by side.
-        let aside = (nth as i32 - self.lines.len() as i32 / 2) * 2;
+        let aside = if line.points.len() == 1 { 0 } else { (nth as i32 - self.lines.len() as i32 / 2) * 2 };
         for (x, Mean { low, high, .. }) in &line.points {
             let (low, high) = (self.at(*x, *low), self.at(*x, *high));
             path(area, [(low.0 + aside, low.1), (high.0 + aside, high.1)], colour.mix(0.4).stroke_width(2))?;
@@ -299,15 +314,11 @@ impl Figure<'_> {
             area.draw(&Circle::new(place, 4, colour.filled()))?;
         }
         let Some(&from) = places.last() else { return Ok(None) };
-        let text_of = match &line.model {
-            Some(model) => format!("{}, {model}", line.name),
-            None => line.name.clone(),
-        };
         if let [(x, y)] = places[..] {
-            text(area, &text_of, (x + 10, y - 8), (13.0, FontStyle::Bold, colour), HPos::Left)?;
+            text(area, &line.name, (x + 10, y - 7), (13.0, FontStyle::Bold, colour), HPos::Left)?;
             return Ok(None);
         }
-        Ok(Some(Name { text: text_of, colour, y: from.1.into(), from }))
+        Ok(Some(Name { text: line.name.clone(), model: line.model.clone(), colour, y: from.1.into(), from }))
     }
 
     /// The colour of line `i`: that of its method, if no line before has it.
@@ -334,11 +345,19 @@ type Failed = DrawingAreaErrorKind<<SVGBackend<'static> as DrawingBackend>::Erro
 /// The name of a line, beside the picture.
 struct Name {
     text: String,
+    /// The model that it is with, which stands below.
+    model: Option<String>,
     colour: RGBColor,
-    /// Where it stands, in pixels.
+    /// Where its middle is, in pixels.
     y: f64,
     /// Where its line ends.
     from: (i32, i32),
+}
+
+impl Name {
+    fn height(&self) -> f64 {
+        if self.model.is_some() { NAME_HEIGHTS.1 } else { NAME_HEIGHTS.0 }
+    }
 }
 
 /// Moves names apart that would stand on each other, each as little as it goes.
@@ -347,7 +366,7 @@ fn spread(names: &mut [Name]) {
     // Each round moves the pairs that are too close by half of what is missing.
     for _ in 0..100 {
         for i in 1..names.len() {
-            let missing = NAME_HEIGHT - (names[i].y - names[i - 1].y);
+            let missing = (names[i].height() + names[i - 1].height()) / 2.0 - (names[i].y - names[i - 1].y);
             if missing > 0.0 {
                 names[i - 1].y -= missing / 2.0;
                 names[i].y += missing / 2.0;
@@ -377,11 +396,11 @@ mod tests {
 
     #[test]
     fn names_do_not_stand_on_each_other() {
-        let name = |y| Name { text: String::new(), colour: INK, y, from: (0, 0) };
+        let name = |y| Name { text: String::new(), model: None, colour: INK, y, from: (0, 0) };
         let mut names = [name(100.0), name(101.0), name(40.0), name(102.0)];
         spread(&mut names);
         assert_eq!(names[0].y, 40.0);
-        assert!(names.windows(2).all(|pair| pair[1].y - pair[0].y > NAME_HEIGHT - 0.1));
+        assert!(names.windows(2).all(|pair| pair[1].y - pair[0].y > NAME_HEIGHTS.0 - 0.1));
         assert!((names[2].y - 101.0).abs() < 0.1);
     }
 

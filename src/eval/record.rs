@@ -17,7 +17,7 @@ pub struct Record {
     pub cases: String,
     /// Which of them: "dev", "test" or "all".
     pub half: String,
-    /// The model that scored, its format and threads, if one did.
+    /// The model's file and threads, if one scored, as in "SmolLM2-135M-Instruct.Q8_0, 2 threads".
     pub model: Option<String>,
     /// The model that foretold the next lines.
     #[serde(default)]
@@ -86,7 +86,7 @@ impl Record {
                 names.push(name);
             }
         }
-        let model = self.model.as_deref().map(|model| model.split(" (").next().unwrap_or(model).to_owned());
+        let model = self.model.as_deref().map(|model| model.split(", ").next().unwrap_or(model).to_owned());
         let asks = |name: &str| Contender::all().iter().any(|one| one.name() == name && one.needs_model());
         names.into_iter().map(|name| (name.to_owned(), model.clone().filter(|_| asks(name)))).collect()
     }
