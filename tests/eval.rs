@@ -61,6 +61,29 @@ fn methods_are_measured_side_by_side() {
 }
 
 #[test]
+fn what_was_measured_is_drawn() {
+    let cases = [case("a-0", "ship", "How are the pieces shipped?"), case("a-2", "receive", "What comes in?")].concat();
+    let (output, json) = eval(&cases, &["--method", "random,lexical", "--ratio", "0.3,0.5"]);
+    assert!(output.status.success(), "{output:?}");
+    let folder = tempfile::tempdir().unwrap();
+    let report = |text: &str| {
+        std::fs::write(folder.path().join("out.json"), text).unwrap();
+        command().current_dir(folder.path()).args(["report", "out.json", "--folder", "pictures"]).output().unwrap()
+    };
+    let output = report(&json);
+    assert!(output.status.success(), "{output:?}");
+    let drawn = |name: &str| std::fs::read_to_string(folder.path().join("pictures").join(name));
+    let needle = drawn("needle.svg").unwrap();
+    assert!(needle.contains("Share of 2 cases") && needle.contains("lexical") && needle.contains("random"), "{needle}");
+    assert!(drawn("time.svg").unwrap().contains("lexical"));
+    assert!(drawn("completion.svg").is_err(), "no such cases were measured");
+    assert!(drawn("table.md").unwrap().contains("| `lexical` | 0.3 | "));
+    let output = report("[]");
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(!output.status.success() && said.contains("out.json is not what `lopper eval --json`"), "{said}");
+}
+
+#[test]
 fn a_proxy_that_runs_is_measured() {
     let words_alone = [("LOPPER_SCORER_METHOD", "lexical")];
     let lopper = Lopper::configured("http://127.0.0.1:9/v1", "", &words_alone);

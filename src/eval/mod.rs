@@ -3,6 +3,7 @@
 pub mod calibrate;
 pub mod cases;
 pub mod completion;
+mod figure;
 pub mod plot;
 pub mod record;
 pub mod repo;
