@@ -3,15 +3,16 @@
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, bail};
-use clap::Args;
+use clap::{Args, ValueEnum};
 use indicatif::{ProgressBar, ProgressStyle};
-use serde::Serialize;
 
 use super::load_engine;
 use crate::config::{self, Config, Fine, Overrides};
 use crate::engine::{BATCH_TOKENS, Engine, EngineOptions};
 use crate::eval::cases::{self, Case, Half};
+use crate::eval::record::{Record, Rows, Settings};
 use crate::eval::repo::{self, Found};
+use crate::eval::through::Through;
 use crate::eval::{Contender, calibrate, completion, measure, report};
 use crate::score::{Weights, calibration};
 
@@ -23,12 +24,18 @@ pub struct Arguments {
     /// Cases, one JSON object a line: id, language, code, question, needle {start_line, end_line}.
     #[arg(value_name = "CASES.jsonl", required_unless_present = "repo", conflicts_with = "repo")]
     cases: Option<PathBuf>,
-    /// Makes cases from the doc comments of this repository instead: each is asked for, with its comment taken out.
+    /// Makes cases from the doc comments of this repository instead: each is asked for, with its comment taken out. Tests
+    /// make none.
     #[arg(long, value_name = "FOLDER")]
     repo: Option<PathBuf>,
     /// At most so many cases of a repository, spread evenly.
     #[arg(long, value_name = "N", default_value_t = 150)]
     most: usize,
+    /// Sends each case through the Lopper that runs at this base URL (http://127.0.0.1:8787/v1), as a chat request with the
+    /// question and the code in a fence, and measures what an upstream would receive. Its settings count, but for the
+    /// ratio, which `x-lopper-ratio` sets. No upstream is asked: the request goes to /compress below that URL.
+    #[arg(long, value_name = "URL", conflicts_with_all = ["method", "model", "calibrate", "judge", "config"])]
+    through: Option<String>,
     /// Methods to measure, with commas between; "random" and "head" are for comparison.
     #[arg(long, value_name = "M,…", value_delimiter = ',', default_value = "lexical,hybrid")]
     method: Vec<String>,
@@ -51,32 +58,36 @@ pub struct Arguments {
     /// Settings file.
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
-    /// Writes what was measured of each case to this file.
+    /// Writes what was measured of each case, and how, to this file; `lopper report` draws it.
     #[arg(long, value_name = "FILE")]
     json: Option<PathBuf>,
+    /// Writes the tables to this file too.
+    #[arg(long, value_name = "FILE")]
+    markdown: Option<PathBuf>,
 }
 
 pub fn run(arguments: Arguments) -> anyhow::Result<()> {
-    let overrides = Overrides { model: arguments.model.clone(), ..Overrides::default() };
-    let config = Config::load(arguments.config.as_deref(), config::environment(), overrides)?.config;
-    let contenders = arguments.method.iter().map(|name| contender(name)).collect::<anyhow::Result<Vec<_>>>()?;
     if let Some(ratio) = arguments.ratio.iter().find(|ratio| !(**ratio > 0.0 && **ratio <= 1.0)) {
         bail!("--ratio is {ratio}; it must be above 0 and at most 1");
     }
+    if let Some(base) = &arguments.through {
+        return through(&arguments, base);
+    }
+    let overrides = Overrides { model: arguments.model.clone(), ..Overrides::default() };
+    let config = Config::load(arguments.config.as_deref(), config::environment(), overrides)?.config;
+    let contenders = arguments.method.iter().map(|name| contender(name)).collect::<anyhow::Result<Vec<_>>>()?;
     let engine = contenders.iter().any(|one| one.needs_model()).then(|| load_engine(&config)).transpose()?;
     let weights = super::weights(&config);
-    // Nobody edits a case by tool.
-    let fine = config.compression.fine != Fine::Off;
-    let cases = match (&arguments.cases, &arguments.repo) {
-        (Some(path), _) if completion::is_completion(path) => {
-            return continued(&arguments, path, &contenders, engine.as_ref(), weights, fine);
+    let fine = is_fine(&config);
+    match &arguments.cases {
+        Some(path) if completion::is_completion(path) => {
+            return continued(&arguments, path, &contenders, engine.as_ref(), &config);
         }
-        (Some(path), _) if arguments.calibrate => return calibrated(path, &contenders, engine.as_ref(), weights),
-        (Some(path), _) => cases::read(path, arguments.half)?,
-        (None, _) if arguments.calibrate => bail!("--calibrate needs a file of cases, in two halves"),
-        (None, Some(folder)) => of_repository(folder, arguments.most)?,
-        (None, None) => bail!("give a file of cases, or --repo FOLDER"),
-    };
+        Some(path) if arguments.calibrate => return calibrated(path, &contenders, engine.as_ref(), weights),
+        None if arguments.calibrate => bail!("--calibrate needs a file of cases, in two halves"),
+        _ => {}
+    }
+    let cases = needles(&arguments)?;
     let bar = progress(cases.len() * contenders.len());
     let mut measured = Vec::new();
     for &contender in &contenders {
@@ -88,16 +99,44 @@ pub fn run(arguments: Arguments) -> anyhow::Result<()> {
     }
     bar.finish_and_clear();
     measured.sort_by(|a, b| a.ratio.total_cmp(&b.ratio));
-    let model = engine.as_ref().map_or_else(
-        || "no model".to_owned(),
-        |engine| {
-            let info = engine.info();
-            format!("{} ({}), {} threads", info.name, info.format, info.threads)
-        },
-    );
-    println!("{} cases, {model}\n", cases.len());
-    print!("{}", report::markdown(&measured));
-    write(arguments.json.as_deref(), &measured)
+    let model = engine.as_ref().map(|engine| model(engine, &config));
+    let heading = format!("{} cases, {}", cases.len(), model.as_deref().unwrap_or("no model"));
+    let settings = Settings { lexical_weight: weights.lexical, unit_tokens: weights.unit_tokens.0, fine };
+    let tables = report::markdown(&measured);
+    let record = record(&arguments, Rows::Needle(measured));
+    write(&arguments, &heading, &tables, &Record { model, settings: Some(settings), ..record })
+}
+
+/// Measures needle cases through a proxy that runs.
+fn through(arguments: &Arguments, base: &str) -> anyhow::Result<()> {
+    let proxy = Through::new(base)?;
+    let cases = needles(arguments)?;
+    let bar = progress(cases.len());
+    let mut measured = Vec::new();
+    for case in &cases {
+        measured.extend(proxy.measure(case, &arguments.ratio)?);
+        bar.inc(1);
+    }
+    bar.finish_and_clear();
+    measured.sort_by(|a, b| a.ratio.total_cmp(&b.ratio));
+    let heading = format!("{} cases through {base}", cases.len());
+    let tables = report::markdown(&measured);
+    let record = record(arguments, Rows::Needle(measured));
+    write(arguments, &heading, &tables, &Record { through: Some(base.to_owned()), ..record })
+}
+
+/// Whether functions are pruned inside. Nobody edits a case by tool.
+fn is_fine(config: &Config) -> bool {
+    config.compression.fine != Fine::Off
+}
+
+/// The cases that the arguments name.
+fn needles(arguments: &Arguments) -> anyhow::Result<Vec<Case>> {
+    match (&arguments.cases, &arguments.repo) {
+        (Some(path), _) => cases::read(path, arguments.half),
+        (None, Some(folder)) => of_repository(folder, arguments.most),
+        (None, None) => bail!("give a file of cases, or --repo FOLDER"),
+    }
 }
 
 fn of_repository(folder: &Path, most: usize) -> anyhow::Result<Vec<Case>> {
@@ -120,11 +159,12 @@ fn continued(
     path: &Path,
     contenders: &[Contender],
     engine: Option<&Engine>,
-    weights: Weights,
-    fine: bool,
+    config: &Config,
 ) -> anyhow::Result<()> {
+    let (weights, fine) = (super::weights(config), is_fine(config));
     let judge = arguments.judge.clone().context("these cases need a model that judges: --judge FILE.gguf")?;
     let cases = completion::read(path, arguments.half)?;
+    let judge_name = stem(&judge);
     let options = EngineOptions {
         model: judge,
         threads: 0,
@@ -143,10 +183,13 @@ fn continued(
         bar.inc(1);
     }
     bar.finish_and_clear();
-    let scorer = engine.map_or_else(|| "no model".to_owned(), |engine| engine.info().name.clone());
-    println!("{} cases, judged by {}, scored by {scorer}\n", cases.len(), judge.info().name);
-    print!("{}", completion::markdown(&measured));
-    write(arguments.json.as_deref(), &measured)
+    let model = engine.map(|engine| model(engine, config));
+    let heading =
+        format!("{} cases, judged by {judge_name}, scored by {}", cases.len(), model.as_deref().unwrap_or("no model"));
+    let settings = Settings { lexical_weight: weights.lexical, unit_tokens: weights.unit_tokens.0, fine };
+    let tables = completion::markdown(&measured);
+    let record = record(arguments, Rows::Completion(measured));
+    write(arguments, &heading, &tables, &Record { model, judge: Some(judge_name), settings: Some(settings), ..record })
 }
 
 /// Calibrates a method, and keeps what came of it.
@@ -177,10 +220,42 @@ fn progress(count: usize) -> ProgressBar {
     bar.with_style(ProgressStyle::with_template(layout).unwrap_or_else(|_| ProgressStyle::default_bar()))
 }
 
-fn write<T: Serialize>(path: Option<&Path>, measured: &[T]) -> anyhow::Result<()> {
-    let Some(path) = path else { return Ok(()) };
-    let text = serde_json::to_string_pretty(measured)?;
-    std::fs::write(path, text).with_context(|| format!("{} can't be written", path.display()))
+/// What is the same for all records of these arguments.
+fn record(arguments: &Arguments, measured: Rows) -> Record {
+    let path = arguments.cases.as_ref().or(arguments.repo.as_ref());
+    // A repository may be named as ".".
+    let path = path.map(|path| path.canonicalize().unwrap_or_else(|_| path.clone())).unwrap_or_default();
+    let half = if arguments.repo.is_some() { Half::All } else { arguments.half };
+    Record {
+        program: format!("lopper {}", env!("CARGO_PKG_VERSION")),
+        cases: path.file_name().unwrap_or_default().to_string_lossy().into_owned(),
+        half: half.to_possible_value().map(|value| value.get_name().to_owned()).unwrap_or_default(),
+        model: None,
+        judge: None,
+        through: None,
+        settings: None,
+        ratios: arguments.ratio.clone(),
+        measured,
+    }
+}
+
+/// The scoring model, by its file's name: what a file says of itself may be the name of an attempt at training.
+fn model(engine: &Engine, config: &Config) -> String {
+    format!("{}, {} threads", stem(&config::default_model_path(config)), engine.info().threads)
+}
+
+fn stem(path: &Path) -> String {
+    path.file_stem().unwrap_or_default().to_string_lossy().into_owned()
+}
+
+/// Prints the tables, and writes the files that are asked for.
+fn write(arguments: &Arguments, heading: &str, tables: &str, record: &Record) -> anyhow::Result<()> {
+    print!("{heading}\n\n{tables}");
+    if let Some(path) = &arguments.markdown {
+        let text = format!("{heading}\n\n{tables}");
+        std::fs::write(path, text).with_context(|| format!("{} can't be written", path.display()))?;
+    }
+    arguments.json.as_deref().map_or(Ok(()), |path| record.write(path))
 }
 
 fn contender(name: &str) -> anyhow::Result<Contender> {

@@ -7,6 +7,7 @@ mod demo;
 mod eval;
 mod learn;
 mod model;
+mod report;
 mod serve;
 mod threads;
 
@@ -44,6 +45,8 @@ enum Verb {
     Demo(demo::Arguments),
     /// Measure on cases what is kept of the code that an answer needs.
     Eval(eval::Arguments),
+    /// Make a table and pictures of what `lopper eval --json` wrote.
+    Report(report::Arguments),
     /// Measure how fast the model scores here.
     Bench(bench::Arguments),
     /// Learn anew, from public code, what words go with each other. For Lopper's developers.
@@ -65,6 +68,7 @@ pub fn run() -> ExitCode {
         Verb::Demo(arguments) => demo::run(arguments),
         Verb::Check(arguments) => check::run(arguments),
         Verb::Eval(arguments) => eval::run(arguments),
+        Verb::Report(arguments) => report::run(arguments),
         Verb::Bench(arguments) => bench::run(arguments),
         Verb::Learn(arguments) => learn::run(arguments),
         Verb::Model(arguments) => model::run(arguments),

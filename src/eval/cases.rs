@@ -25,6 +25,9 @@ pub struct Case {
     pub needle: Needle,
     /// Share of the words of the needle's name that the question has, 0 to 1.
     pub name_words_in_question: f32,
+    /// Whether the code is shown with line numbers, as `cat -n` does, where it is sent to a proxy. Else it is measured
+    /// without: what is chosen is the same once the proxy has taken them off.
+    pub numbered: bool,
 }
 
 /// The lines of the code that have to be kept.
@@ -59,6 +62,7 @@ struct Line {
     needle: Option<Needle>,
     #[serde(default)]
     name_words_in_question: f32,
+    numbering: Option<String>,
 }
 
 /// The needle cases of the file at `path` that are in `half`.
@@ -75,6 +79,11 @@ pub fn read(path: &Path, half: Half) -> anyhow::Result<Vec<Case>> {
         if needle.start_line < 1 || needle.start_line > needle.end_line || needle.end_line > lines {
             bail!("lines {}-{} are not in the code's {lines}", needle.start_line, needle.end_line);
         }
+        let numbered = match line.numbering.as_deref() {
+            None => false,
+            Some("cat-n") => true,
+            Some(other) => bail!("the numbering {other:?} is not known; \"cat-n\" is"),
+        };
         let language = language(&line.language)?;
         let case = Case {
             group: line.group.unwrap_or_else(|| line.language.clone()),
@@ -84,6 +93,7 @@ pub fn read(path: &Path, half: Half) -> anyhow::Result<Vec<Case>> {
             question: line.question,
             needle,
             name_words_in_question: line.name_words_in_question,
+            numbered,
         };
         Ok(half.has(&case.id, number).then_some(case))
     })

@@ -7,7 +7,7 @@ use std::path::Path;
 use serde::{Deserialize, Serialize};
 
 use super::cases::{self, Half};
-use super::{Contender, prune, stats};
+use super::{Contender, prune, record, stats};
 use crate::engine::{Engine, EngineError, Forks, Limits};
 use crate::prune::{Budget, Code, Judge, Target};
 use crate::score::Weights;
@@ -44,12 +44,12 @@ struct Line {
 }
 
 /// How likely the next lines are to the judge, in nats a token, lower is better.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Continued {
     /// The case.
     pub id: String,
     /// The method's name; "full" for all of the code and "none" for none.
-    pub method: &'static str,
+    pub method: String,
     /// Share of tokens asked for.
     pub ratio: f32,
     /// Share of tokens kept.
@@ -118,7 +118,7 @@ pub fn measure(
         let scored = judge.likelihoods(forks, &Limits::default())?.pop().flatten().unwrap_or_default().concat();
         measured.push(Continued {
             id: case.id.clone(),
-            method,
+            method: method.to_owned(),
             ratio,
             kept: counter.count(&text).0 as f32 / before,
             nll: f64::from(scored.iter().sum::<f32>()) / scored.len().max(1) as f64,
@@ -135,18 +135,10 @@ pub fn markdown(measured: &[Continued]) -> String {
         "| code | ratio | cases | kept | nats a token | against all of the code | recovered | against, where it is called |\n\
          |---|---|---|---|---|---|---|---|\n",
     );
-    let mut settings: Vec<(&str, f32)> = Vec::new();
-    for one in measured {
-        if !settings.contains(&(one.method, one.ratio)) {
-            settings.push((one.method, one.ratio));
-        }
-    }
-    let of = |method: &str, ratio: f32| -> Vec<&Continued> {
-        measured.iter().filter(|one| one.method == method && one.ratio == ratio).collect()
-    };
+    let of = |method: &str, ratio: f32| record::of(measured, method, ratio);
     let (full, none) = (of("full", 1.0), of("none", 0.0));
     let nll = |cases: &[&Continued]| stats::mean(&cases.iter().map(|case| case.nll).collect::<Vec<_>>()).mean;
-    for (method, ratio) in settings {
+    for (method, ratio) in record::settings(measured) {
         let cases = of(method, ratio);
         let against = |has: &dyn Fn(&Continued) -> bool| {
             let pairs = cases.iter().filter(|case| has(case)).filter_map(|case| {

@@ -3,13 +3,19 @@
 pub mod calibrate;
 pub mod cases;
 pub mod completion;
+mod figure;
 pub mod learn;
+pub mod plot;
+pub mod record;
 pub mod repo;
 pub mod report;
 mod stats;
+pub mod through;
 
 use std::cell::RefCell;
 use std::time::Instant;
+
+use serde::{Deserialize, Serialize};
 
 use crate::config::{BlockScore, Method};
 use crate::engine::{Engine, EngineError, Limits};
@@ -69,7 +75,7 @@ impl Contender {
 }
 
 /// What became of one case.
-#[derive(Debug, Clone, serde::Serialize)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Measured {
     /// The case.
     pub id: String,
@@ -78,21 +84,24 @@ pub struct Measured {
     /// Share of the words of the needle's name that the question has, 0 to 1.
     pub name_words: f32,
     /// The method's name.
-    pub method: &'static str,
+    pub method: String,
     /// Share of tokens asked for.
     pub ratio: f32,
-    /// Share of tokens kept, markers included, in the vocabulary of the newer OpenAI models.
+    /// Tokens of the code, in the vocabulary of the newer OpenAI models.
+    pub tokens: usize,
+    /// Share of these tokens kept, markers included.
     pub kept: f32,
     /// Whether every line of the needle is kept.
     pub whole: bool,
     /// Share of the needle's lines that is kept.
     pub lines: f32,
-    /// Rank of the needle's unit by worth, from 1; of equal ones the last.
-    pub rank: usize,
+    /// Rank of the needle's unit by worth, from 1; of equal ones the last. Where the compressor ranks none, or does not
+    /// tell, it is unknown.
+    pub rank: Option<usize>,
     /// Milliseconds, scoring included.
     pub milliseconds: f64,
-    /// Tokens that went through the model.
-    pub decoded: u64,
+    /// Tokens that went through the model, where that is known.
+    pub decoded: Option<u64>,
     /// Why nothing was left out, where that is so.
     pub left: Option<String>,
 }
@@ -117,6 +126,7 @@ pub fn measure(
         Code { source: &case.code, language: case.language, question: &case.question, names: &names, pinned: &[] };
     let decoded = || engine.map_or(0, Engine::decoded);
     let decoded_before = decoded();
+    let tokens = counter.count(&case.code).0;
     let mut measured = Vec::new();
     for &ratio in ratios {
         let target = Target { budget: Budget::Ratio(ratio), fine };
@@ -135,14 +145,15 @@ pub fn measure(
             id: case.id.clone(),
             group: case.group.clone(),
             name_words: case.name_words_in_question,
-            method: contender.name(),
+            method: contender.name().to_owned(),
             ratio,
+            tokens,
             kept: kept.share,
             whole: kept.needle == 1.0,
             lines: kept.needle,
-            rank: units.iter().filter(|unit| Some(unit.worth) >= worth).count().max(1),
+            rank: Some(units.iter().filter(|unit| Some(unit.worth) >= worth).count().max(1)),
             milliseconds: if first { spent } else { spent + scoring },
-            decoded: decoded() - decoded_before,
+            decoded: Some(decoded() - decoded_before),
             left,
         });
     }

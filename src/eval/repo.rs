@@ -2,6 +2,11 @@
 //!
 //! Such questions use the author's words, more than a user would, so words in common count for more than they should. Doc
 //! comments that name the function, or say too little, make no case.
+//!
+//! Tests are left out, by the names of their folders and files. What users ask about is mostly not a test, and tests are
+//! easier to find, as their comments and bodies repeat the words of what they test: at 0.2 shared words alone kept 69 % of
+//! networkx 3.6.1's 248 test functions whole and 57 % of its 147 others. As the number of cases is limited, tests would
+//! also take the place of others.
 
 use std::path::{Path, PathBuf};
 
@@ -23,6 +28,8 @@ const MAX_FILE_BYTES: u64 = 512 * 1024;
 /// Folders of what others wrote or a tool made.
 const FOREIGN: [&str; 9] =
     ["node_modules", "target", "vendor", "third_party", "dist", "build", "site-packages", "venv", "__pycache__"];
+/// Folders of tests and of what they read.
+const TESTS: [&str; 7] = ["test", "tests", "__tests__", "spec", "specs", "testdata", "fixtures"];
 /// How comments begin that describe nothing.
 const IDLE: [&str; 8] = ["todo", "fixme", "copyright", "deprecated", "see ", "returns ", "note", "generated"];
 
@@ -63,13 +70,27 @@ pub(super) fn walk(folder: &Path, paths: &mut Vec<PathBuf>) -> std::io::Result<(
     for entry in entries {
         let name = entry.file_name().to_string_lossy().into_owned();
         let kind = entry.file_type()?;
-        if kind.is_dir() && !name.starts_with('.') && !FOREIGN.contains(&name.as_str()) {
+        let is_left_out = || name.starts_with('.') || FOREIGN.contains(&&*name) || TESTS.contains(&&*name);
+        if kind.is_dir() && !is_left_out() {
             walk(&entry.path(), paths)?;
-        } else if kind.is_file() && entry.metadata()?.len() <= MAX_FILE_BYTES && !name.contains(".min.") {
+        } else if kind.is_file()
+            && entry.metadata()?.len() <= MAX_FILE_BYTES
+            && !name.contains(".min.")
+            && !is_test(&name)
+        {
             paths.push(entry.path());
         }
     }
     Ok(())
+}
+
+/// Whether a file holds tests, as Python, Go, Ruby, JavaScript or Java name them.
+fn is_test(name: &str) -> bool {
+    let stem = name.rsplit_once('.').map_or(name, |(stem, _)| stem);
+    let ends = ["_test", "_tests", "-test", ".test", "_spec", "-spec", ".spec", "Test", "Tests"];
+    stem.starts_with("test_")
+        || ["test", "tests", "conftest"].contains(&stem)
+        || ends.iter().any(|end| stem.ends_with(end))
 }
 
 fn of_file(name: &str, source: &str, language: Language) -> Vec<Case> {
@@ -123,6 +144,7 @@ impl File<'_> {
             language: self.language,
             code,
             needle: Needle { start_line: start + 1, end_line: start + lines },
+            numbered: false,
         })
     }
 
@@ -271,6 +293,18 @@ mod tests {
         let start = cases[2].needle.start_line;
         assert_eq!(cases[2].code.lines().nth(start - 1), Some("fn step_2(prices: &[f32]) -> f32 {"));
         assert_eq!(cases[2].code.lines().nth(start - 2), Some("#[inline]"));
+    }
+
+    #[test]
+    fn tests_are_told_by_their_names() {
+        for name in
+            ["test_shop.py", "conftest.py", "shop_test.go", "shop.test.ts", "shop.spec.js", "ShopTest.java", "tests.rs"]
+        {
+            assert!(is_test(name), "{name}");
+        }
+        for name in ["shop.py", "attest.go", "contest.rs", "testing.py", "spec.ts", "latest.js"] {
+            assert!(!is_test(name), "{name}");
+        }
     }
 
     #[test]

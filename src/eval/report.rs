@@ -3,7 +3,8 @@
 use std::fmt::Write as _;
 
 use super::Measured;
-use super::stats::mean;
+use super::record::{Record, Rows, of, settings};
+use super::stats::{self, Mean};
 
 /// What the others are held against.
 const BASELINE: &str = "lexical";
@@ -18,19 +19,18 @@ pub fn markdown(measured: &[Measured]) -> String {
     let settings = settings(measured);
     for &(method, ratio) in &settings {
         let of = of(measured, method, ratio);
-        let over = |value: fn(&Measured) -> f64| mean(&of.iter().map(|case| value(case)).collect::<Vec<_>>());
-        let (whole, rank) = (over(|case| f64::from(case.whole)), over(|case| 1.0 / case.rank as f64));
+        let over = |value: Value| mean(of.iter().filter_map(|case| value(case)));
         // Writing to a string can't fail.
         let _ = writeln!(
             text,
-            "| {method} | {ratio} | {} | {:.3} | {} | {:.3} | {} | {:.0} | {:.0} |",
+            "| {method} | {ratio} | {} | {:.3} | {} | {:.3} | {} | {:.0} | {} |",
             of.len(),
-            over(|case| f64::from(case.kept)).mean,
-            whole.shown(),
-            over(|case| f64::from(case.lines)).mean,
-            rank.shown(),
-            over(|case| case.milliseconds).mean,
-            over(|case| case.decoded as f64).mean,
+            over(|case| Some(case.kept.into())).mean,
+            over(WHOLE).shown(),
+            over(|case| Some(case.lines.into())).mean,
+            over(RECIPROCAL_RANK).shown(),
+            over(|case| Some(case.milliseconds)).mean,
+            number(over(|case| Some(case.decoded? as f64))),
         );
     }
     let mut groups: Vec<&str> = measured.iter().map(|case| &*case.group).collect();
@@ -47,8 +47,8 @@ pub fn markdown(measured: &[Measured]) -> String {
     for &(method, ratio) in &settings {
         let of = of(measured, method, ratio);
         let share = |has: &dyn Fn(&Measured) -> bool| {
-            let whole: Vec<f64> = of.iter().filter(|case| has(case)).map(|case| f64::from(case.whole)).collect();
-            format!(" {:.2} |", mean(&whole).mean)
+            let whole = mean(of.iter().filter(|case| has(case)).map(|case| case.whole.into())).mean;
+            if whole.is_nan() { " – |".to_owned() } else { format!(" {whole:.2} |") }
         };
         let _ = write!(text, "| {method} | {ratio} |");
         groups.iter().for_each(|group| text += &share(&|case| case.group == *group));
@@ -72,6 +72,39 @@ pub fn markdown(measured: &[Measured]) -> String {
     text
 }
 
+/// One table of all records: by ratio, method and model. What was measured twice counts once.
+pub fn summary(records: &[Record]) -> String {
+    let mut rows: Vec<(f32, String, String)> = Vec::new();
+    for record in records {
+        let Rows::Needle(measured) = &record.measured else { continue };
+        for (name, model) in record.methods(measured) {
+            for (_, ratio) in settings(measured).into_iter().filter(|(method, _)| *method == name) {
+                let of = of(measured, &name, ratio);
+                let over = |value: Value| mean(of.iter().filter_map(|case| value(case)));
+                let name = model.iter().fold(format!("`{name}`"), |name, model| format!("{name}, {model}"));
+                let row = format!(
+                    "{:.2} | {} | {} | {:.0} |",
+                    over(|case| Some(case.kept.into())).mean,
+                    over(WHOLE).brief(),
+                    over(RECIPROCAL_RANK).brief(),
+                    over(|case| Some(case.milliseconds)).mean
+                );
+                if !rows.iter().any(|(other, named, _)| (*other, named) == (ratio, &name)) {
+                    rows.push((ratio, name, row));
+                }
+            }
+        }
+    }
+    rows.sort_by(|a, b| a.0.total_cmp(&b.0));
+    let mut text = String::from(
+        "| method | ratio | kept | function kept whole | mean reciprocal rank | ms a case |\n|---|---|---|---|---|---|\n",
+    );
+    for (ratio, name, row) in rows {
+        text += &format!("| {name} | {ratio} | {row}\n");
+    }
+    text
+}
+
 /// The row of `method` against the baseline; none for the baseline itself or without one.
 fn difference(measured: &[Measured], method: &str, ratio: f32) -> Option<String> {
     let base = of(measured, BASELINE, ratio);
@@ -82,25 +115,22 @@ fn difference(measured: &[Measured], method: &str, ratio: f32) -> Option<String>
         .into_iter()
         .filter_map(|case| Some((case, *base.iter().find(|other| other.id == case.id)?)))
         .collect();
-    let over = |value: fn(&Measured) -> f64| {
-        mean(&pairs.iter().map(|(case, base)| value(case) - value(base)).collect::<Vec<_>>())
-    };
-    let (whole, rank) = (over(|case| f64::from(case.whole)), over(|case| 1.0 / case.rank as f64));
-    Some(format!("| {method} | {ratio} | {} | {} |\n", whole.signed(), rank.signed()))
+    let over = |value: Value| mean(pairs.iter().filter_map(|(case, base)| Some(value(case)? - value(base)?)));
+    Some(format!("| {method} | {ratio} | {} | {} |\n", over(WHOLE).signed(), over(RECIPROCAL_RANK).signed()))
 }
 
-fn settings(measured: &[Measured]) -> Vec<(&'static str, f32)> {
-    let mut settings: Vec<(&'static str, f32)> = Vec::new();
-    for case in measured {
-        if !settings.contains(&(case.method, case.ratio)) {
-            settings.push((case.method, case.ratio));
-        }
-    }
-    settings
+/// A number of a case, where it is known.
+type Value = fn(&Measured) -> Option<f64>;
+
+const WHOLE: Value = |case| Some(case.whole.into());
+const RECIPROCAL_RANK: Value = |case| Some(1.0 / case.rank? as f64);
+
+fn mean(values: impl Iterator<Item = f64>) -> Mean {
+    stats::mean(&values.collect::<Vec<_>>())
 }
 
-fn of<'a>(measured: &'a [Measured], method: &str, ratio: f32) -> Vec<&'a Measured> {
-    measured.iter().filter(|case| case.method == method && case.ratio == ratio).collect()
+fn number(mean: Mean) -> String {
+    if mean.mean.is_nan() { "–".to_owned() } else { format!("{:.0}", mean.mean) }
 }
 
 #[cfg(test)]
@@ -109,18 +139,19 @@ mod tests {
 
     #[test]
     fn tables() {
-        let case = |id: &str, method, whole, rank| Measured {
+        let case = |id: &str, method: &str, whole, rank| Measured {
             id: id.into(),
             group: if id == "a" { "go".into() } else { "rust".into() },
             name_words: if id == "a" { 0.2 } else { 1.0 },
-            method,
+            method: method.into(),
             ratio: 0.2,
+            tokens: 3000,
             kept: 0.21,
             whole,
             lines: if whole { 1.0 } else { 0.5 },
-            rank,
+            rank: (rank > 0).then_some(rank),
             milliseconds: 12.4,
-            decoded: 900,
+            decoded: (rank > 0).then_some(900),
             left: None,
         };
         let measured = [
@@ -128,6 +159,7 @@ mod tests {
             case("b", "lexical", true, 1),
             case("a", "hybrid", true, 1),
             case("b", "hybrid", true, 1),
+            case("a", "through", true, 0),
         ];
         insta::assert_snapshot!(markdown(&measured));
     }

@@ -15,15 +15,27 @@ pub struct Mean {
 }
 
 impl Mean {
-    /// With its interval.
+    /// With its interval; a dash for a mean of nothing.
     pub fn shown(self) -> String {
         let Self { mean, low, high } = self;
+        if mean.is_nan() {
+            return "–".to_owned();
+        }
         format!("{mean:.3} [{low:.3}, {high:.3}]")
+    }
+
+    /// With its interval, to two digits.
+    pub fn brief(self) -> String {
+        let Self { mean, low, high } = self;
+        if mean.is_nan() { "–".to_owned() } else { format!("{mean:.2} [{low:.2}, {high:.2}]") }
     }
 
     /// The same for a difference.
     pub fn signed(self) -> String {
         let Self { mean, low, high } = self;
+        if mean.is_nan() {
+            return "–".to_owned();
+        }
         format!("{mean:+.3} [{low:+.3}, {high:+.3}]")
     }
 }
