@@ -118,7 +118,7 @@ fn repeated(criterion: &mut Criterion) {
         min_saving: 0.2,
         fine: Fine::Off,
         method: Method::Lexical,
-        weights: Weights { lexical: 0.5, unit_tokens: Tokens(64), blocks: BlockScore::ConditionalPpl },
+        weights: Weights { lexical: 0.5, unit_tokens: Tokens(64), whole_units: 0, blocks: BlockScore::ConditionalPpl },
         deadline: Duration::from_secs(15),
         rules: Vec::new(),
     };

@@ -118,8 +118,8 @@ fn load_scorer(config: &Config) -> Result<Scorer, EngineError> {
 
 /// The numbers of the scoring method.
 fn weights(config: &Config) -> Weights {
-    let config::Scorer { lexical_weight, unit_tokens, block_score, .. } = config.scorer;
-    Weights { lexical: lexical_weight as f32, unit_tokens, blocks: block_score }
+    let config::Scorer { lexical_weight, unit_tokens, whole_units, block_score, .. } = config.scorer;
+    Weights { lexical: lexical_weight as f32, unit_tokens, whole_units, blocks: block_score }
 }
 
 /// How much of a block to keep: what `compression.recall` asks for, with `engine` or without; else `budget_tokens`; else

@@ -122,6 +122,7 @@ pub(super) const KEYS: &[Key] = &[
         |c| plain(c.scorer.unit_tokens.0),
         |c, v| store(&mut c.scorer.unit_tokens, v.integer().map(Tokens)),
     ),
+    key("scorer", "whole_units", |c| plain(c.scorer.whole_units), |c, v| store(&mut c.scorer.whole_units, v.integer())),
     key(
         "scorer",
         "block_score",

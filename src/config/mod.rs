@@ -153,6 +153,8 @@ pub struct Scorer {
     /// Of each function the model reads these first tokens, in its own vocabulary; 0: all. Not for `longcodezip`, which
     /// reads all.
     pub unit_tokens: Tokens,
+    /// So many of the likeliest functions the model then reads whole, where that could change the choice; for `hybrid`.
+    pub whole_units: usize,
     /// How `longcodezip` judges the blocks of a function.
     pub block_score: BlockScore,
     /// Memory for what the model made of code that it read, in MiB; 0 for none.
@@ -347,6 +349,7 @@ impl Default for Scorer {
             method: Method::Hybrid,
             lexical_weight: 0.5,
             unit_tokens: Tokens(64),
+            whole_units: 0,
             block_score: BlockScore::ConditionalPpl,
             kv_cache_mb: 256,
             threads: 0,

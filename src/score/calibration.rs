@@ -67,7 +67,10 @@ pub fn scorer_name(method: Method, weights: Weights, model: Option<&ModelInfo>) 
     let model = model.filter(|_| method != Method::Lexical);
     let model = model.map_or_else(|| "no model".into(), |info| format!("{} ({})", info.name, info.format));
     match method {
-        Method::Hybrid => format!("hybrid {} {} with {model}", weights.lexical, weights.unit_tokens.0),
+        Method::Hybrid => {
+            let Weights { lexical, unit_tokens, whole_units, .. } = weights;
+            format!("hybrid {lexical} {} {whole_units} with {model}", unit_tokens.0)
+        }
         Method::Perplexity => format!("perplexity {} with {model}", weights.unit_tokens.0),
         other => format!("{} with {model}", other.name()),
     }

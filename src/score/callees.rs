@@ -1,4 +1,4 @@
-//! What the best units call is needed to understand them: it gets half of its caller's likelihood.
+//! What the best units call is needed to understand them: it gets half of its caller's worth.
 
 use std::collections::HashSet;
 
@@ -6,15 +6,17 @@ use super::{Passage, Worth};
 
 /// Callers that count: the best so many.
 const CALLERS: usize = 3;
-/// What a callee gets of its caller's likelihood.
+/// What a callee gets of what its caller's worth is above the mean.
 const SHARE: f32 = 0.5;
 /// Names of fewer letters say too little to be told apart.
 const MIN_NAME: usize = 3;
 
-/// Raises what the best passages name to their share of the likelihood. `worths` are those of `passages`, logarithms of
-/// likelihoods.
+/// Raises what the best passages name to their share of the worth, counted from the mean of all. `worths` are those of
+/// `passages`; a worth below the mean hands on nothing.
 pub fn raise(passages: &[Passage], worths: &mut [Option<Worth>]) {
-    let mut order: Vec<usize> = (0..worths.len()).filter(|&i| worths[i].is_some()).collect();
+    let known: Vec<f32> = worths.iter().flatten().map(|worth| worth.0).collect();
+    let mean = known.iter().sum::<f32>() / known.len().max(1) as f32;
+    let mut order: Vec<usize> = (0..worths.len()).filter(|&i| worths[i].is_some_and(|worth| worth.0 > mean)).collect();
     // Stable: of equal ones the first in the text is first.
     order.sort_by(|&a, &b| worths[b].partial_cmp(&worths[a]).unwrap_or(std::cmp::Ordering::Equal));
     let callers: Vec<(HashSet<&str>, f32)> =
@@ -23,7 +25,7 @@ pub fn raise(passages: &[Passage], worths: &mut [Option<Worth>]) {
         for (passage, callee) in passages.iter().zip(worths.iter_mut()) {
             let Some(callee) = callee else { continue };
             if passage.is_function && passage.name.len() >= MIN_NAME && words.contains(passage.name) {
-                callee.0 = callee.0.max(worth + SHARE.ln());
+                callee.0 = callee.0.max(mean + SHARE * (worth - mean));
             }
         }
     }
@@ -46,7 +48,7 @@ mod tests {
         ];
         let mut worths = [Some(Worth(3.0)), Some(Worth(-1.0)), None];
         raise(&passages, &mut worths);
-        assert_eq!(worths, [Some(Worth(3.0)), Some(Worth(3.0 + 0.5f32.ln())), None]);
+        assert_eq!(worths, [Some(Worth(3.0)), Some(Worth(2.0)), None]);
         let mut worths = [Some(Worth(-4.0)), Some(Worth(-3.0)), Some(Worth(-2.0))];
         raise(&passages, &mut worths);
         assert_eq!(worths[1], Some(Worth(-3.0)));

@@ -4,25 +4,28 @@
 //! words, what they go with, the name, the length, being a function, and the gain of the model; z(x) = (x − mean) / deviation
 //! over the request's units. The weights are those under which the functions that were asked for in cases from public
 //! packages are likeliest (conditional logit: McFadden, "Conditional logit analysis of qualitative choice behavior", 1974),
-//! found by `lopper learn`. Then callees of the best get half of their caller's likelihood.
+//! found by `lopper learn`. Then callees of the best get half of their caller's worth.
 
 use super::associations::Associations;
 use super::lexical::Matches;
-use super::{Passage, Score, Task, Weights, Worth, callees, perplexity, standardized};
-use crate::engine::EngineError;
+use super::{Passage, Score, Task, Weights, Worth, callees, likelihoods, perplexity, standardized};
+use crate::engine::{Engine, EngineError};
+use crate::text::Tokens;
 
-/// What is known of a unit beside what the model says: shared words, words in its name, the share of the name's terms that
-/// the question has, words that go with the question's, its length, and whether it is a function, for questions are about
-/// what code does. The 1st, 2nd, 4th and 5th are standardized.
-pub type Hints = [f32; 6];
+/// What is known of a unit beside what the model says: shared words, words in its name, words that go with the question's,
+/// its length, and whether it is a function, for questions are about what code does. All but the last are standardized.
+pub type Hints = [f32; 5];
 
 /// What they are called.
-pub const HINTS: [&str; 6] = ["words", "name", "named", "associated", "length", "function"];
+pub const HINTS: [&str; 5] = ["words", "name", "associated", "length", "function"];
 
 /// What each is worth, in nats.
-pub const WEIGHTS: Hints = [0.59, 0.35, 0.23, 0.60, 0.28, 2.2];
+pub const WEIGHTS: Hints = [0.55, 0.33, 0.65, 0.32, 2.2];
 /// Of the model's gain: what it makes the question's tokens likelier by, those that become less likely left out.
 const GAIN: f32 = 0.8;
+
+/// A unit that is less likely than this, or likelier than all but this, is decided: 0 to 1.
+const DOUBT: f32 = 0.02;
 
 /// The mix.
 pub struct Hybrid {
@@ -36,16 +39,16 @@ impl Score for Hybrid {
     fn worths(&self, task: &Task) -> Result<Vec<Option<Worth>>, EngineError> {
         let hints = hints(task.question, task.passages, Associations::built_in());
         let words: Vec<f32> = hints.iter().map(|hints| weighed(hints, &WEIGHTS)).collect();
-        let gains = match task.engine {
+        let mut gains = match task.engine {
             Some(engine) if self.weights.lexical < 1.0 => {
                 perplexity::gains(engine, task, &words, self.weights.unit_tokens, perplexity::positive_gain)?
             }
             _ => vec![None; words.len()],
         };
-        // At a share of one half each counts as it was fitted.
-        let share = 2.0 * self.weights.lexical;
-        let worth = |(words, gain): (f32, f32)| Some(Worth(share * words + (2.0 - share) * GAIN * gain));
-        let mut worths: Vec<Option<Worth>> = words.into_iter().zip(standardized_known(&gains)).map(worth).collect();
+        if let Some(engine) = task.engine {
+            self.read_whole(engine, task, &self.mixed(&words, &gains), &mut gains)?;
+        }
+        let mut worths: Vec<Option<Worth>> = self.mixed(&words, &gains).into_iter().map(Worth).map(Some).collect();
         callees::raise(task.passages, &mut worths);
         Ok(worths)
     }
@@ -55,13 +58,50 @@ impl Score for Hybrid {
     }
 }
 
+impl Hybrid {
+    /// Log-likelihoods by words and model.
+    fn mixed(&self, words: &[f32], gains: &[Option<Worth>]) -> Vec<f32> {
+        // At a share of one half each counts as it was fitted.
+        let share = 2.0 * self.weights.lexical;
+        let mix = |(words, gain): (&f32, f32)| share * words + (2.0 - share) * GAIN * gain;
+        words.iter().zip(standardized_known(gains)).map(mix).collect()
+    }
+
+    /// Reads those that could be the one whole, likeliest first, and puts their gains in the place of those after their first
+    /// tokens.
+    fn read_whole(
+        &self,
+        engine: &Engine,
+        task: &Task,
+        likely: &[f32],
+        gains: &mut [Option<Worth>],
+    ) -> Result<(), EngineError> {
+        let shares = likelihoods(likely, 1.0);
+        let in_doubt = |&i: &usize| (DOUBT..1.0 - DOUBT).contains(&shares[i]) && gains[i].is_some();
+        let mut order: Vec<usize> = (0..likely.len()).filter(in_doubt).collect();
+        // Stable: of equal ones the first in the text is first.
+        order.sort_by(|&a, &b| likely[b].total_cmp(&likely[a]));
+        order.truncate(self.weights.whole_units);
+        if order.is_empty() || self.weights.unit_tokens.0 == 0 {
+            return Ok(());
+        }
+        let passages: Vec<Passage> = order.iter().map(|&i| task.passages[i]).collect();
+        let task = Task { passages: &passages, ..*task };
+        let whole = perplexity::gains(engine, &task, &[], Tokens(0), perplexity::positive_gain)?;
+        for (i, gain) in order.into_iter().zip(whole) {
+            gains[i] = gain.or(gains[i]);
+        }
+        Ok(())
+    }
+}
+
 /// The hints at each passage.
 pub fn hints(question: &str, passages: &[Passage], associations: &Associations) -> Vec<Hints> {
-    let Matches { words, name, named, associated } = Matches::new(question, passages, associations);
+    let Matches { words, name, associated } = Matches::new(question, passages, associations);
     let lengths: Vec<f32> = passages.iter().map(|passage| (passage.code.len().max(1) as f32).ln()).collect();
     let [words, name, associated, lengths] = [words, name, associated, lengths].map(|values| standardized(&values));
     let hints = |(i, passage): (usize, &Passage)| {
-        [words[i], name[i], named[i], associated[i], lengths[i], f32::from(u8::from(passage.is_function))]
+        [words[i], name[i], associated[i], lengths[i], f32::from(u8::from(passage.is_function))]
     };
     passages.iter().enumerate().map(hints).collect()
 }
@@ -81,14 +121,14 @@ fn standardized_known(gains: &[Option<Worth>]) -> Vec<f32> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::BlockScore;
     use crate::engine::Limits;
-    use crate::text::Tokens;
 
     #[test]
     fn without_a_model_the_words_decide() {
         let passages = ["def open_file(path): pass", "def close_file(path): pass"].map(|text| Passage::bare(text, ""));
         let weights =
-            Weights { lexical: 0.3, unit_tokens: Tokens(0), blocks: crate::config::BlockScore::ConditionalPpl };
+            Weights { lexical: 0.3, unit_tokens: Tokens(0), whole_units: 0, blocks: BlockScore::ConditionalPpl };
         let limits = Limits::default();
         let task = Task { question: "How is it closed?", passages: &passages, engine: None, limits: &limits };
         let worths = Hybrid { weights }.worths(&task).unwrap();

@@ -51,8 +51,6 @@ pub struct Matches {
     pub words: Vec<f32>,
     /// BM25 of its name alone; at least 0.
     pub name: Vec<f32>,
-    /// Share of the name's terms that the question has, 0 to 1.
-    pub named: Vec<f32>,
     /// How much likelier its terms make the question's, by what words of doc comments go with which of code (nats).
     pub associated: Vec<f32>,
 }
@@ -138,14 +136,9 @@ impl Matches {
         let documents: Vec<Document> = passages.iter().map(document).collect();
         let texts = documents.iter().map(|one| (&one.counts[..], one.length));
         let names = documents.iter().map(|one| (&one.name_counts[..], one.name_length));
-        let share = |one: &Document| match one.name_length {
-            0.0 => 0.0,
-            length => one.name_counts.iter().sum::<f32>() / length,
-        };
         Self {
             words: bm25(&texts.collect::<Vec<_>>()),
             name: bm25(&names.collect::<Vec<_>>()),
-            named: documents.iter().map(share).collect(),
             associated: documents.iter().map(|one| one.associated.gain(&entries)).collect(),
         }
     }
@@ -207,8 +200,8 @@ mod tests {
         #[test]
         fn any_text_has_a_worth(question in "\\PC{0,60}", texts in prop::collection::vec("\\PC{0,60}", 0..5)) {
             let passages: Vec<Passage> = texts.iter().map(|text| Passage::bare(text, "")).collect();
-            let Matches { words, name, named, associated } = Matches::new(&question, &passages, Associations::built_in());
-            for found in [words, name, named, associated].concat() {
+            let Matches { words, name, associated } = Matches::new(&question, &passages, Associations::built_in());
+            for found in [words, name, associated].concat() {
                 prop_assert!(found.is_finite() && found >= 0.0);
             }
         }

@@ -85,6 +85,8 @@ pub struct Weights {
     pub lexical: f32,
     /// Of a unit the model reads these first tokens; 0 for all.
     pub unit_tokens: Tokens,
+    /// So many of the likeliest units `hybrid` then reads whole, where that could change the choice.
+    pub whole_units: usize,
     /// How blocks are judged under `longcodezip`.
     pub blocks: BlockScore,
 }
