@@ -73,8 +73,9 @@ fn every_setting_with_its_source() {
     compression.fine           "off"                                    default
     scorer.model               "m.gguf"                                 environment LOPPER_SCORER_MODEL
     scorer.method              "hybrid"                                 default
-    scorer.lexical_weight      0.65                                     default
+    scorer.lexical_weight      0.5                                      default
     scorer.unit_tokens         64                                       default
+    scorer.whole_units         0                                        default
     scorer.block_score         "conditional_ppl"                        default
     scorer.kv_cache_mb         256                                      default
     scorer.threads             0                                        default

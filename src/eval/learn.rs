@@ -258,11 +258,12 @@ mod tests {
     #[test]
     fn words_that_stand_together_in_many_packages_are_learned() {
         let set = |words: &str| words.split(' ').map(str::to_owned).collect::<BTreeSet<_>>();
-        let function = |i: usize| match i % 2 {
-            0 => Function { package: i % 10, prose: set("numb item"), name: set("len"), code: set("len self") },
-            _ => Function { package: i % 10, prose: set("writ file"), name: set("dump"), code: set("dump self") },
+        let function = |i: usize| {
+            let (prose, name) =
+                [("numb item", "len"), ("writ file", "dump"), ("clos it", "end"), ("open it", "start")][i % 4];
+            Function { package: i % 10, prose: set(prose), name: set(name), code: set(&format!("{name} self")) }
         };
-        let functions: Vec<Function> = (0..200).map(function).collect();
+        let functions: Vec<Function> = (0..400).map(function).collect();
         let table = associations(&functions);
         let parsed = Associations::parse(&table).unwrap();
         let entries = parsed.of(&["numb".into(), "writ".into()]);

@@ -1,7 +1,7 @@
 //! Which units stay, and of each how much: all of it, its signature, or one of its parts.
 
 use super::gaps::mark;
-use super::{Choice, MARKER_TOKENS, SHARED_MARKER};
+use super::{Choice, SHARED_MARKER};
 use crate::score::{self, calibration};
 use crate::select::budget;
 use crate::select::knapsack::{self, Item};
@@ -11,6 +11,8 @@ use crate::text::{Lines, Tokens};
 const ATTEMPTS: usize = 8;
 /// What a unit without its doc comment is worth, as a share of the whole unit.
 const BARE_VALUE: f32 = 0.9;
+/// A doc comment of no more tokens stays with its unit: the marker in its place would cost half of it.
+const SHORT_DOC: Tokens = Tokens(48);
 /// What a unit's signature is worth, as a share of the whole unit.
 const SIGNATURE_VALUE: f32 = 0.03;
 /// Units of fewer lines have no choice of their signature alone.
@@ -122,7 +124,7 @@ impl Choice<'_> {
         let weigh = |lines: Lines| self.counter.count(self.outline.text(lines));
         let way = |lines, weight: Tokens, value| Way { item: Item { weight: weight + SHARED_MARKER, value }, lines };
         let mut ways = vec![way(vec![unit.lines], weight, value)];
-        if unit.doc.iter().any(|&part| weigh(part) > MARKER_TOKENS) {
+        if unit.doc.iter().any(|&part| weigh(part) > SHORT_DOC) {
             let code = unit.code().to_vec();
             let bare = code.iter().map(|&part| weigh(part)).sum::<Tokens>() + SHARED_MARKER;
             ways.push(way(code, bare, value * BARE_VALUE));
