@@ -73,7 +73,7 @@ pub fn learn(folders: &[PathBuf], without: &[String]) -> std::io::Result<Learned
         }
     }
     packages.sort();
-    let is_held_out = |name: &str| blake3::hash(name.as_bytes()).as_bytes()[0] % PACKAGES_A_HELD_OUT == 0;
+    let is_held_out = |name: &str| blake3::hash(name.as_bytes()).as_bytes()[0].is_multiple_of(PACKAGES_A_HELD_OUT);
     let (held_out, packages): (Vec<_>, Vec<_>) = packages.into_iter().partition(|(name, _)| is_held_out(name));
     let mut functions = Vec::new();
     for (package, (_, path)) in packages.iter().enumerate() {

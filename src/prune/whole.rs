@@ -8,7 +8,7 @@ use crate::select::knapsack::{self, Item};
 use crate::text::{Lines, Tokens};
 
 /// How often units are chosen anew, in more or less room, because frames and markers cost another sum than was reckoned.
-const ATTEMPTS: usize = 8;
+const ATTEMPTS: usize = 12;
 /// What a unit without its doc comment is worth, as a share of the whole unit.
 const BARE_VALUE: f32 = 0.9;
 /// A doc comment of no more tokens stays with its unit: the marker in its place would cost half of it.
@@ -70,18 +70,30 @@ impl Choice<'_> {
         let classes: Vec<Vec<Item>> = ways.iter().map(|ways| ways.iter().map(|way| way.item).collect()).collect();
         let within = |room| self.with_picks(&ways, &knapsack::choose(&classes, self.beside_named(room)).picks);
         let mut room = self.budget;
+        // The most room whose choice fitted, the least whose choice did not, and how far it was gone back from that.
+        let (mut fits, mut exceeds, mut back) = (0, usize::MAX, 0);
         let mut best: Option<(Tokens, Vec<bool>)> = None;
         for _ in 0..ATTEMPTS {
             let stays = within(room);
             let cost = self.cost(&stays);
-            if cost <= self.budget && best.as_ref().is_none_or(|(most, _)| cost > *most) {
-                best = Some((cost, stays));
-            }
-            let next = Tokens((room.0 + self.budget.0).saturating_sub(cost.0));
-            if next == room {
+            let next = if cost <= self.budget {
+                fits = fits.max(room.0);
+                back = 0;
+                if best.as_ref().is_none_or(|(most, _)| cost > *most) {
+                    best = Some((cost, stays));
+                }
+                room.0 + self.budget.0 - cost.0
+            } else {
+                exceeds = exceeds.min(room.0);
+                // A little less room may well give the same choice.
+                back = (cost.0 - self.budget.0).max(2 * back);
+                room.0.saturating_sub(back)
+            };
+            let next = if (fits..exceeds).contains(&next) { next } else { usize::midpoint(fits, exceeds) };
+            if next == room.0 || next == fits {
                 break;
             }
-            room = next;
+            room = Tokens(next);
         }
         match best {
             Some((_, stays)) if stays.contains(&true) => stays,
@@ -160,5 +172,42 @@ impl Choice<'_> {
         }
         self.keep_pinned(&mut stays);
         stays
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "a test that cannot go on should stop")]
+
+    use super::super::{Budget, Code, Judge, Target, prune};
+    use crate::engine::Limits;
+    use crate::render;
+    use crate::score::lexical::Lexical;
+    use crate::syntax::Language;
+    use crate::tokens::Counter;
+
+    #[test]
+    fn the_budget_is_spent_and_not_exceeded() {
+        let function = |i: usize| {
+            let doc = format!(
+                "    \"\"\"Adds what number {i} owes.\n{}    \"\"\"\n",
+                "    More of it is said here.\n".repeat(i % 9)
+            );
+            let body = format!("    total_{i} = load({i})\n").repeat(2 + i * 7 % 11);
+            format!("def owed_{i}(self):\n{doc}{body}    return total_{i}\n\n\n")
+        };
+        let source: String = (0..40).map(function).collect();
+        let question = "What does number 7 owe in total?";
+        let code = Code { source: &source, language: Language::Python, question, names: &[], pinned: &[] };
+        let counter = Counter::for_model(None);
+        let judge = Judge { engine: None, score: &Lexical, best_first: false, counter };
+        let all = counter.count(&source).0 as f32;
+        for percent in (10..80).step_by(3) {
+            let ratio = percent as f32 / 100.0;
+            let target = Target { budget: Budget::Ratio(ratio), fine: false };
+            let keep = prune(judge, &code, target, &Limits::default()).unwrap().keep;
+            let kept = counter.count(&render::render(&source, &keep, Language::Python, 1, None)).0 as f32 / all;
+            assert!(kept <= ratio && kept > 0.8 * ratio, "{kept} of {ratio}");
+        }
     }
 }
