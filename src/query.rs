@@ -1,5 +1,6 @@
 //! Which question a piece of code is judged by, and which names that question gives.
 
+use std::cell::OnceCell;
 use std::collections::HashSet;
 
 use crate::detect::{envelope, fence, heading, tag};
@@ -18,59 +19,76 @@ pub struct Question {
     pub names: Vec<String>,
 }
 
-/// The question for code in message `message`: the words of its own message; else, for the result of a tool (`result`),
-/// the last user's words before it with the assistant's latest words and the call; else the next user's words.
-///
-/// `code` gives the pieces of code in a text of the conversation, which are nobody's words. The question depends on no
-/// message after the one that asks, so it stays the same while the conversation grows. `None` where nobody says
-/// anything beside headings of files.
-pub fn question(
-    messages: &[Message],
-    message: usize,
-    result: Option<&Call>,
-    code: &dyn Fn(usize, usize) -> Vec<Span>,
-) -> Option<Question> {
-    let words = |index: usize| words_of(messages.get(index)?, |slot| code(index, slot));
-    let asked = |text: String, asked_in: usize| {
-        let said = last_words(&messages[..message]).unwrap_or_default();
-        let mut names = names(&text);
-        names.extend(self::names(end_of(&said)));
-        // The tools' own names are no names of the code.
-        names.retain(|name| result.is_none_or(|call| call.name != *name));
-        let mut seen = HashSet::new();
-        names.retain(|name| seen.insert(name.clone()));
-        Some(Question { text, asked_in, names })
-    };
-    if let Some(text) = words(message) {
-        return asked(text, message);
+/// The questions of one conversation. What a message says is read once, whatever number of pieces it is asked for.
+pub struct Questions<'a> {
+    messages: &'a [Message],
+    /// The pieces of code in a text, by message and slot.
+    code: &'a dyn Fn(usize, usize) -> Vec<Span>,
+    /// The words of each message that was asked for.
+    words: Vec<OnceCell<Option<String>>>,
+}
+
+impl<'a> Questions<'a> {
+    /// Those of `messages`. `code` gives the pieces of code in a text of the conversation, by message and slot, which are
+    /// nobody's words.
+    pub fn new(messages: &'a [Message], code: &'a dyn Fn(usize, usize) -> Vec<Span>) -> Self {
+        Self { messages, code, words: vec![OnceCell::new(); messages.len()] }
     }
-    let own = messages.get(message)?;
-    if result.is_some() || own.role == Role::Tool || own.slots.iter().any(is_result) {
-        let (at, user) = (0..message).rev().find_map(|index| {
-            let is_user = messages[index].role == Role::User;
-            is_user.then(|| words(index)).flatten().map(|text| (index, text))
-        })?;
-        let said = last_words(&messages[at..message]).unwrap_or_default();
-        let call = result.map(described).unwrap_or_default();
-        let parts = [user, tail(said.trim(), MAX_TURN_CHARS).to_owned(), tail(&call, MAX_TURN_CHARS).to_owned()];
-        let text = parts.into_iter().filter(|part| !part.is_empty()).collect::<Vec<_>>().join("\n\n");
-        return asked(end_of(&text).to_owned(), message);
-    }
-    // A model was asked with what stands before an answer: what follows one came too late for this code.
-    let next = messages[message + 1..].iter().position(|next| match next.role {
-        Role::Assistant => !is_acknowledgement(next),
-        role => role == Role::User && !next.slots.is_empty(),
-    });
-    let next = message + 1 + next?;
-    let is_user = messages[next].role == Role::User;
-    // A message of files alone stands between the code and the question about both.
-    match is_user.then(|| words(next)).flatten() {
-        Some(text) => asked(text, next),
-        None if is_user => {
-            let later = question(messages, next, None, code)?;
-            (later.asked_in > next).then(|| asked(later.text, later.asked_in)).flatten()
+
+    /// The question for code in message `message`: the words of its own message; else, for the result of a tool
+    /// (`result`), the last user's words before it with the assistant's latest words and the call; else the next user's
+    /// words.
+    ///
+    /// It depends on no message after the one that asks, so it stays the same while the conversation grows. `None` where
+    /// nobody says anything beside headings of files.
+    pub fn of(&self, message: usize, result: Option<&Call>) -> Option<Question> {
+        let messages = self.messages;
+        let asked = |text: String, asked_in: usize| {
+            let said = last_words(&messages[..message]).unwrap_or_default();
+            let mut names = names(&text);
+            names.extend(self::names(end_of(&said)));
+            // The tools' own names are no names of the code.
+            names.retain(|name| result.is_none_or(|call| call.name != *name));
+            let mut seen = HashSet::new();
+            names.retain(|name| seen.insert(name.clone()));
+            Some(Question { text, asked_in, names })
+        };
+        if let Some(text) = self.words(message) {
+            return asked(text, message);
         }
-        None => None,
+        let own = messages.get(message)?;
+        if result.is_some() || own.role == Role::Tool || own.slots.iter().any(is_result) {
+            let (at, user) = (0..message).rev().find_map(|index| {
+                let is_user = messages[index].role == Role::User;
+                is_user.then(|| self.words(index)).flatten().map(|text| (index, text))
+            })?;
+            let said = last_words(&messages[at..message]).unwrap_or_default();
+            let call = result.map(described).unwrap_or_default();
+            let parts = [user, tail(said.trim(), MAX_TURN_CHARS).to_owned(), tail(&call, MAX_TURN_CHARS).to_owned()];
+            let text = parts.into_iter().filter(|part| !part.is_empty()).collect::<Vec<_>>().join("\n\n");
+            return asked(end_of(&text).to_owned(), message);
+        }
+        // A model was asked with what stands before an answer: what follows one came too late for this code.
+        let next = messages[message + 1..].iter().position(|next| match next.role {
+            Role::Assistant => !is_acknowledgement(next),
+            role => role == Role::User && !next.slots.is_empty(),
+        });
+        let next = message + 1 + next?;
+        let is_user = messages[next].role == Role::User;
+        // A message of files alone stands between the code and the question about both.
+        match is_user.then(|| self.words(next)).flatten() {
+            Some(text) => asked(text, next),
+            None if is_user => {
+                let later = self.of(next, None)?;
+                (later.asked_in > next).then(|| asked(later.text, later.asked_in)).flatten()
+            }
+            None => None,
+        }
+    }
+
+    fn words(&self, index: usize) -> Option<String> {
+        let read = || words_of(&self.messages[index], |slot| (self.code)(index, slot));
+        self.words.get(index)?.get_or_init(read).clone()
     }
 }
 
@@ -216,7 +234,14 @@ impl Words {
         let shown = fence::prose(text, &long);
         let prose = fence::prose(&shown, &short);
 
-        let end = RULES.iter().filter_map(|rules| prose.find(rules)).min().unwrap_or(prose.len());
+        // No rules begin in a blanked block: what is between them is less to search.
+        let blanks: Vec<Span> = blocks.iter().map(|block| block.outer).collect();
+        let between = without(&[Span { start: 0, end: prose.len() }], &blanks);
+        let rules = |span: &Span| {
+            let found = RULES.iter().filter_map(|rules| prose[span.range()].find(rules)).min();
+            found.map(|at| span.start + at)
+        };
+        let end = between.iter().find_map(rules).unwrap_or(prose.len());
         let asked = spans(&prose, &tag::QUESTION, |element| element.body);
         let mut silent = spans(&prose, &ATTACHED, |element| element.outer);
         let is_long = |span: &&Span| text[span.range()].lines().count() > SHORT_BLOCK_LINES;
@@ -264,6 +289,9 @@ fn weight(token: &str) -> usize {
 
 /// One span of every element of these names, in order.
 fn spans(prose: &str, names: &[&str], of: impl Fn(&tag::Element) -> Span) -> Vec<Span> {
+    if !prose.contains('<') {
+        return Vec::new();
+    }
     let mut spans: Vec<Span> = names.iter().flat_map(|name| tag::elements(prose, name)).map(|e| of(&e)).collect();
     spans.sort_unstable_by_key(|span| span.start);
     spans
@@ -357,7 +385,7 @@ mod tests {
 
     /// The question in a conversation where no text is code but what stands in fences.
     fn words(messages: &[Message], message: usize) -> Option<String> {
-        question(messages, message, None, &|_, _| Vec::new()).map(|question| question.text)
+        Questions::new(messages, &|_, _| Vec::new()).of(message, None).map(|question| question.text)
     }
 
     fn asked(texts: &[&str]) -> Option<String> {
@@ -422,7 +450,7 @@ mod tests {
             said(Role::Tool, &["x = 1"]),
             said(Role::User, &["[read_file for 'src/a.py'] Result:\nx = 1"]),
         ];
-        let question = question(&chat, 2, Some(&call), &|_, _| Vec::new()).unwrap();
+        let question = Questions::new(&chat, &|_, _| Vec::new()).of(2, Some(&call)).unwrap();
         assert_eq!(question.text, "Why is `flush` slow?\n\nI look at Store.flush first.\n\nread_file src/a.py");
         assert_eq!((question.asked_in, question.names), (2, vec!["flush".to_owned()]));
         assert_eq!(words(&chat, 3).unwrap(), "Why is `flush` slow?\n\nI look at Store.flush first.");

@@ -2,8 +2,9 @@
 
 use std::collections::HashMap;
 
+use super::known::Known;
 use crate::detect::call::{self, Use};
-use crate::detect::{self, Context, Region, Source, veto};
+use crate::detect::{Context, Region, Source, veto};
 use crate::wire::{Call, Chat, Message, Origin, Role, Slot};
 
 /// The tool calls of a conversation by their ids.
@@ -46,7 +47,7 @@ impl<'a> Calls<'a> {
 }
 
 /// The pieces of code in each text of a message that may be changed at all (rule R1).
-pub fn regions(message: &Message, calls: &Calls) -> Vec<Vec<Region>> {
+pub fn regions(message: &Message, calls: &Calls, known: &Known) -> Vec<Vec<Region>> {
     let mut before = "";
     let mut found = Vec::new();
     for slot in &message.slots {
@@ -57,7 +58,7 @@ pub fn regions(message: &Message, calls: &Calls) -> Vec<Vec<Region>> {
             _ => None,
         };
         let context = |source| Context { before, source, path: slot.path.as_deref() };
-        found.push(source.map(|source| detect::regions(&slot.text, context(source))).unwrap_or_default());
+        found.push(source.map(|source| known.regions(&slot.text, context(source))).unwrap_or_default());
         before = &slot.text;
     }
     found

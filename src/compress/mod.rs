@@ -3,6 +3,7 @@
 //! Here is what goes in and what comes out; [`walk`] goes through one request.
 
 mod conversation;
+mod known;
 mod walk;
 
 use std::fmt;
@@ -17,6 +18,7 @@ use crate::prune::Budget;
 use crate::score::{self, Score, Weights};
 use crate::text::Tokens;
 use crate::wire;
+use known::Known;
 
 /// How requests are compressed.
 #[derive(Debug, Clone)]
@@ -61,6 +63,7 @@ pub struct Compressor {
     score: Box<dyn Score + Send + Sync>,
     settings: Settings,
     ledger: Arc<Ledger>,
+    known: Known,
 }
 
 /// A model that scores.
@@ -133,7 +136,7 @@ impl Compressor {
     /// requests with code to compress fail over to the original.
     pub fn new(engine: Result<Scorer, String>, settings: Settings, ledger: Arc<Ledger>) -> Self {
         let score = score::scorer(settings.method, settings.weights);
-        Self { engine, score, settings, ledger }
+        Self { engine, score, settings, ledger, known: Known::new() }
     }
 
     /// Compresses a request's body, whichever API it is for. Takes as long as scoring does, up to the deadline.

@@ -11,7 +11,7 @@ use crate::engine::Limits;
 use crate::history::{History, same_file};
 use crate::ledger::{Decision, Key, Reason};
 use crate::prune::{self, Budget, Code, Judge, PruneError, Target};
-use crate::query::{self, Question};
+use crate::query::{Question, Questions};
 use crate::syntax::Language;
 use crate::text::{LineIndex, Lines, Span, Tokens};
 use crate::tokens::Counter;
@@ -25,7 +25,8 @@ pub fn walk(compressor: &Compressor, body: &[u8], chat: &Chat, overrides: &Overr
     let deadline = overrides.deadline.unwrap_or(compressor.settings.deadline);
     let limits = Limits { cancel: cancel.clone(), deadline: Some(Instant::now() + deadline) };
     let calls = Calls::new(chat);
-    let regions: Vec<_> = chat.messages.iter().map(|message| regions(message, &calls)).collect();
+    let regions: Vec<_> = chat.messages.iter().map(|message| regions(message, &calls, &compressor.known)).collect();
+    let code = |message: usize, slot: usize| regions[message][slot].iter().map(|region| region.span).collect();
     let walk = Walk {
         compressor,
         chat,
@@ -34,6 +35,7 @@ pub fn walk(compressor: &Compressor, body: &[u8], chat: &Chat, overrides: &Overr
         limits,
         calls: &calls,
         regions: &regions,
+        questions: Questions::new(&chat.messages, &code),
         orders: Orders::new(chat),
         history: History::default(),
     };
@@ -50,6 +52,7 @@ struct Walk<'a> {
     calls: &'a Calls<'a>,
     /// By message and slot.
     regions: &'a [Vec<Vec<Region>>],
+    questions: Questions<'a>,
     orders: Orders,
     history: History,
 }
@@ -95,7 +98,7 @@ impl Walk<'_> {
     fn run(mut self, body: &[u8]) -> Outcome {
         let (chat, regions) = (self.chat, self.regions);
         let mut sum = Sum::default();
-        let before: Tokens = chat.messages.iter().flat_map(|m| &m.slots).map(|s| self.counter.count(&s.text)).sum();
+        let before: Tokens = chat.messages.iter().flat_map(|m| &m.slots).map(|s| self.count(&s.text)).sum();
         for (index, message) in chat.messages.iter().enumerate() {
             for (number, slot) in message.slots.iter().enumerate() {
                 let mut edits = Vec::new();
@@ -154,6 +157,10 @@ impl Walk<'_> {
         }
     }
 
+    fn count(&self, text: &str) -> Tokens {
+        self.compressor.known.count(self.counter, text)
+    }
+
     fn region(&self, slot: &Slot, region: &Region) -> Verdict {
         let ordered = self.orders.veto(slot.message);
         if let Some(reason) = ordered.or(region.veto).or_else(|| self.history.veto(region.path.as_deref())) {
@@ -165,12 +172,11 @@ impl Walk<'_> {
             return Verdict::Skipped(if effective.asked_for { "rule" } else { "off" });
         }
         let shown = &slot.text[region.span.range()];
-        let size = self.counter.count(shown);
+        let size = self.count(shown);
         if size < effective.min_tokens {
             return Verdict::Skipped("small");
         }
-        let code = |message: usize, slot: usize| self.regions[message][slot].iter().map(|region| region.span).collect();
-        let Some(question) = query::question(&self.chat.messages, slot.message, made, &code) else {
+        let Some(question) = self.questions.of(slot.message, made) else {
             return Verdict::Skipped("no-query");
         };
         if let Some(reason) = self.orders.veto(question.asked_in) {
@@ -193,7 +199,7 @@ impl Walk<'_> {
             Err(verdict) => return verdict,
         };
         let edits = self.cut(slot, region, &keep);
-        let saved = size.0.saturating_sub(self.counter.count(&edited(&slot.text, region.span, &edits.0)).0);
+        let saved = size.0.saturating_sub(self.count(&edited(&slot.text, region.span, &edits.0)).0);
         self.verdict(edits, size, Tokens(saved), effective.mode)
     }
 
@@ -347,7 +353,7 @@ impl Walk<'_> {
             replacement += text;
             replacement += line_break;
         }
-        sum.saved = sum.saved.saturating_sub(self.counter.count(&replacement).0);
+        sum.saved = sum.saved.saturating_sub(self.count(&replacement).0);
         let end = slot.text.len();
         Some(TextEdit { span: Span { start: end, end }, replacement })
     }
@@ -375,7 +381,7 @@ impl Walk<'_> {
             veto: None,
             numbering: None,
         };
-        let size = self.counter.count(&prompt.text[above.span.range()]);
+        let size = self.count(&prompt.text[above.span.range()]);
         if size < effective.min_tokens {
             return Some(Verdict::Skipped("small"));
         }
@@ -390,7 +396,7 @@ impl Walk<'_> {
         let keep: Vec<Lines> =
             above_only.map(|lines| Lines::new(lines.start, lines.end.min(fim.lines_above))).collect();
         let edits = self.cut(prompt, &above, &keep);
-        let saved = size.0.saturating_sub(self.counter.count(&edited(&prompt.text, above.span, &edits.0)).0);
+        let saved = size.0.saturating_sub(self.count(&edited(&prompt.text, above.span, &edits.0)).0);
         Some(self.verdict(edits, size, Tokens(saved), effective.mode))
     }
 }

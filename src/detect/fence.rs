@@ -64,12 +64,25 @@ pub fn prose(text: &str, blocks: &[Block]) -> String {
 
 /// `text` with `spans`, which are in order and apart, blanked out by as many spaces.
 pub fn blanked(text: &str, spans: impl IntoIterator<Item = Span>) -> String {
-    let mut prose = String::with_capacity(text.len());
+    let mut prose = Vec::with_capacity(text.len());
     for span in spans {
-        prose.push_str(&text[prose.len()..span.start]);
-        prose.extend(text[span.range()].bytes().map(|byte| if byte == b'\n' { '\n' } else { ' ' }));
+        prose.extend_from_slice(&text.as_bytes()[prose.len()..span.start]);
+        prose.extend(text[span.range()].bytes().map(|byte| if byte == b'\n' { b'\n' } else { b' ' }));
     }
-    prose.push_str(&text[prose.len()..]);
+    prose.extend_from_slice(&text.as_bytes()[prose.len()..]);
+    // Whole characters were blanked out: it is UTF-8 as `text` was.
+    String::from_utf8(prose).unwrap_or_default()
+}
+
+/// `text` without its fenced blocks: what is said around them.
+pub fn around(text: &str) -> String {
+    let mut prose = String::new();
+    let mut done = 0;
+    for block in blocks(text) {
+        prose.push_str(&text[done..block.outer.start]);
+        done = block.outer.end;
+    }
+    prose.push_str(&text[done..]);
     prose
 }
 

@@ -16,7 +16,7 @@ use crate::render;
 /// whose question is asked, not those after it.
 pub fn whole_request<'a>(texts: impl IntoIterator<Item = &'a str>) -> Option<&'static str> {
     texts.into_iter().find_map(|text| {
-        let prose = fence::prose(text, &fence::blocks(text));
+        let prose = fence::around(text);
         if APPLY_MARKERS.iter().any(|marker| prose.contains(marker)) {
             return Some("apply-prompt");
         }
@@ -55,7 +55,8 @@ impl Surroundings {
     /// Reads the prose of a text, its fenced blocks blanked out.
     pub fn new(prose: &str) -> Self {
         let questions = tag::QUESTION.map(|name| (name, "question"));
-        let mut enclosures: Vec<_> = (TAGS.iter().copied().chain(questions))
+        let has_tags = prose.contains('<');
+        let mut enclosures: Vec<_> = (TAGS.iter().copied().chain(questions).filter(|_| has_tags))
             .map(|(name, reason)| {
                 (reason, tag::elements(prose, name).iter().map(|tag| (tag.body.start, tag.body.end)).collect())
             })

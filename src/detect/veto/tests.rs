@@ -1,6 +1,7 @@
 //! What the vetoes catch, and what they must leave.
 
 use super::*;
+use proptest::prelude::*;
 
 #[test]
 fn code_that_is_something_else_is_vetoed() {
@@ -129,4 +130,19 @@ fn instructions_in_comments_keep_their_file() {
         assert_eq!(code(&format!("a\n{line}\nb\n")), Some("instruction-comment"), "{line}");
     }
     assert_eq!(code("AI! is no comment\n# AIs? no\nprint('AI!')\n"), None);
+}
+
+proptest! {
+    #[test]
+    fn what_is_in_blocks_orders_nothing(
+        lines in prop::collection::vec(
+            prop_oneof!["```(py)?", "~~~", "return", "the entire", "file\\.?", "ORIGINAL", "ORIGINAL CODE:", "replace the", "\"\\[blank\\]\""],
+            0..12,
+        ),
+        line_break in "\r?\n| ",
+    ) {
+        let text = lines.join(&line_break);
+        let blanked = fence::prose(&text, &fence::blocks(&text));
+        prop_assert_eq!(whole_request([&text[..]]), whole_request([&blanked[..]]));
+    }
 }
