@@ -169,7 +169,12 @@ mod tests {
             min_saving: 0.2,
             fine: Fine::Off,
             method: Method::Lexical,
-            weights: Weights { lexical: 0.5, unit_tokens: Tokens(64), blocks: BlockScore::ConditionalPpl },
+            weights: Weights {
+                lexical: 0.5,
+                unit_tokens: Tokens(64),
+                whole_units: 0,
+                blocks: BlockScore::ConditionalPpl,
+            },
             deadline: Duration::from_secs(600),
             rules: Vec::new(),
         };
