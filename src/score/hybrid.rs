@@ -45,7 +45,7 @@ impl Score for Hybrid {
             }
             _ => vec![None; words.len()],
         };
-        if let Some(engine) = task.engine {
+        if let Some(engine) = task.engine.filter(|_| self.weights.whole_units > 0) {
             self.read_whole(engine, task, &self.mixed(&words, &gains), &mut gains)?;
         }
         let mut worths: Vec<Option<Worth>> = self.mixed(&words, &gains).into_iter().map(Worth).map(Some).collect();
@@ -59,11 +59,15 @@ impl Score for Hybrid {
 }
 
 impl Hybrid {
-    /// Log-likelihoods by words and model.
+    /// Log-likelihoods by words and model; by words alone where the model said nothing.
     fn mixed(&self, words: &[f32], gains: &[Option<Worth>]) -> Vec<f32> {
-        // At a share of one half each counts as it was fitted.
-        let share = 2.0 * self.weights.lexical;
-        let mix = |(words, gain): (&f32, f32)| share * words + (2.0 - share) * GAIN * gain;
+        if gains.iter().all(Option::is_none) {
+            return words.to_vec();
+        }
+        // At one half both count as they were fitted; away from it one of them counts less.
+        let share = self.weights.lexical;
+        let [by_words, by_model] = [share, 1.0 - share].map(|share| (2.0 * share).min(1.0));
+        let mix = |(words, gain): (&f32, f32)| by_words * words + by_model * GAIN * gain;
         words.iter().zip(standardized_known(gains)).map(mix).collect()
     }
 
