@@ -3,6 +3,7 @@
 use std::cell::OnceCell;
 use std::collections::HashSet;
 
+use crate::detect::tagged::FENCES;
 use crate::detect::{envelope, fence, heading, tag};
 use crate::syntax::Language;
 use crate::text::Span;
@@ -246,6 +247,8 @@ impl Words {
         let mut silent = spans(&prose, &ATTACHED, |element| element.outer);
         let is_long = |span: &&Span| text[span.range()].lines().count() > SHORT_BLOCK_LINES;
         silent.extend(code.iter().filter(is_long));
+        // A file in aider's other fences that is no code, such as a README.
+        silent.extend(spans(&prose, &FENCES, |element| element.outer).iter().filter(is_long));
         silent.sort_unstable_by_key(|span| span.start);
         let marked = !asked.is_empty();
         let spoken = if marked { asked } else { vec![Span { start: 0, end }] };
@@ -434,6 +437,18 @@ mod tests {
         let answered = [chat[0].clone(), said(Role::Assistant, &["It is well."]), chat[3].clone()];
         assert_eq!(words(&answered, 0), None, "the first answer was given without it");
         assert_eq!(words(&chat, 9), None);
+    }
+
+    #[test]
+    fn files_in_other_fences_are_nobodys_words() {
+        let readme = format!(
+            "I have *added these files*\n\nREADME.md\n<source>\n{}</source>\n",
+            "It sells things.\n".repeat(20)
+        );
+        let asks = said(Role::User, &["Why does `ship` fail? See <code>take()</code>."]);
+        let chat = [said(Role::User, &[&readme]), said(Role::Assistant, &["Ok."]), asks];
+        assert!(!words(&chat, 0).unwrap_or_default().contains("sells"));
+        assert!(words(&chat, 2).unwrap().contains("take()"));
     }
 
     #[test]

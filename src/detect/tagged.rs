@@ -21,7 +21,7 @@ const PATHS: [&str; 6] = ["path", "filePath", "filepath", "file_path", "name", "
 /// Their attributes that say which lines of it these are.
 const RANGES: [&str; 7] = ["lines", "line_range", "lineRange", "range", "startLine", "start_line", "start"];
 /// What aider puts files into when a fence would not do, below headers of its own.
-const FENCES: [&str; 5] = ["source", "code", "pre", "codeblock", "sourcecode"];
+pub const FENCES: [&str; 5] = ["source", "code", "pre", "codeblock", "sourcecode"];
 const FENCED_BELOW: [&str; 2] = ["I have *added these files to the chat*", "Here are some READ ONLY files"];
 
 /// The files between tags in `text`, in order, apart from each other. `path` is that of the read which the text is the

