@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from upstream import Call, Text
 
 EDITED = "warehouse/inventory.py"
-OTHER = "src/engine/worker.rs"
+OTHER = "src/select/knapsack.rs"
 THIRD = "src/syntax/units.rs"
 
 WHY = (

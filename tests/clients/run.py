@@ -25,7 +25,7 @@ ROOT = HERE.parents[1]
 # Where each file of the small repository comes from.
 FILES = {
     play.EDITED: "tests/fixtures/inventory.py",
-    play.OTHER: "src/engine/worker.rs",
+    play.OTHER: "src/select/knapsack.rs",
     play.THIRD: "src/syntax/units.rs",
     "warehouse/ledger.py": "tests/fixtures/reference/ledger.py",
 }
