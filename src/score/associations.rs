@@ -19,10 +19,12 @@ const PARTS: f32 = 10_000.0;
 #[derive(Default)]
 pub struct Associations<'a> {
     entries: HashMap<&'a str, Entry<'a>>,
+    /// What goes with a term that is not in it: nothing.
+    unknown: Entry<'a>,
 }
 
 /// What goes with a term of prose.
-#[derive(Debug, Clone, Default, PartialEq)]
+#[derive(Debug, Default, PartialEq)]
 pub struct Entry<'a> {
     /// How often the term is in a doc comment, 0 to 1.
     share: f32,
@@ -50,12 +52,12 @@ impl<'a> Associations<'a> {
             let (names, code) = (pairs(fields.next()?)?, pairs(fields.next()?)?);
             Some((term, Entry { share: probability(share)?, names, code }))
         });
-        Some(Self { entries: entries.collect::<Option<_>>()? })
+        Some(Self { entries: entries.collect::<Option<_>>()?, unknown: Entry::default() })
     }
 
     /// What goes with each of the `asked` terms.
-    pub fn of(&self, asked: &[String]) -> Vec<Entry<'a>> {
-        asked.iter().map(|term| self.entries.get(term.as_str()).cloned().unwrap_or_default()).collect()
+    pub fn of(&self, asked: &[String]) -> Vec<&Entry<'a>> {
+        asked.iter().map(|term| self.entries.get(term.as_str()).unwrap_or(&self.unknown)).collect()
     }
 }
 
@@ -92,8 +94,8 @@ impl Associated {
     }
 
     /// What was found, in nats; at least 0.
-    pub fn gain(&self, entries: &[Entry]) -> f32 {
-        let part = |(&t, entry): (&f32, &Entry)| {
+    pub fn gain(&self, entries: &[&Entry]) -> f32 {
+        let part = |(&t, entry): (&f32, &&Entry)| {
             if t > entry.share { (0.5 * t / entry.share + 0.5).ln() } else { 0.0 }
         };
         self.0.iter().zip(entries).map(part).sum()
@@ -121,7 +123,7 @@ mod tests {
         let table = Associations::parse("numb 100|len 4000,count 3000|len 500\nremov 50|pop 4000|\n").unwrap();
         let entries = table.of(&["numb".into(), "other".into()]);
         assert_eq!((entries[0].in_name("len"), entries[0].in_code("len")), (0.4, 0.05));
-        assert_eq!(entries[1], Entry::default());
+        assert_eq!(*entries[1], Entry::default());
         let mut found = Associated::new(2);
         assert_eq!(found.gain(&entries), 0.0);
         found.saw(0, 0.05);
