@@ -45,6 +45,7 @@ pub fn run(arguments: Arguments) -> anyhow::Result<()> {
         listen: Some("127.0.0.1:0".into()),
         model: arguments.model,
         ratio: arguments.ratio,
+        preset: None,
     };
     let config = Config::load(arguments.config.as_deref(), config::environment(), overrides)?.config;
     eprintln!("loading {}", config::default_model_path(&config).display());

@@ -35,11 +35,14 @@ pub struct Arguments {
     /// Share of the code's tokens to keep, above 0 and at most 1.
     #[arg(long, value_name = "R", allow_negative_numbers = true)]
     ratio: Option<String>,
+    /// How boldly to compress: careful, balanced or tight.
+    #[arg(long, value_name = "NAME")]
+    preset: Option<String>,
 }
 
 pub fn run(arguments: Arguments) -> anyhow::Result<()> {
-    let Arguments { config, listen, upstream, model, ratio } = arguments;
-    let overrides = Overrides { listen, upstream, model, ratio };
+    let Arguments { config, listen, upstream, model, ratio, preset } = arguments;
+    let overrides = Overrides { listen, upstream, model, ratio, preset };
     let loaded = Config::load(config.as_deref(), config::environment(), overrides)?;
     if let Some(file) = &loaded.file {
         eprintln!("settings   {}", file.display());

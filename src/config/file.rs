@@ -5,11 +5,11 @@ use std::path::Path;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
-use super::keys::{KEYS, MATCHERS, RULE, SETTINGS};
+use super::keys::{KEYS, MATCHERS, PRICE, PRICES, RULE, SETTINGS};
 use super::loaded::{Draft, Origin, shown_name};
 use super::problem::nearest;
 use super::value::{Value, any_of};
-use super::{Problem, Rule};
+use super::{Price, Problem, Rule};
 use crate::text::LineIndex;
 
 /// What is wrong, and the byte of the file it is wrong at.
@@ -38,7 +38,13 @@ pub(super) fn apply(draft: &mut Draft, path: &Path, text: &str) {
         let section_byte = section.span().start;
         let section: &str = section.get_ref();
         if section == RULE {
-            draft.config.rules = rules(content, folder, &line, &mut found);
+            let read = |byte, entries: &DeTable<'_>, found: &mut Found| rule(byte, line(byte), entries, folder, found);
+            draft.config.rules = tables(RULE, content, &mut found, read);
+            continue;
+        }
+        if section == PRICE {
+            let read = |byte, entries: &DeTable<'_>, found: &mut Found| price(byte, entries, folder, found);
+            draft.config.prices = tables(PRICE, content, &mut found, read);
             continue;
         }
         if !KEYS.iter().any(|key| key.section == section) {
@@ -63,27 +69,27 @@ pub(super) fn apply(draft: &mut Draft, path: &Path, text: &str) {
     draft.problems.extend(found.into_iter().map(|(byte, message)| Problem::new(place(byte), message)));
 }
 
-/// The `[[rule]]` tables.
-fn rules(
+/// The tables `[[name]]`, each read by `read`, which is given the byte that it begins at.
+fn tables<T>(
+    name: &str,
     content: &Spanned<DeValue<'_>>,
-    folder: &Path,
-    line: &impl Fn(usize) -> usize,
     found: &mut Found,
-) -> Vec<Rule> {
-    const FORM: &str = "rules are tables; write [[rule]], with two brackets, and a rule's keys below";
+    read: impl Fn(usize, &DeTable<'_>, &mut Found) -> T,
+) -> Vec<T> {
+    let form = || format!("{name}s are tables; write [[{name}]], with two brackets, and a {name}'s keys below");
     let DeValue::Array(tables) = content.get_ref() else {
-        found.push((content.span().start, FORM.into()));
+        found.push((content.span().start, form()));
         return Vec::new();
     };
-    let mut rules = Vec::new();
+    let mut all = Vec::new();
     for table in tables {
         let byte = table.span().start;
         match table.get_ref() {
-            DeValue::Table(entries) => rules.push(rule(byte, line(byte), entries, folder, found)),
-            _ => found.push((byte, FORM.into())),
+            DeValue::Table(entries) => all.push(read(byte, entries, found)),
+            _ => found.push((byte, form())),
         }
     }
-    rules
+    all
 }
 
 fn rule(byte: usize, line: usize, entries: &DeTable<'_>, folder: &Path, found: &mut Found) -> Rule {
@@ -105,10 +111,27 @@ fn rule(byte: usize, line: usize, entries: &DeTable<'_>, folder: &Path, found: &
     rule
 }
 
+fn price(byte: usize, entries: &DeTable<'_>, folder: &Path, found: &mut Found) -> Price {
+    let mut price = Price::default();
+    let problems = found.len();
+    for (name, value) in entries {
+        let result = match PRICES.iter().find(|key| key.name == *name.get_ref()) {
+            Some(key) => key.set(&mut price, &Value::Toml(value.get_ref(), folder)),
+            None => Err(unknown_key(name.get_ref(), "[[price]]", PRICES.iter().map(|key| key.name))),
+        };
+        found.extend(result.err().map(|message| (name.span().start, message)));
+    }
+    if let Some(missing) = price.missing().filter(|_| found.len() == problems) {
+        found.push((byte, format!("this price has no \"{missing}\"; it needs \"model\", \"input\" and \"output\"")));
+    }
+    price
+}
+
 fn unknown_section(name: &str, content: &DeValue<'_>) -> String {
     let is_table = |item: &Spanned<DeValue<'_>>| matches!(item.get_ref(), DeValue::Table(_));
-    let nearest = nearest(name, KEYS.iter().map(|key| key.section).chain([RULE]));
-    let nearest = nearest.map(|near| if near == RULE { format!("[[{RULE}]]") } else { format!("[{near}]") });
+    let nearest = nearest(name, KEYS.iter().map(|key| key.section).chain([RULE, PRICE]));
+    let nearest =
+        nearest.map(|near| if [RULE, PRICE].contains(&near) { format!("[[{near}]]") } else { format!("[{near}]") });
     match content {
         DeValue::Table(_) => format!("unknown section [{name}]{}", did_you_mean(nearest)),
         DeValue::Array(items) if items.iter().any(is_table) => {
@@ -200,6 +223,22 @@ mod tests {
         lopper.toml:18: rule.model is 3; it must be text in quotation marks, or a list of such texts
         lopper.toml:19: rule.path is "tests/"; "tests/" names a folder, not the files in it; write "**/tests/**"
         "#);
+    }
+
+    #[test]
+    fn prices_are_read_and_their_mistakes_told() {
+        let text = "[[price]]\nmodel = 'gpt*'\ninput = 1.25\noutput = 10\n[[price]]\nmodel = '*'\ninput = 2\n\
+            [[price]]\nmodel = 'a'\ninput = -1\noutput = 'much'\nratio = 1\n";
+        insta::assert_snapshot!(problems(text), @r#"
+        lopper.toml:5: this price has no "output"; it needs "model", "input" and "output"
+        lopper.toml:10: price.input is -1; it must be at least 0
+        lopper.toml:11: price.output is "much"; it must be a number, such as 0.4
+        lopper.toml:12: unknown key "ratio" in [[price]]; did you mean "ratio" in [compression]?
+        "#);
+        let draft = applied("[[price]]\nmodel = 'gpt*'\ninput = 1.25\noutput = 10\n");
+        let price = Price::of(&draft.config.prices, "GPT-5").unwrap();
+        assert_eq!((price.input, price.cached, price.output), (Some(1.25), None, Some(10.0)));
+        assert!(Price::of(&draft.config.prices, "claude").is_none());
     }
 
     #[test]

@@ -4,9 +4,10 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::globs::Globs;
+use super::price::Price;
 use super::rule::Rule;
 use super::value::{Value, base_url, in_units, is_path_part, is_sha256, some_of, some_text, variable_name};
-use super::{BlockScore, Config, Fine, Method, Mode};
+use super::{BlockScore, Config, Fine, Method, Mode, Preset};
 use crate::text::Tokens;
 
 /// A key of `lopper.toml`, stored in a `T`.
@@ -60,8 +61,26 @@ pub(super) const KEYS: &[Key] = &[
     key(
         "compression",
         "mode",
-        |c| quoted(c.compression.mode.name()),
-        |c, v| store(&mut c.compression.mode, v.one_of(&Mode::ALL, Mode::name)),
+        |c| match c.compression.holdout_percent {
+            0 => quoted(c.compression.mode.name()),
+            percent => quoted(&format!("{HOLDOUT}{percent}")),
+        },
+        |c, v| {
+            let percent = v.text().ok().and_then(|text| text.strip_prefix(HOLDOUT)).map(str::parse);
+            let (mode, percent) = match percent {
+                None => (v.one_of(&Mode::ALL, Mode::name).map_err(|why| format!("{why}, or \"{HOLDOUT}10\""))?, 0),
+                Some(Ok(percent @ 1..=99)) => (Mode::On, percent),
+                Some(_) => return Err(format!("after \"{HOLDOUT}\" it must have a whole number from 1 to 99")),
+            };
+            (c.compression.mode, c.compression.holdout_percent) = (mode, percent);
+            Ok(())
+        },
+    ),
+    key(
+        "compression",
+        "preset",
+        |c| quoted(c.compression.preset.name()),
+        |c, v| store(&mut c.compression.preset, v.one_of(&Preset::ALL, Preset::name)),
     ),
     key("compression", "ratio", |c| plain(c.compression.ratio), |c, v| store(&mut c.compression.ratio, v.ratio())),
     key(
@@ -158,6 +177,12 @@ pub(super) const KEYS: &[Key] = &[
         |c| plain(c.scorer.deadline.as_millis()),
         |c, v| store(&mut c.scorer.deadline, v.count().map(Duration::from_millis)),
     ),
+    key(
+        "scorer",
+        "load_in_background",
+        |c| plain(c.scorer.load_in_background),
+        |c, v| store(&mut c.scorer.load_in_background, v.boolean()),
+    ),
     key("ledger", "path", |c| path(c.ledger.path.as_ref()), |c, v| store(&mut c.ledger.path, some_path(v))),
     key(
         "ledger",
@@ -177,6 +202,39 @@ pub(super) const KEYS: &[Key] = &[
         "max_age",
         |c| Some(in_units(c.sidecar.max_age)),
         |c, v| store(&mut c.sidecar.max_age, v.duration().and_then(some_of)),
+    ),
+    key(
+        "admin",
+        "listen",
+        |c| quoted(&c.admin.listen.map_or_else(|| OFF.to_owned(), |address| address.to_string())),
+        |c, v| {
+            let address = match v.text()? {
+                OFF => Ok(None),
+                address => address.parse().map(Some),
+            };
+            store(
+                &mut c.admin.listen,
+                address.map_err(|_| "it must be an IP address and a port, such as 127.0.0.1:8788, or \"off\""),
+            )
+        },
+    ),
+    key(
+        "admin",
+        "token_env",
+        |c| quoted(c.admin.token_env.as_ref()?),
+        |c, v| store(&mut c.admin.token_env, variable_name(v.text()?).map(Some)),
+    ),
+    key("observe", "capture", |c| plain(c.observe.capture), |c, v| store(&mut c.observe.capture, v.integer())),
+    key(
+        "observe",
+        "otlp_endpoint",
+        |c| quoted(c.observe.otlp_endpoint.as_ref()?),
+        |c, v| {
+            let url = base_url(v.text()?).map_err(|_| {
+                "it must be the http or https URL of a collector, such as http://127.0.0.1:4318".to_owned()
+            });
+            store(&mut c.observe.otlp_endpoint, url.map(Some))
+        },
     ),
     key(
         "model",
@@ -217,6 +275,11 @@ pub(super) const KEYS: &[Key] = &[
     ),
     key("limits", "body_bytes", |c| plain(c.limits.body_bytes), |c, v| store(&mut c.limits.body_bytes, v.count())),
 ];
+
+/// What stands before the share of conversations that are held out.
+const HOLDOUT: &str = "holdout:";
+/// In the place of an address: none.
+const OFF: &str = "off";
 
 /// The engine's batches have no more tokens.
 const MAX_UBATCH: usize = 512;
@@ -265,6 +328,18 @@ pub(super) const SETTINGS: &[Key<Rule>] = &[
         |r| quoted(r.fine?.name()),
         |r, v| store(&mut r.fine, v.one_of(&Fine::ALL, Fine::name).map(Some)),
     ),
+];
+
+/// The name of the tables that hold prices.
+pub(super) const PRICE: &str = "price";
+
+/// The keys of a `[[price]]`.
+pub(super) const PRICES: &[Key<Price>] = &[
+    key(PRICE, "model", |p| globs(&p.model), |p, v| store(&mut p.model, Globs::words(&v.texts()?).map(Some))),
+    key(PRICE, "input", |p| plain(p.input?), |p, v| store(&mut p.input, v.price().map(Some))),
+    key(PRICE, "cached", |p| plain(p.cached?), |p, v| store(&mut p.cached, v.price().map(Some))),
+    key(PRICE, "cache_write", |p| plain(p.cache_write?), |p, v| store(&mut p.cache_write, v.price().map(Some))),
+    key(PRICE, "output", |p| plain(p.output?), |p, v| store(&mut p.output, v.price().map(Some))),
 ];
 
 const fn key<T>(

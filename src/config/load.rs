@@ -12,8 +12,8 @@ use super::{ConfigErrors, Problem, project_dirs};
 const FILE: &str = "lopper.toml";
 const PREFIX: &str = "LOPPER_";
 
-/// Variables with the prefix that are not keys: the log filter, and what the scripts and the tests are told.
-const OTHER_VARIABLES: [&str; 3] = ["LOPPER_LOG", "LOPPER_OFFLINE", "LOPPER_TEST_MODEL"];
+/// Variables with the prefix that are not keys: the log filter, the token that `status` and `explain` show, and what the scripts and the tests are told.
+const OTHER_VARIABLES: [&str; 4] = ["LOPPER_ADMIN_TOKEN", "LOPPER_LOG", "LOPPER_OFFLINE", "LOPPER_TEST_MODEL"];
 
 /// What the command line sets. Values are checked like those of a file.
 #[derive(Debug, Clone, Default)]
@@ -26,6 +26,8 @@ pub struct Overrides {
     pub model: Option<PathBuf>,
     /// `--ratio`
     pub ratio: Option<String>,
+    /// `--preset`
+    pub preset: Option<String>,
 }
 
 /// This process's variables that begin with `LOPPER_`.
@@ -78,8 +80,11 @@ fn apply_environment(draft: &mut Draft, env: impl Iterator<Item = (String, Strin
             None => unknown.push(name),
         }
     }
-    // The upstream's key may stand in a variable with our prefix; which one is known only now.
-    unknown.retain(|name| draft.config.upstream.api_key_env.as_ref() != Some(name));
+    // A key may stand in a variable with our prefix; which one is known only now.
+    unknown.retain(|name| {
+        let keys = [&draft.config.upstream.api_key_env, &draft.config.admin.token_env];
+        keys.iter().all(|key| key.as_ref() != Some(name))
+    });
     for name in unknown {
         // Without the prefix: what all names share must not make them near.
         let names = KEYS.iter().map(Key::variable).chain(OTHER_VARIABLES.map(String::from));
@@ -93,10 +98,11 @@ fn apply_environment(draft: &mut Draft, env: impl Iterator<Item = (String, Strin
 }
 
 fn apply_flags(draft: &mut Draft, overrides: Overrides) {
-    let Overrides { listen, upstream, model, ratio } = overrides;
+    let Overrides { listen, upstream, model, ratio, preset } = overrides;
     let flags = [
         ("--listen", "server", "listen", listen),
         ("--upstream", "upstream", "base_url", upstream),
+        ("--preset", "compression", "preset", preset),
         ("--ratio", "compression", "ratio", ratio),
     ];
     for (flag, section, name, value) in flags {
@@ -116,8 +122,8 @@ fn apply_flags(draft: &mut Draft, overrides: Overrides) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::Config;
-    use crate::config::keys::{MATCHERS, SETTINGS};
+    use crate::config::keys::{MATCHERS, PRICES, SETTINGS};
+    use crate::config::{Config, Price};
     use crate::text::Tokens;
     use std::collections::BTreeSet;
 
@@ -144,8 +150,8 @@ mod tests {
         let mut section = "";
         let mut keys = BTreeSet::new();
         for line in text.lines() {
-            if line == "# [[rule]]" {
-                section = "rule";
+            if let Some(name) = line.strip_prefix("# [[").and_then(|line| line.strip_suffix("]]")) {
+                section = name;
             } else if let Some(name) = line.strip_prefix('[').and_then(|line| line.strip_suffix(']')) {
                 section = name;
             }
@@ -184,6 +190,8 @@ mod tests {
             let Some((field, value)) = line.trim().split_once(": ") else { continue };
             match indent {
                 4 => section = field.to_owned(),
+                // It is written with the mode.
+                8 if field == "holdout_percent" => {}
                 8 => {
                     let key = if field == "deadline" { "deadline_ms" } else { field };
                     let keys = if value == "None," { &mut unset } else { &mut set };
@@ -194,7 +202,10 @@ mod tests {
         }
         assert_eq!(keys_in(DOCUMENTED, false), set);
         let (rule, commented) = keys_in(DOCUMENTED, true).into_iter().partition(|key| key.starts_with("rule."));
+        let (price, commented) = BTreeSet::into_iter(commented).partition(|key| key.starts_with("price."));
         assert_eq!(commented, unset);
+        let of_prices = PRICES.iter().map(|key| format!("price.{}", key.name));
+        assert_eq!(of_prices.collect::<BTreeSet<_>>(), price);
         let of_rules = MATCHERS.iter().chain(SETTINGS).map(|key| format!("rule.{}", key.name));
         assert_eq!(of_rules.collect::<BTreeSet<_>>(), rule);
         let known: BTreeSet<String> = KEYS.iter().map(|key| format!("{}.{}", key.section, key.name)).collect();
@@ -203,7 +214,7 @@ mod tests {
 
     #[test]
     fn the_documented_examples_are_valid() {
-        let mut text = DOCUMENTED.replace("# [[rule]]", "[[rule]]");
+        let mut text = DOCUMENTED.replace("# [[", "[[");
         for key in keys_in(DOCUMENTED, true) {
             let name = key.split_once('.').unwrap().1;
             text = text.replace(&format!("# {name} = "), &format!("{name} = "));
@@ -215,6 +226,8 @@ mod tests {
         assert!(config.model.sha256.unwrap().starts_with("b179c952"));
         assert!(config.ledger.path.unwrap().is_absolute());
         assert_eq!(config.rules.len(), 2);
+        assert_eq!(Price::of(&config.prices, "gpt-5-mini").and_then(|price| price.cached), Some(0.125));
+        assert_eq!(config.observe.otlp_endpoint.as_deref(), Some("http://127.0.0.1:4318"));
     }
 
     #[test]
@@ -259,7 +272,7 @@ mod tests {
              lopper.toml:3: unknown section [compresion]; did you mean [compression]?\n\
              lopper.toml:6: compression.ratio is 1.5; it must be above 0 and at most 1\n\
              lopper.toml:7: unknown key \"ratoi\" in [compression]; did you mean \"ratio\"?\n\
-             lopper.toml:8: compression.mode is true; it must be \"on\", \"off\" or \"audit\"\n\
+             lopper.toml:8: compression.mode is true; it must be \"on\", \"off\" or \"audit\", or \"holdout:10\"\n\
              lopper.toml:10: server.listen is \"localhost\"; it must be an IP address and a port, such as \
              127.0.0.1:8787\n\
              lopper.toml:11: server.drain_timeout is 30; it must be a time with its unit, such as \"10s\", \"500ms\", \
@@ -310,6 +323,17 @@ mod tests {
             ("model", "file", "'q8/m.gguf'", true),
             ("model", "sha256", "'abc'", false),
             ("compression", "mode", "'audit'", true),
+            ("compression", "mode", "'holdout:10'", true),
+            ("compression", "mode", "'holdout:0'", false),
+            ("compression", "mode", "'holdout:100'", false),
+            ("compression", "mode", "'holdout:'", false),
+            ("compression", "preset", "'tight'", true),
+            ("compression", "preset", "'bold'", false),
+            ("admin", "listen", "'off'", true),
+            ("admin", "listen", "'[::]:0'", true),
+            ("admin", "listen", "'localhost:1'", false),
+            ("admin", "token_env", "'sk-12'", false),
+            ("observe", "otlp_endpoint", "'collector:4318'", false),
             ("compression", "budget_tokens", "0", false),
             ("compression", "budget_tokens", "1", true),
             ("ledger", "path", "''", false),

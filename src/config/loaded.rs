@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use super::keys::{KEYS, Key};
 use super::value::Value;
-use super::{Config, ConfigErrors, Problem, Rule};
+use super::{Config, ConfigErrors, Preset, Problem, Rule};
 
 /// A complete configuration.
 #[derive(Debug, Clone, PartialEq)]
@@ -26,6 +26,8 @@ type Origins = BTreeMap<(&'static str, &'static str), Origin>;
 pub enum Origin {
     /// Nothing set it.
     Default,
+    /// `compression.preset`, which has this name and came from there.
+    Preset(&'static str, Box<Origin>),
     /// `FILE:LINE`.
     File(String),
     /// The environment variable of this name.
@@ -82,6 +84,7 @@ impl Origin {
     fn strength(&self) -> u8 {
         match self {
             Self::Default => 0,
+            Self::Preset(_, origin) => origin.strength(),
             Self::File(_) => 1,
             Self::Variable(_) => 2,
             Self::Flag(_) => 3,
@@ -93,6 +96,7 @@ impl fmt::Display for Origin {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Default => f.write_str("default"),
+            Self::Preset(name, origin) => write!(f, "preset {name}, {origin}"),
             Self::File(place) => f.write_str(place),
             Self::Variable(name) => write!(f, "environment {name}"),
             Self::Flag(flag) => write!(f, "flag {flag}"),
@@ -126,8 +130,22 @@ impl Draft {
         if !self.problems.is_empty() {
             return Err(ConfigErrors(self.problems));
         }
+        self.apply_preset();
         self.let_the_stronger_amount_win();
         Ok(Loaded { config: self.config, file, origins: self.origins })
+    }
+
+    /// A preset sets what is not set, or by a weaker source than the preset itself.
+    fn apply_preset(&mut self) {
+        let Some(origin) = self.origins.get(&("compression", "preset")).cloned() else { return };
+        let preset = self.config.compression.preset;
+        for name in Preset::KEYS {
+            let key = ("compression", name);
+            if self.origins.get(&key).is_none_or(|set| set.strength() < origin.strength()) {
+                preset.set(name, &mut self.config.compression);
+                self.origins.insert(key, Origin::Preset(preset.name(), Box::new(origin.clone())));
+            }
+        }
     }
 
     /// `--ratio 0.3` means what it says, though the file has a `budget_tokens` or a `recall`.
@@ -207,6 +225,28 @@ mod tests {
         let budget_too = ("LOPPER_COMPRESSION_BUDGET_TOKENS", "70");
         assert_eq!(budget(&[in_env, budget_too], None), Some(Tokens(70)));
         assert_eq!(budget(&[in_env, budget_too], Some("0.5")), None);
+    }
+
+    #[test]
+    fn a_preset_sets_what_nothing_as_strong_does() {
+        let shown = |env: &[(&str, &str)], overrides: Overrides| {
+            let (loaded, folder) = load("[compression]\npreset = 'tight'\nmin_tokens = 900\n", env, overrides);
+            let of_preset = |setting: &Setting<'_>| setting.name == "preset" || Preset::KEYS.contains(&setting.name);
+            let rows = loaded
+                .settings()
+                .filter(of_preset)
+                .map(|setting| format!("{} {} {}\n", setting.name, setting.value.unwrap_or_default(), setting.origin));
+            rows.collect::<String>().replace(&format!("{}/", folder.path().display()), "")
+        };
+        insta::assert_snapshot!(shown(&[("LOPPER_COMPRESSION_FINE", "on")], Overrides::default()), @r#"
+        preset "tight" lopper.toml:2
+        ratio 0.2 preset tight, lopper.toml:2
+        min_tokens 900 lopper.toml:3
+        min_saving 0.1 preset tight, lopper.toml:2
+        fine "on" environment LOPPER_COMPRESSION_FINE
+        "#);
+        let flag = Overrides { preset: Some("careful".into()), ..Overrides::default() };
+        insta::assert_snapshot!(shown(&[], flag), @"");
     }
 
     #[test]

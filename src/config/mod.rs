@@ -5,6 +5,8 @@ mod globs;
 mod keys;
 mod load;
 mod loaded;
+mod preset;
+mod price;
 mod problem;
 mod rule;
 mod value;
@@ -12,6 +14,8 @@ mod value;
 pub use globs::Globs;
 pub use load::{Overrides, environment};
 pub use loaded::{Loaded, Origin, Setting};
+pub use preset::Preset;
+pub use price::Price;
 pub use problem::{ConfigErrors, Problem};
 pub use rule::{Amount, Mismatch, Rule, Subject, Treatment, first_match};
 
@@ -29,7 +33,7 @@ pub const EMBEDDED: &str = "embedded";
 /// The APIs as the `api` of a `[[rule]]` names them.
 pub const API_NAMES: [&str; 4] = ["chat", "responses", "messages", "completions"];
 
-/// Every setting; a field is a section of `lopper.toml`, its fields are the section's keys. `rules` come on top.
+/// Every setting; a field is a section of `lopper.toml`, its fields are the section's keys. `rules` and `prices` come on top.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct Config {
     /// Where Lopper listens.
@@ -44,12 +48,18 @@ pub struct Config {
     pub ledger: Ledger,
     /// What gateways may ask for later.
     pub sidecar: Sidecar,
+    /// Who sees what Lopper does.
+    pub admin: Admin,
+    /// What is written down of it.
+    pub observe: Observe,
     /// Which model `lopper model fetch` gets.
     pub model: Model,
     /// How much is too much.
     pub limits: Limits,
     /// The `[[rule]]` tables, in the order of the file.
     pub rules: Vec<Rule>,
+    /// The `[[price]]` tables, in the order of the file.
+    pub prices: Vec<Price>,
 }
 
 /// `[server]`
@@ -77,6 +87,11 @@ pub struct Upstream {
 pub struct Compression {
     /// Whether code is compressed, where no rule says otherwise.
     pub mode: Mode,
+    /// Share of conversations, in percent, that are left alone so that their bill can be compared with the others'; 0 to
+    /// 99. Written as the mode `holdout:10`.
+    pub holdout_percent: u8,
+    /// What `ratio`, `min_tokens`, `min_saving` and `fine` are where nothing sets them.
+    pub preset: Preset,
     /// Share of a block's code tokens to keep; above 0, at most 1. Only where `budget_tokens` is not set.
     pub ratio: f64,
     /// Tokens of a block's code to keep, above 0, instead of a share.
@@ -169,6 +184,8 @@ pub struct Scorer {
     pub gpu_layers: Option<u32>,
     /// How long one request may wait for its scores (key `deadline_ms`); above 0.
     pub deadline: Duration,
+    /// Whether requests are served while the model is still being loaded.
+    pub load_in_background: bool,
 }
 
 /// How code is scored.
@@ -240,6 +257,24 @@ pub struct Sidecar {
     pub memory_bytes: u64,
     /// How long dropped text is kept; above 0.
     pub max_age: Duration,
+}
+
+/// `[admin]`
+#[derive(Debug, Clone, PartialEq)]
+pub struct Admin {
+    /// Address and port of the admin pages and metrics; port 0 takes a free one; none: there are none.
+    pub listen: Option<SocketAddr>,
+    /// Name of the environment variable whose value who asks must give; needed where `listen` is not this machine alone.
+    pub token_env: Option<String>,
+}
+
+/// `[observe]`
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Observe {
+    /// So many of the last requests are kept in memory with their text, for the admin pages; 0: none.
+    pub capture: usize,
+    /// Base URL of an OpenTelemetry collector that takes traces over HTTP, without `/v1/traces`; none: no traces.
+    pub otlp_endpoint: Option<String>,
 }
 
 /// `[model]`
@@ -332,6 +367,8 @@ impl Default for Compression {
     fn default() -> Self {
         Self {
             mode: Mode::On,
+            holdout_percent: 0,
+            preset: Preset::Balanced,
             ratio: 0.4,
             budget_tokens: None,
             recall: None,
@@ -357,6 +394,7 @@ impl Default for Scorer {
             shared_batches: false,
             gpu_layers: None,
             deadline: Duration::from_millis(15_000),
+            load_in_background: false,
         }
     }
 }
@@ -370,6 +408,12 @@ impl Default for Ledger {
 impl Default for Sidecar {
     fn default() -> Self {
         Self { memory_bytes: 64 << 20, max_age: Duration::from_secs(3600) }
+    }
+}
+
+impl Default for Admin {
+    fn default() -> Self {
+        Self { listen: Some((Ipv4Addr::LOCALHOST, 8788).into()), token_env: None }
     }
 }
 

@@ -52,6 +52,12 @@ impl Value<'_> {
         ratio.ok_or_else(|| "it must be above 0 and at most 1".into())
     }
 
+    /// Of a million tokens; at least 0.
+    pub(super) fn price(&self) -> Result<f64, String> {
+        let price = Some(self.number()?).filter(|price| *price >= 0.0);
+        price.ok_or_else(|| "it must be at least 0".into())
+    }
+
     pub(super) fn integer<N: TryFrom<u64>>(&self) -> Result<N, String> {
         let integer = match self {
             Self::Plain(text) => text.parse::<u64>().ok(),
