@@ -13,7 +13,7 @@ pub use globs::Globs;
 pub use load::{Overrides, environment};
 pub use loaded::{Loaded, Origin, Setting};
 pub use problem::{ConfigErrors, Problem};
-pub use rule::{Amount, Mismatch, Rule, Subject, Treatment, first_match};
+pub use rule::{Amount, Mismatch, Rule, Subject, Treatment, first_match, place};
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
