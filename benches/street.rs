@@ -114,6 +114,7 @@ fn repeated(criterion: &mut Criterion) {
     let settings = Settings {
         mode: Mode::On,
         budget: Budget::Ratio(0.4),
+        recall: None,
         min_tokens: Tokens(500),
         min_saving: 0.2,
         fine: Fine::Off,

@@ -21,6 +21,7 @@ pub mod query;
 pub mod render;
 pub mod score;
 pub mod select;
+pub mod stages;
 pub mod syntax;
 pub mod text;
 pub mod tokens;

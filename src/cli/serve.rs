@@ -132,6 +132,7 @@ pub fn settings(config: &Config, engine: Option<&Engine>) -> anyhow::Result<Sett
     Ok(Settings {
         mode: compression.mode,
         budget: super::budget(config, engine)?,
+        recall: compression.recall,
         min_tokens: compression.min_tokens,
         min_saving: compression.min_saving as f32,
         fine: compression.fine,

@@ -165,6 +165,7 @@ mod tests {
         let settings = Settings {
             mode: Mode::On,
             budget: Budget::Ratio(0.4),
+            recall: None,
             min_tokens: Tokens(500),
             min_saving: 0.2,
             fine: Fine::Off,
@@ -188,8 +189,15 @@ mod tests {
         let one = compressor();
         let first = sent(&one);
         assert_eq!(first.status, Status::Compressed);
+        // The file is shown twice; what was decided for the first is decided for the second.
+        assert_eq!((first.ledger_hits, first.deadline_misses), (1, 0));
         for again in [sent(&one), sent(&compressor())] {
-            assert_eq!(format!("{again:?}"), format!("{first:?}"));
+            assert_eq!(
+                (again.status, again.body, again.dropped),
+                (first.status.clone(), first.body.clone(), first.dropped.clone())
+            );
+            assert_eq!((again.tokens_before, again.tokens_after), (first.tokens_before, first.tokens_after));
+            assert_eq!((again.model, again.api, again.ledger_hits), (Some("m".into()), Some("chat"), 2));
         }
     }
 

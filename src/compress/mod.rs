@@ -1,8 +1,11 @@
 //! The street: from a request's body to a smaller one.
 //!
-//! Here is what goes in and what comes out; [`walk`] goes through one request.
+//! Here is what goes in and what comes out; [`walk`] goes through one request, [`job`] is about one piece of code in it,
+//! [`explain`] tells what was done and why.
 
 mod conversation;
+pub mod explain;
+mod job;
 mod known;
 mod walk;
 
@@ -16,8 +19,10 @@ use crate::engine::Engine;
 use crate::ledger::Ledger;
 use crate::prune::Budget;
 use crate::score::{self, Score, Weights};
+use crate::stages::{Stage, StageTimes, Stages};
 use crate::text::Tokens;
-use crate::wire;
+use crate::wire::{self, WireError};
+use explain::Explanation;
 use known::Known;
 
 /// How requests are compressed.
@@ -27,6 +32,8 @@ pub struct Settings {
     pub mode: Mode,
     /// How much of a block to keep.
     pub budget: Budget,
+    /// The recall that `budget` is calibrated for, where it is for one.
+    pub recall: Option<f64>,
     /// Blocks of fewer tokens are left alone.
     pub min_tokens: Tokens,
     /// A block that does not shrink by at least this share stays as it was.
@@ -75,7 +82,7 @@ pub struct Scorer {
 }
 
 /// What became of a request.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct Outcome {
     /// In a word.
     pub status: Status,
@@ -87,6 +94,16 @@ pub struct Outcome {
     pub tokens_after: Tokens,
     /// What was left out, in order.
     pub dropped: Vec<Dropped>,
+    /// The API by the body's shape ([`wire::Api::name`]); `None` where the body is no conversation.
+    pub api: Option<&'static str>,
+    /// The model that the request names.
+    pub model: Option<String>,
+    /// How long each stage took.
+    pub stages: StageTimes,
+    /// Pieces of code about which it was decided before.
+    pub ledger_hits: usize,
+    /// Pieces of code that the deadline left no time for.
+    pub deadline_misses: usize,
 }
 
 /// Lines left out of a request.
@@ -105,13 +122,14 @@ pub struct Dropped {
 }
 
 /// What became of a request, in a word.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub enum Status {
     /// It is smaller now.
     Compressed,
     /// It would be smaller; the original is sent.
     Audited,
     /// There was code to compress, and all of it stays.
+    #[default]
     Unchanged,
     /// There was nothing to compress, for this reason.
     Skipped(&'static str),
@@ -141,15 +159,28 @@ impl Compressor {
 
     /// Compresses a request's body, whichever API it is for. Takes as long as scoring does, up to the deadline.
     pub fn compress(&self, body: &[u8], overrides: &Overrides, cancel: &Cancel) -> Outcome {
-        match wire::parse(body) {
-            Ok(chat) => walk::walk(self, body, &chat, overrides, cancel),
-            Err(_) => Outcome {
-                status: Status::Skipped("not-chat"),
-                body: None,
-                tokens_before: Tokens(0),
-                tokens_after: Tokens(0),
-                dropped: Vec::new(),
-            },
+        let stages = Stages::default();
+        match stages.run(Stage::Detect, || wire::parse(body)) {
+            Ok(chat) => walk::walk(self, body, &chat, overrides, cancel, &stages, None).0,
+            Err(_) => Outcome { status: Status::Skipped("not-chat"), ..Outcome::default() },
         }
+    }
+
+    /// What [`Self::compress`] does with a request, and why: on the same way, with decisions that were taken staying as
+    /// they are. At each of `ratios` (above 0, at most 1) the choice is made as well; units are not scored again for that.
+    ///
+    /// # Errors
+    /// When the body is no conversation.
+    pub fn explain(
+        &self,
+        body: &[u8],
+        overrides: &Overrides,
+        ratios: &[f32],
+        cancel: &Cancel,
+    ) -> Result<Explanation, WireError> {
+        let stages = Stages::default();
+        let chat = stages.run(Stage::Detect, || wire::parse(body))?;
+        let (outcome, blocks) = walk::walk(self, body, &chat, overrides, cancel, &stages, Some(ratios));
+        Ok(Explanation::new(&chat, &outcome, blocks))
     }
 }

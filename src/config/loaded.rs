@@ -68,10 +68,7 @@ impl Loaded {
 
     /// The place of `rule`, which must be one of `self.config.rules`, such as `rule 2 at lopper.toml:31`.
     pub fn rule_place(&self, rule: &Rule) -> String {
-        // By identity: two rules may stand in one line, or be the same.
-        let number = 1 + self.config.rules.iter().take_while(|other| !std::ptr::eq(*other, rule)).count();
-        let file = self.file.as_deref().map_or_else(String::new, shown_name);
-        format!("rule {number} at {file}:{}", rule.line)
+        super::place(&self.config.rules, rule)
     }
 }
 
@@ -132,6 +129,8 @@ impl Draft {
         }
         self.apply_preset();
         self.let_the_stronger_amount_win();
+        let name = file.as_deref().map_or_else(String::new, shown_name);
+        self.config.rules.iter_mut().for_each(|rule| rule.file.clone_from(&name));
         Ok(Loaded { config: self.config, file, origins: self.origins })
     }
 

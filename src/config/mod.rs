@@ -17,7 +17,7 @@ pub use loaded::{Loaded, Origin, Setting};
 pub use preset::Preset;
 pub use price::Price;
 pub use problem::{ConfigErrors, Problem};
-pub use rule::{Amount, Mismatch, Rule, Subject, Treatment, first_match};
+pub use rule::{Amount, Mismatch, Rule, Subject, Treatment, first_match, place};
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};

@@ -9,7 +9,9 @@ use crate::text::Tokens;
 /// A `[[rule]]`: a matcher that is absent is content with anything; a setting that is absent stays as it is.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct Rule {
-    /// The line of the settings file that it begins in, from 1.
+    /// The settings file that it stands in, as it is shown to a person.
+    pub file: String,
+    /// The line of that file that it begins in, from 1.
     pub line: usize,
     /// The model that the request names.
     pub model: Option<Globs>,
@@ -51,6 +53,13 @@ pub struct Subject<'a> {
 /// The first of `rules` of which every matcher matches.
 pub fn first_match<'r>(rules: &'r [Rule], subject: &Subject<'_>) -> Option<&'r Rule> {
     rules.iter().find(|rule| rule.mismatch(subject).is_none())
+}
+
+/// The place of `rule`, which must be one of `rules`, such as `rule 2 at lopper.toml:31`.
+pub fn place(rules: &[Rule], rule: &Rule) -> String {
+    // By identity: two rules may stand in one line, or be the same.
+    let number = 1 + rules.iter().take_while(|other| !std::ptr::eq(*other, rule)).count();
+    format!("rule {number} at {}:{}", rule.file, rule.line)
 }
 
 /// Why a rule does not match; a short sentence when shown.

@@ -16,7 +16,6 @@ use super::{ClientAddress, ProxyError, overrides};
 use super::{Local, LocalBody, LocalResponse};
 use crate::compress::{Cancel, Compressor, Dropped, Outcome, Overrides, Status};
 use crate::dropped::{self, DroppedTexts};
-use crate::text::Tokens;
 use crate::tokens::Counter;
 
 const COMPRESS: &str = "/v1/compress";
@@ -70,7 +69,7 @@ impl Sidecar {
         } else {
             self.run(body, &overrides, request.extensions().get().cloned().unwrap_or_default())
         };
-        let Outcome { status, body: compressed, tokens_before, mut tokens_after, dropped: left_out } = outcome;
+        let Outcome { status, body: compressed, tokens_before, mut tokens_after, dropped: left_out, .. } = outcome;
         // In an audit something would be left out, but nothing is.
         let kept = self.dropped.put(if compressed.is_some() { left_out } else { Vec::new() });
         let named = compressed.as_deref().filter(|_| options.names_hashes);
@@ -290,7 +289,7 @@ fn bypassed(request: &Request<Bytes>) -> bool {
 }
 
 fn untouched(status: Status) -> Outcome {
-    Outcome { status, body: None, tokens_before: Tokens(0), tokens_after: Tokens(0), dropped: Vec::new() }
+    Outcome { status, ..Outcome::default() }
 }
 
 fn json_response(status: StatusCode, body: &impl Serialize) -> LocalResponse {

@@ -95,7 +95,7 @@ fn outcome(status: Status, body: Option<&str>) -> Outcome {
         body: body.map(Into::into),
         tokens_before: Tokens(9),
         tokens_after: Tokens(4),
-        dropped: Vec::new(),
+        ..Outcome::default()
     }
 }
 

@@ -1,7 +1,8 @@
 //! The fine stage of LongCodeZip: units are taken up past the budget and cut to their best blocks.
 
-use super::gaps::mark;
+use super::gaps::{Stays, mark};
 use super::outline::{Body, Outline};
+use super::why::Why;
 use super::{Choice, PruneError};
 use crate::config::BlockScore;
 use crate::engine::Engine;
@@ -10,6 +11,7 @@ use crate::score::lines::{self, Surprise};
 use crate::score::longcodezip::{self, Function};
 use crate::select::budget;
 use crate::select::knapsack::{self, Item};
+use crate::stages::Stage;
 use crate::syntax::UnitKind;
 use crate::text::{Lines, Tokens};
 use crate::tokens::Counter;
@@ -22,38 +24,39 @@ const MIN_LINES: usize = 5;
 impl Choice<'_> {
     /// More units than fit are taken up, and those that are not named cut to their shares of the
     /// budget. Where the deadline leaves no time to look inside, units stay whole, best first, while they fit.
-    pub(super) fn cut_to_shares(&self, engine: &Engine, score: BlockScore) -> Result<Vec<bool>, PruneError> {
+    pub(super) fn cut_to_shares(&self, engine: &Engine, score: BlockScore) -> Result<Vec<Option<Why>>, PruneError> {
         let mut stays = self.nothing();
         self.keep_shares(engine, score, &mut stays)?;
         self.keep_pinned(&mut stays);
         Ok(stays)
     }
 
-    fn keep_shares(&self, engine: &Engine, score: BlockScore, stays: &mut [bool]) -> Result<(), PruneError> {
-        let Outline { units, weights, .. } = &self.outline;
+    fn keep_shares(&self, engine: &Engine, score: BlockScore, stays: &mut Stays) -> Result<(), PruneError> {
+        let Outline { units, weights, .. } = &self.code.outline;
         let room = Tokens((self.budget.0 as f32 * ROOM) as usize);
-        let taken = budget::take_best(weights, &self.worths, &self.named, room);
-        let (whole, shared): (Vec<usize>, Vec<usize>) = taken.into_iter().partition(|&i| self.named[i]);
-        whole.iter().for_each(|&i| mark(stays, units[i].lines));
+        let taken = budget::take_best(weights, &self.code.worths, &self.code.named, room);
+        let (whole, shared): (Vec<usize>, Vec<usize>) = taken.into_iter().partition(|&i| self.code.named[i]);
+        whole.iter().for_each(|&i| mark(stays, units[i].lines, Why::Named));
         let spent: Tokens = whole.iter().map(|&i| weights[i]).sum();
         let left = Tokens(self.budget.0.saturating_sub(spent.0));
         let shared_weights: Vec<Tokens> = shared.iter().map(|&i| weights[i]).collect();
-        let shared_worths: Vec<Worth> = shared.iter().map(|&i| self.worths[i]).collect();
+        let shared_worths: Vec<Worth> = shared.iter().map(|&i| self.code.worths[i]).collect();
         let shares = budget::shares(&shared_weights, &shared_worths, left);
 
         let mut cut = Vec::new();
         for (&i, share) in shared.iter().zip(shares) {
             let unit = &units[i];
             if share >= 1.0 || unit.lines.len() < MIN_LINES || unit.kind == UnitKind::TypeHeader {
-                mark(stays, unit.lines);
+                mark(stays, unit.lines, Why::Chosen);
             } else {
                 let tokens = Tokens((weights[i].0 as f32 * share) as usize);
                 cut.push(Share { body: Body::new(unit), tokens });
             }
         }
-        if let Some(blocks) = self.blocks(engine, score, &cut)? {
+        let blocks = self.code.stages.run(Stage::Score, || self.blocks(engine, score, &cut))?;
+        if let Some(blocks) = blocks {
             for (share, blocks) in cut.iter().zip(blocks) {
-                share.keep_best(self.counter, &self.outline, &blocks, stays);
+                share.keep_best(&self.code.judge.counter, &self.code.outline, &blocks, stays);
             }
             return Ok(());
         }
@@ -61,7 +64,7 @@ impl Choice<'_> {
         for &i in &shared {
             if weights[i] <= room {
                 room = Tokens(room.0 - weights[i].0);
-                mark(stays, units[i].lines);
+                mark(stays, units[i].lines, Why::Chosen);
             }
         }
         Ok(())
@@ -74,7 +77,7 @@ impl Choice<'_> {
         score: BlockScore,
         shares: &[Share],
     ) -> Result<Option<Vec<Vec<Block>>>, PruneError> {
-        let texts: Vec<&str> = shares.iter().map(|share| self.outline.text(share.body.unit.lines)).collect();
+        let texts: Vec<&str> = shares.iter().map(|share| self.code.outline.text(share.body.unit.lines)).collect();
         let Some(surprises) = lines::surprises(engine, "", &texts, self.limits)? else { return Ok(None) };
         let cut = |(Share { body, .. }, lines): (&Share, &Vec<Surprise>)| {
             let first = body.inside.start - body.unit.lines.start;
@@ -85,8 +88,8 @@ impl Choice<'_> {
         let cuts: Vec<Vec<Lines>> = shares.iter().zip(&surprises).map(cut).collect();
         let worths: Option<Vec<Worth>> = match score {
             BlockScore::ConditionalPpl => {
-                let texts: Vec<&str> = cuts.iter().flatten().map(|&lines| self.outline.text(lines)).collect();
-                longcodezip::gains(engine, self.question, &texts, self.limits)?.into_iter().collect()
+                let texts: Vec<&str> = cuts.iter().flatten().map(|&lines| self.code.outline.text(lines)).collect();
+                longcodezip::gains(engine, self.code.question, &texts, self.limits)?.into_iter().collect()
             }
             BlockScore::ContrastivePerplexity => {
                 let function = |i: usize| {
@@ -95,7 +98,8 @@ impl Choice<'_> {
                     Function { text: texts[i], blocks: blocks.collect(), alone: &surprises[i] }
                 };
                 let functions: Vec<Function> = (0..shares.len()).map(function).collect();
-                longcodezip::contrasts(engine, self.question, &functions, self.limits)?.map(|worths| worths.concat())
+                longcodezip::contrasts(engine, self.code.question, &functions, self.limits)?
+                    .map(|worths| worths.concat())
             }
         };
         let Some(worths) = worths else { return Ok(None) };
@@ -122,23 +126,23 @@ struct Block {
 }
 
 impl Share<'_> {
-    fn keep_best(&self, counter: &Counter, outline: &Outline, blocks: &[Block], stays: &mut [bool]) {
+    fn keep_best(&self, counter: &Counter, outline: &Outline, blocks: &[Block], stays: &mut Stays) {
         let weigh = |lines: Lines| counter.count(outline.text(lines));
         let mut room = self.tokens.0;
         for frame in self.body.frame() {
             room = room.saturating_sub(weigh(frame).0);
-            mark(stays, frame);
+            mark(stays, frame, Why::Chosen);
         }
         let (kept, free): (Vec<&Block>, Vec<&Block>) =
             blocks.iter().partition(|block| starts_with_return(outline.text(block.lines)));
         for block in kept {
             room = room.saturating_sub(weigh(block.lines).0);
-            mark(stays, block.lines);
+            mark(stays, block.lines, Why::Chosen);
         }
         let items: Vec<Item> =
             free.iter().map(|block| Item { weight: weigh(block.lines), value: block.worth.0 }).collect();
         for (block, _) in free.iter().zip(knapsack::solve(&items, Tokens(room))).filter(|(_, kept)| *kept) {
-            mark(stays, block.lines);
+            mark(stays, block.lines, Why::Chosen);
         }
     }
 }

@@ -1,16 +1,20 @@
-//! Which lines stay, as flags and as ranges, and which gaps between them are worth a marker.
+//! Which lines stay and why, line by line and as ranges, and which gaps between them are worth a marker.
 
+use super::why::Why;
 use crate::text::Lines;
 
-/// Lets `lines` stay.
-pub fn mark(stays: &mut [bool], lines: Lines) {
-    stays[lines.start..lines.end].fill(true);
+/// By line, why it stays; `None` where it does not.
+pub type Stays = [Option<Why>];
+
+/// Lets `lines` stay, those for this reason that did not yet stay for another.
+pub fn mark(stays: &mut Stays, lines: Lines, why: Why) {
+    stays[lines.start..lines.end].iter_mut().for_each(|line| *line = line.or(Some(why)));
 }
 
 /// The runs of lines that stay.
-pub fn ranges(stays: &[bool]) -> Vec<Lines> {
+pub fn ranges(stays: &Stays) -> Vec<Lines> {
     let mut ranges: Vec<Lines> = Vec::new();
-    for (line, _) in stays.iter().enumerate().filter(|(_, stays)| **stays) {
+    for (line, _) in stays.iter().enumerate().filter(|(_, stays)| stays.is_some()) {
         match ranges.last_mut() {
             Some(range) if range.end == line => range.end += 1,
             _ => ranges.push(Lines::new(line, line + 1)),
@@ -44,8 +48,12 @@ mod tests {
 
     #[test]
     fn runs_of_lines() {
-        let stays = [false, true, true, false, true];
+        let mut stays = [None; 5];
+        mark(&mut stays, Lines::new(1, 3), Why::Named);
+        mark(&mut stays, Lines::new(4, 5), Why::Frame);
         assert_eq!(ranges(&stays), [Lines::new(1, 3), Lines::new(4, 5)]);
+        mark(&mut stays, Lines::new(2, 4), Why::Chosen);
+        assert_eq!(stays, [None, Some(Why::Named), Some(Why::Named), Some(Why::Chosen), Some(Why::Frame)]);
         assert_eq!(ranges(&[]), []);
     }
 

@@ -2,8 +2,9 @@
 
 use std::collections::HashSet;
 
-use super::gaps::mark;
+use super::gaps::{Stays, mark};
 use super::outline::Outline;
+use super::why::Why;
 use super::{Choice, SHARED_MARKER};
 use crate::syntax::{self, Import, Parsed};
 use crate::text::{Lines, Tokens};
@@ -24,15 +25,15 @@ pub fn weighed_imports(parsed: &Parsed, outline: &Outline, counter: &Counter) ->
 
 impl Choice<'_> {
     /// Keeps the imports of names that stand in the lines that stay, in order, each that still fits their share.
-    pub(super) fn keep_imports(&self, stays: &mut [bool]) {
-        let line = |line: usize| self.outline.text(Lines::new(line, line + 1));
-        let kept = (0..stays.len()).filter(|&at| stays[at]).map(line);
+    pub(super) fn keep_imports(&self, stays: &mut Stays) {
+        let line = |line: usize| self.code.outline.text(Lines::new(line, line + 1));
+        let kept = (0..stays.len()).filter(|&at| stays[at].is_some()).map(line);
         let names: HashSet<&str> = kept.flat_map(syntax::names).collect();
         let mut room = Tokens((self.budget.0 as f32 * SHARE) as usize);
-        for (import, weight) in &self.imports {
+        for (import, weight) in &self.code.imports {
             if *weight <= room && import.names.iter().any(|name| names.contains(name.as_str())) {
                 room = Tokens(room.0 - weight.0);
-                mark(stays, import.lines);
+                mark(stays, import.lines, Why::Import);
             }
         }
     }

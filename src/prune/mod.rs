@@ -9,17 +9,20 @@ mod imports;
 mod outline;
 mod parts;
 mod whole;
+mod why;
 
 use crate::engine::{Engine, EngineError, Limits};
 use crate::render;
 use crate::score::{Passage, Score, Task, Worth};
+use crate::stages::{Stage, Stages};
 use crate::syntax::{Import, Language, Parsed, SyntaxError};
 use crate::text::{Lines, Tokens};
 use crate::tokens::Counter;
-use gaps::{close_gaps, mark, ranges};
+use gaps::{Stays, close_gaps, mark, ranges};
 use imports::weighed_imports;
 pub use outline::Outline;
 use outline::{is_definition, is_named};
+pub use why::{Extent, Fate, Fates, JudgedUnit, Standing, Why};
 
 /// One piece of code and what is asked about it.
 #[derive(Debug, Clone, Copy)]
@@ -112,7 +115,7 @@ pub struct Judged {
     pub worth: Worth,
 }
 
-/// What stays of a piece of code, and why.
+/// What stays of a piece of code, and what that was chosen from.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Pruned {
     /// The lines that stay: ranges in order, with lines in between.
@@ -121,49 +124,66 @@ pub struct Pruned {
     pub units: Vec<Judged>,
 }
 
+/// What stays of a piece of code.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Chosen {
+    /// The lines that stay: ranges in order, with lines in between.
+    pub keep: Vec<Lines>,
+    /// By line, why it stays; `None` where it does not.
+    pub why: Vec<Option<Why>>,
+}
+
 /// What stays of `code`. Only the model takes time; `limits` bound it.
 ///
 /// # Errors
 /// See [`PruneError`]: in each case the code is to be left as it is.
 pub fn prune(judge: Judge, code: &Code, target: Target, limits: &Limits) -> Result<Pruned, PruneError> {
-    let Judge { engine, counter, .. } = judge;
-    let parsed = Parsed::new(code.source, code.language)?;
-    let outline = Outline::new(code.source, parsed.units(), &counter);
+    let stages = Stages::default();
+    let judged = self::judge(judge, code, limits, &stages)?;
+    let Chosen { keep, .. } = judged.choose(target, limits)?;
+    let outline = &judged.outline;
+    let unit = |i: usize| Judged { lines: outline.units[i].lines, worth: judged.worths[i] };
+    Ok(Pruned { keep, units: outline.scored().into_iter().map(unit).collect() })
+}
+
+/// Judges the units of `code`, so that what stays of it can be chosen. `stages` clocks this and the choices.
+///
+/// # Errors
+/// See [`PruneError`]: in each case the code is to be left as it is.
+pub fn judge<'a>(
+    judge: Judge<'a>,
+    code: &Code<'a>,
+    limits: &Limits,
+    stages: &'a Stages,
+) -> Result<JudgedCode<'a>, PruneError> {
+    let counter = judge.counter;
+    let (parsed, outline) = stages.run(Stage::Parse, || -> Result<_, PruneError> {
+        let parsed = Parsed::new(code.source, code.language)?;
+        let outline = Outline::new(code.source, parsed.units(), &counter);
+        Ok((parsed, outline))
+    })?;
     if outline.units.iter().filter(|unit| is_definition(unit)).count() < MIN_DEFINITIONS {
         return Err(PruneError::TooFewUnits);
     }
-    let named = outline.units.iter().map(|unit| is_named(unit, code.names)).collect();
-    let budget = target.budget.of(outline.weights.iter().copied().sum());
-    let pinned: Vec<Lines> = marked(code.source).into_iter().chain(code.pinned.iter().copied()).collect();
-    let worths = coarse(judge, &outline, code.question, limits)?;
-    let judged = (outline.units.iter().zip(&outline.weights).zip(&worths))
-        .filter(|((_, weight), _)| weight.0 > 0)
-        .map(|((unit, _), &worth)| Judged { lines: unit.lines, worth })
-        .collect();
-    let choice = Choice {
-        counter: &counter,
+    let (worths, chances) = stages.run(Stage::Score, || -> Result<_, PruneError> {
+        let worths = coarse(judge, &outline, code.question, limits)?;
+        let chances = chances(judge.score, &outline, &worths);
+        Ok((worths, chances))
+    })?;
+    Ok(JudgedCode {
+        judge,
         language: code.language,
         question: code.question,
-        limits,
-        imports: weighed_imports(&parsed, &outline, &counter),
-        chances: chances(judge.score, &outline, &worths),
+        named: outline.units.iter().map(|unit| is_named(unit, code.names)).collect(),
+        marked: marked(code.source),
+        pinned: code.pinned,
+        imports: stages.run(Stage::Parse, || weighed_imports(&parsed, &outline, &counter)),
+        parsed,
         outline,
         worths,
-        named,
-        pinned,
-        budget,
-    };
-
-    let stays = if let Budget::Coverage(coverage) = target.budget {
-        choice.covering(coverage)
-    } else if !judge.best_first {
-        choice.likeliest(if target.fine { choice.parts(judge, &parsed)? } else { Vec::new() })
-    } else if let Some(engine) = engine.filter(|_| target.fine) {
-        choice.cut_to_shares(engine, judge.score.block_score())?
-    } else {
-        choice.best_first()
-    };
-    Ok(Pruned { keep: choice.close_small_gaps(&ranges(&stays)), units: judged })
+        chances,
+        stages,
+    })
 }
 
 /// The lines from one that says `lopper:keep` to the next that says `lopper:end`, both included, or to the end.
@@ -204,12 +224,12 @@ fn chances(score: &dyn Score, outline: &Outline, worths: &[Worth]) -> Vec<(usize
     scored.into_iter().zip(score.log_likelihoods(&worths)).collect()
 }
 
-/// All that the choice of lines depends on, once the units have their worths.
-struct Choice<'a> {
-    counter: &'a Counter,
+/// A piece of code whose units have their worths: what stays of it can be chosen as often as one likes.
+pub struct JudgedCode<'a> {
+    judge: Judge<'a>,
     language: Language,
     question: &'a str,
-    limits: &'a Limits,
+    parsed: Parsed<'a>,
     outline: Outline<'a>,
     /// With what each weighs, a marker before it included.
     imports: Vec<(Import, Tokens)>,
@@ -218,34 +238,76 @@ struct Choice<'a> {
     chances: Vec<(usize, f32)>,
     /// Whether the question names the unit.
     named: Vec<bool>,
-    /// Stays in any case.
-    pinned: Vec<Lines>,
+    /// Stays in any case: what [`marked`] finds, and what the caller needs.
+    marked: Vec<Lines>,
+    pinned: &'a [Lines],
+    stages: &'a Stages,
+}
+
+impl JudgedCode<'_> {
+    /// What stays for `target`. Units are not judged again; where functions are cut, their blocks are judged, within
+    /// `limits`.
+    ///
+    /// # Errors
+    /// When the model fails.
+    pub fn choose(&self, target: Target, limits: &Limits) -> Result<Chosen, PruneError> {
+        self.stages.run(Stage::Choose, || {
+            let budget = target.budget.of(self.outline.weights.iter().copied().sum());
+            let choice = Choice { code: self, budget, limits };
+            let mut why = choice.lines(target)?;
+            let keep = choice.close_small_gaps(&ranges(&why));
+            keep.iter().for_each(|&lines| mark(&mut why, lines, Why::Cheap));
+            Ok(Chosen { keep, why })
+        })
+    }
+}
+
+/// A choice of lines.
+struct Choice<'a> {
+    code: &'a JudgedCode<'a>,
     /// What may stay of the whole code.
     budget: Tokens,
+    limits: &'a Limits,
 }
 
 impl Choice<'_> {
+    fn lines(&self, target: Target) -> Result<Vec<Option<Why>>, PruneError> {
+        let judge = self.code.judge;
+        if let Budget::Coverage(coverage) = target.budget {
+            Ok(self.covering(coverage))
+        } else if !judge.best_first {
+            Ok(self.likeliest(if target.fine { self.parts()? } else { Vec::new() }))
+        } else if let Some(engine) = judge.engine.filter(|_| target.fine) {
+            self.cut_to_shares(engine, judge.score.block_score())
+        } else {
+            Ok(self.best_first())
+        }
+    }
+
     /// No line, to begin with.
-    fn nothing(&self) -> Vec<bool> {
-        vec![false; self.outline.line_count()]
+    fn nothing(&self) -> Vec<Option<Why>> {
+        vec![None; self.code.outline.line_count()]
     }
 
     /// What stays whatever it is worth, the frames around all that stays, and the imports that it uses.
-    fn keep_pinned(&self, stays: &mut [bool]) {
-        self.pinned.iter().for_each(|&lines| mark(stays, lines));
-        self.outline.keep_frames(stays);
+    fn keep_pinned(&self, stays: &mut Stays) {
+        self.code.marked.iter().for_each(|&lines| mark(stays, lines, Why::Marked));
+        self.code.pinned.iter().for_each(|&lines| mark(stays, lines, Why::Pinned));
+        self.code.outline.keep_frames(stays);
         self.keep_imports(stays);
     }
 
     /// Tokens of what stays, markers included.
-    fn cost(&self, stays: &[bool]) -> Tokens {
+    fn cost(&self, stays: &Stays) -> Tokens {
         let keep = self.close_small_gaps(&ranges(stays));
-        self.counter.count(&render::render(self.outline.source, &keep, self.language, 1, None))
+        self.code.judge.counter.count(&render::render(self.code.outline.source, &keep, self.code.language, 1, None))
     }
 
     /// Keeps the gaps that are no dearer than the marker that would stand for them.
     fn close_small_gaps(&self, keep: &[Lines]) -> Vec<Lines> {
-        close_gaps(keep, self.outline.line_count(), |gap| self.counter.count(self.outline.text(gap)) <= MARKER_TOKENS)
+        let outline = &self.code.outline;
+        let is_small = |gap| self.code.judge.counter.count(outline.text(gap)) <= MARKER_TOKENS;
+        close_gaps(keep, outline.line_count(), is_small)
     }
 }
 

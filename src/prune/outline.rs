@@ -1,6 +1,7 @@
 //! A piece of code, cut into units and weighed.
 
-use super::gaps::mark;
+use super::gaps::{Stays, mark};
+use super::why::Why;
 use crate::score::Passage;
 use crate::syntax::{Unit, UnitKind};
 use crate::text::{LineIndex, Lines, Tokens};
@@ -63,20 +64,20 @@ impl<'a> Outline<'a> {
     }
 
     /// Keeps the head and the last lines of every type around a line that stays, so that it is clear where that line lives.
-    pub fn keep_frames(&self, stays: &mut [bool]) {
+    pub fn keep_frames(&self, stays: &mut Stays) {
         // Children come after their parents, so going backwards a nested type's frame keeps its own parent's.
         for i in (0..self.units.len()).rev() {
             let unit = &self.units[i];
             let Some(parent) = unit.parent else { continue };
-            if unit.kind != UnitKind::Closer && (unit.lines.start..unit.lines.end).any(|line| stays[line]) {
-                mark(stays, self.units[parent].head);
+            if unit.kind != UnitKind::Closer && stays[unit.lines.start..unit.lines.end].iter().any(Option::is_some) {
+                mark(stays, self.units[parent].head, Why::Frame);
             }
         }
         for unit in &self.units {
             if let (UnitKind::Closer, Some(parent)) = (unit.kind, unit.parent) {
                 let header = self.units[parent].lines;
-                if (header.start..header.end).any(|line| stays[line]) {
-                    mark(stays, unit.lines);
+                if stays[header.start..header.end].iter().any(Option::is_some) {
+                    mark(stays, unit.lines, Why::Frame);
                 }
             }
         }

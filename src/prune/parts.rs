@@ -3,10 +3,10 @@
 
 use super::outline::Body;
 use super::whole::Way;
-use super::{Choice, Judge, PruneError, SHARED_MARKER};
+use super::{Choice, PruneError, SHARED_MARKER};
 use crate::score::{self, Passage, Task, Worth};
 use crate::select::knapsack::Item;
-use crate::syntax::Parsed;
+use crate::stages::Stage;
 use crate::text::{Lines, Tokens};
 
 /// Units of fewer lines are not cut.
@@ -25,16 +25,19 @@ impl Choice<'_> {
     ///
     /// # Errors
     /// When the model fails.
-    pub(super) fn parts(&self, judge: Judge, parsed: &Parsed) -> Result<Vec<Vec<Way>>, PruneError> {
-        let units = &self.outline.units;
+    pub(super) fn parts(&self) -> Result<Vec<Vec<Way>>, PruneError> {
+        let judge = self.code.judge;
+        let units = &self.code.outline.units;
         let mut parts: Vec<Vec<Way>> = units.iter().map(|_| Vec::new()).collect();
         let likely = self.likely();
         let bodies: Vec<Body> = likely.iter().map(|&(i, _)| Body::new(&units[i])).collect();
-        let cuts = parsed.blocks(&bodies.iter().map(|body| body.inside).collect::<Vec<_>>());
-        let passage = |&lines: &Lines| Passage::bare(self.outline.text(lines), "");
+        let cuts = self.code.parsed.blocks(&bodies.iter().map(|body| body.inside).collect::<Vec<_>>());
+        let passage = |&lines: &Lines| Passage::bare(self.code.outline.text(lines), "");
         let passages: Vec<Passage> = cuts.iter().flatten().map(passage).collect();
-        let task = Task { question: self.question, passages: &passages, engine: judge.engine, limits: self.limits };
-        let Some(worths) = judge.score.worths(&task)?.into_iter().collect::<Option<Vec<Worth>>>() else {
+        let task =
+            Task { question: self.code.question, passages: &passages, engine: judge.engine, limits: self.limits };
+        let judged = self.code.stages.run(Stage::Score, || judge.score.worths(&task))?;
+        let Some(worths) = judged.into_iter().collect::<Option<Vec<Worth>>>() else {
             return Ok(parts);
         };
         let logarithms = judge.score.log_likelihoods(&worths);
@@ -42,7 +45,7 @@ impl Choice<'_> {
         for ((&(i, value), body), blocks) in likely.iter().zip(&bodies).zip(&cuts) {
             let (own, rest) = logarithms.split_at(blocks.len());
             logarithms = rest;
-            let most = self.outline.weights[i].0 as f32;
+            let most = self.code.outline.weights[i].0 as f32;
             let part = |share: f32| self.part(body, blocks, own, value, Tokens((most * share) as usize));
             parts[i] = SHARES.into_iter().filter_map(part).collect();
         }
@@ -51,16 +54,16 @@ impl Choice<'_> {
 
     /// The likeliest units that are long enough to be cut, and how likely each is.
     fn likely(&self) -> Vec<(usize, f32)> {
-        let mut likely = self.likelihoods(1.0);
+        let mut likely = self.code.likelihoods(1.0);
         likely.retain(|&(i, _)| {
-            let unit = &self.outline.units[i];
-            unit.is_function() && unit.lines.len() >= MIN_LINES && !self.named[i]
+            let unit = &self.code.outline.units[i];
+            unit.is_function() && unit.lines.len() >= MIN_LINES && !self.code.named[i]
         });
         // Stable: of equal ones the first in the text is first.
         likely.sort_by(|a, b| b.1.total_cmp(&a.1));
         let mut room = self.budget.0 as f32 * ROOM;
         let past_room = likely.iter().position(|&(i, _)| {
-            room -= self.outline.weights[i].0 as f32;
+            room -= self.code.outline.weights[i].0 as f32;
             room < 0.0
         });
         // The likeliest is looked into however long it is.
@@ -73,7 +76,7 @@ impl Choice<'_> {
         let shares = score::likelihoods(logarithms, BLOCK_FLATNESS);
         let mut order: Vec<usize> = (0..blocks.len()).collect();
         order.sort_by(|&a, &b| logarithms[b].total_cmp(&logarithms[a]).then(a.cmp(&b)));
-        let weigh = |lines: Lines| self.counter.count(self.outline.text(lines));
+        let weigh = |lines: Lines| self.code.judge.counter.count(self.code.outline.text(lines));
         let mut lines = body.frame().to_vec();
         let mut weight: Tokens = lines.iter().map(|&lines| weigh(lines) + SHARED_MARKER).sum();
         let mut share = 0.0;
@@ -93,8 +96,7 @@ impl Choice<'_> {
 mod tests {
     #![allow(clippy::unwrap_used, reason = "a test that cannot go on should stop")]
 
-    use super::super::{Budget, Code, Target, prune};
-    use super::*;
+    use super::super::{Budget, Code, Judge, Target, prune};
     use crate::engine::Limits;
     use crate::score::lexical::Lexical;
     use crate::syntax::Language;

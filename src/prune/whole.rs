@@ -1,7 +1,8 @@
 //! Which units stay, and of each how much: all of it, its signature, or one of its parts.
 
-use super::gaps::mark;
-use super::{Choice, SHARED_MARKER};
+use super::gaps::{Stays, mark};
+use super::why::Why;
+use super::{Choice, JudgedCode, SHARED_MARKER};
 use crate::score::{self, calibration};
 use crate::select::budget;
 use crate::select::knapsack::{self, Item};
@@ -29,7 +30,7 @@ pub(super) struct Way {
 impl Choice<'_> {
     /// Best first while they fit, as in the paper: whole units, such that with the frames around them and the markers
     /// between them they fit the budget, as far as that can be.
-    pub(super) fn best_first(&self) -> Vec<bool> {
+    pub(super) fn best_first(&self) -> Vec<Option<Why>> {
         let mut room = self.budget;
         let mut stays = self.nothing();
         for _ in 0..ATTEMPTS {
@@ -46,14 +47,22 @@ impl Choice<'_> {
     }
 
     /// Best first, each that still fits into `room`, and the best one whether it fits or not.
-    fn keep_best_units(&self, room: Tokens, stays: &mut [bool]) {
-        let weights = &self.outline.weights;
+    fn keep_best_units(&self, room: Tokens, stays: &mut Stays) {
+        let weights = &self.code.outline.weights;
         let everything = weights.iter().copied().sum();
         let mut spent = Tokens(0);
-        for i in budget::take_best(weights, &self.worths, &self.named, everything) {
-            if self.named[i] || spent == Tokens(0) || spent + weights[i] <= room {
+        for i in budget::take_best(weights, &self.code.worths, &self.code.named, everything) {
+            let fits = spent + weights[i] <= room;
+            if self.code.named[i] || spent == Tokens(0) || fits {
                 spent += weights[i];
-                mark(stays, self.outline.units[i].lines);
+                let why = if self.code.named[i] {
+                    Why::Named
+                } else if fits {
+                    Why::Chosen
+                } else {
+                    Why::Best
+                };
+                mark(stays, self.code.outline.units[i].lines, why);
             }
         }
     }
@@ -61,10 +70,10 @@ impl Choice<'_> {
     /// Those that together are likeliest to hold what is needed: a knapsack in which a unit's value is how likely it is the
     /// one. `parts` are further ways to keep each unit, where there are any. Where no unit fits, the best stays
     /// nevertheless.
-    pub(super) fn likeliest(&self, parts: Vec<Vec<Way>>) -> Vec<bool> {
+    pub(super) fn likeliest(&self, parts: Vec<Vec<Way>>) -> Vec<Option<Why>> {
         let mut ways = parts;
-        ways.resize_with(self.outline.units.len(), Vec::new);
-        for (i, value) in self.likelihoods(1.0) {
+        ways.resize_with(self.code.outline.units.len(), Vec::new);
+        for (i, value) in self.code.likelihoods(1.0) {
             ways[i].extend(self.ways(i, value));
         }
         let classes: Vec<Vec<Item>> = ways.iter().map(|ways| ways.iter().map(|way| way.item).collect()).collect();
@@ -72,7 +81,7 @@ impl Choice<'_> {
         let mut room = self.budget;
         // The most room whose choice fitted, the least whose choice did not, and how far it was gone back from that.
         let (mut fits, mut exceeds, mut back) = (0, usize::MAX, 0);
-        let mut best: Option<(Tokens, Vec<bool>)> = None;
+        let mut best: Option<(Tokens, Vec<Option<Why>>)> = None;
         for _ in 0..ATTEMPTS {
             let stays = within(room);
             let cost = self.cost(&stays);
@@ -96,44 +105,38 @@ impl Choice<'_> {
             room = Tokens(next);
         }
         match best {
-            Some((_, stays)) if stays.contains(&true) => stays,
+            Some((_, stays)) if stays.iter().any(Option::is_some) => stays,
             _ => within(Tokens(0)),
         }
     }
 
     /// The likeliest, as few as come to `coverage` of the likelihood, together with those that are named.
-    pub(super) fn covering(&self, coverage: f32) -> Vec<bool> {
-        let mut likely = self.likelihoods(calibration::FLATNESS);
+    pub(super) fn covering(&self, coverage: f32) -> Vec<Option<Why>> {
+        let mut likely = self.code.likelihoods(calibration::FLATNESS);
         // Stable: of equal ones the first in the text is first.
         likely.sort_by(|a, b| b.1.total_cmp(&a.1));
         let mut covered = 0.0;
         let mut stays = self.nothing();
         for (rank, (i, likelihood)) in likely.into_iter().enumerate() {
             covered += likelihood;
-            let unit = &self.outline.units[i];
-            if rank == 0 || self.named[i] {
-                mark(&mut stays, unit.lines);
+            let unit = &self.code.outline.units[i];
+            if rank == 0 || self.code.named[i] {
+                mark(&mut stays, unit.lines, if self.code.named[i] { Why::Named } else { Why::Chosen });
             } else if covered <= coverage {
-                unit.code().into_iter().for_each(|part| mark(&mut stays, part));
+                unit.code().into_iter().for_each(|part| mark(&mut stays, part, Why::Chosen));
             }
         }
         self.keep_pinned(&mut stays);
         stays
     }
 
-    /// By unit that is scored, its number and how likely it is the one that is needed.
-    pub(super) fn likelihoods(&self, flatness: f32) -> Vec<(usize, f32)> {
-        let (scored, logarithms): (Vec<usize>, Vec<f32>) = self.chances.iter().copied().unzip();
-        scored.into_iter().zip(score::likelihoods(&logarithms, flatness)).collect()
-    }
-
     /// What may be kept of a unit: all of it, all but its doc comment, or its signature.
     fn ways(&self, i: usize, value: f32) -> Vec<Way> {
-        let (unit, weight) = (&self.outline.units[i], self.outline.weights[i]);
-        if self.named[i] {
+        let (unit, weight) = (&self.code.outline.units[i], self.code.outline.weights[i]);
+        if self.code.named[i] {
             return Vec::new();
         }
-        let weigh = |lines: Lines| self.counter.count(self.outline.text(lines));
+        let weigh = |lines: Lines| self.code.judge.counter.count(self.code.outline.text(lines));
         let way = |lines, weight: Tokens, value| Way { item: Item { weight: weight + SHARED_MARKER, value }, lines };
         let mut ways = vec![way(vec![unit.lines], weight, value)];
         if unit.doc.iter().any(|&part| weigh(part) > SHORT_DOC) {
@@ -150,28 +153,36 @@ impl Choice<'_> {
 
     /// What the units that are named leave of `room`.
     fn beside_named(&self, room: Tokens) -> Tokens {
-        let named = self.outline.weights.iter().zip(&self.named).filter(|(_, named)| **named);
+        let named = self.code.outline.weights.iter().zip(&self.code.named).filter(|(_, named)| **named);
         Tokens(room.0.saturating_sub(named.map(|(weight, _)| weight.0).sum()))
     }
 
     /// The ways that were picked, with all that stays in any case.
-    fn with_picks(&self, ways: &[Vec<Way>], picks: &[Option<usize>]) -> Vec<bool> {
-        let units = &self.outline.units;
+    fn with_picks(&self, ways: &[Vec<Way>], picks: &[Option<usize>]) -> Vec<Option<Why>> {
+        let units = &self.code.outline.units;
         let mut stays = self.nothing();
-        (0..units.len()).filter(|&i| self.named[i]).for_each(|i| mark(&mut stays, units[i].lines));
-        let mut has_body = self.named.contains(&true);
+        (0..units.len()).filter(|&i| self.code.named[i]).for_each(|i| mark(&mut stays, units[i].lines, Why::Named));
+        let mut has_body = self.code.named.contains(&true);
         for ((unit, ways), pick) in units.iter().zip(ways).zip(picks) {
             let Some(pick) = pick else { continue };
             has_body |= ways[*pick].lines.iter().any(|lines| lines.end == unit.lines.end);
-            ways[*pick].lines.iter().for_each(|&lines| mark(&mut stays, lines));
+            ways[*pick].lines.iter().for_each(|&lines| mark(&mut stays, lines, Why::Chosen));
         }
         if !has_body {
-            let scored = (0..units.len()).filter(|&i| self.outline.weights[i].0 > 0);
-            let best = scored.max_by(|&a, &b| self.worths[a].0.total_cmp(&self.worths[b].0).then(b.cmp(&a)));
-            best.into_iter().for_each(|i| mark(&mut stays, units[i].lines));
+            let scored = (0..units.len()).filter(|&i| self.code.outline.weights[i].0 > 0);
+            let best = scored.max_by(|&a, &b| self.code.worths[a].0.total_cmp(&self.code.worths[b].0).then(b.cmp(&a)));
+            best.into_iter().for_each(|i| mark(&mut stays, units[i].lines, Why::Best));
         }
         self.keep_pinned(&mut stays);
         stays
+    }
+}
+
+impl JudgedCode<'_> {
+    /// By unit that is scored, its number and how likely it is the one that is needed.
+    pub(super) fn likelihoods(&self, flatness: f32) -> Vec<(usize, f32)> {
+        let (scored, logarithms): (Vec<usize>, Vec<f32>) = self.chances.iter().copied().unzip();
+        scored.into_iter().zip(score::likelihoods(&logarithms, flatness)).collect()
     }
 }
 

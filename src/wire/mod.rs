@@ -147,6 +147,18 @@ impl Role {
             _ => Self::Other,
         }
     }
+
+    /// Its name in reports.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::System => "system",
+            Self::Developer => "developer",
+            Self::User => "user",
+            Self::Assistant => "assistant",
+            Self::Tool => "tool",
+            Self::Other => "other",
+        }
+    }
 }
 
 /// Why a body could not be read or written.

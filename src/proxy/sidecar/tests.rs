@@ -6,6 +6,7 @@ use std::panic::panic_any;
 use serde_json::Value;
 
 use super::*;
+use crate::text::Tokens;
 
 const ORIGINAL: &str = r#"{"messages": [ {"role":"user","content":"caf\u00e9"},{"content":"why?\na\nb\nc","role":"user"} ],"model":"m","n":1.0}"#;
 const COMPRESSED: &str = r#"{"messages": [ {"role":"user","content":"caf\u00e9"},{"content":"why?\n# [lopper: lines 1-2]\nc","role":"user"} ],"model":"m","n":1.0}"#;
@@ -15,7 +16,7 @@ fn outcome(status: Status, body: Option<&str>) -> Outcome {
     let dropped = Dropped { path: Some("a.py".into()), first: 1, last: 2, text: "a\nb\n".into(), marker };
     let dropped = if matches!(status, Status::Compressed | Status::Audited) { vec![dropped] } else { Vec::new() };
     let body = body.map(|body| body.as_bytes().to_vec());
-    Outcome { status, body, tokens_before: Tokens(100), tokens_after: Tokens(40), dropped }
+    Outcome { status, body, tokens_before: Tokens(100), tokens_after: Tokens(40), dropped, ..Outcome::default() }
 }
 
 fn sidecar(compress: impl Fn(&[u8], &Overrides, &Cancel) -> Outcome + Send + Sync + 'static) -> Sidecar {

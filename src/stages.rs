@@ -1,0 +1,151 @@
+//! How long each stage of a request takes: the core's one clock.
+
+use std::cell::Cell;
+use std::collections::BTreeMap;
+use std::time::{Duration, Instant};
+
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use tracing::Span;
+
+/// A part of what is done for a request.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Stage {
+    /// Tokens are counted, code and questions are found.
+    Detect,
+    /// Code is parsed, cut into units and weighed.
+    Parse,
+    /// Units, and blocks in them, are judged. The wait for the model is in it.
+    Score,
+    /// What stays is chosen.
+    Choose,
+    /// What stays is written into the request.
+    Splice,
+}
+
+impl Stage {
+    /// Every stage, in the order of a request.
+    pub const ALL: [Self; 5] = [Self::Detect, Self::Parse, Self::Score, Self::Choose, Self::Splice];
+
+    /// Its name in reports.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Detect => "detect",
+            Self::Parse => "parse",
+            Self::Score => "score",
+            Self::Choose => "choose",
+            Self::Splice => "splice",
+        }
+    }
+
+    /// A span of its name, with nothing of the request in it.
+    fn span(self) -> Span {
+        // A span's name is fixed where it is made.
+        match self {
+            Self::Detect => tracing::debug_span!(target: TARGET, "detect"),
+            Self::Parse => tracing::debug_span!(target: TARGET, "parse"),
+            Self::Score => tracing::debug_span!(target: TARGET, "score"),
+            Self::Choose => tracing::debug_span!(target: TARGET, "choose"),
+            Self::Splice => tracing::debug_span!(target: TARGET, "splice"),
+        }
+    }
+}
+
+/// The target of the stages' spans, for filters.
+pub const TARGET: &str = "lopper::stage";
+
+/// Clocks the stages of one request. A stage inside another is counted for itself alone.
+#[derive(Debug, Default)]
+pub struct Stages {
+    times: Cell<StageTimes>,
+    /// The stage that runs, and since when.
+    running: Cell<Option<(Stage, Instant)>>,
+}
+
+impl Stages {
+    /// Does `work` as a part of `stage`, in a span named after it.
+    pub fn run<T>(&self, stage: Stage, work: impl FnOnce() -> T) -> T {
+        let outer = self.switch_to(Some(stage));
+        let result = stage.span().in_scope(work);
+        self.switch_to(outer);
+        result
+    }
+
+    /// What was spent so far.
+    pub fn times(&self) -> StageTimes {
+        self.times.get()
+    }
+
+    /// Ends what runs, and returns which stage that was.
+    fn switch_to(&self, stage: Option<Stage>) -> Option<Stage> {
+        let now = Instant::now();
+        let ended = self.running.replace(stage.map(|stage| (stage, now)));
+        if let Some((stage, since)) = ended {
+            let mut times = self.times.get();
+            times.0[stage as usize] += now - since;
+            self.times.set(times);
+        }
+        ended.map(|(stage, _)| stage)
+    }
+}
+
+/// Time spent by stage. Written as milliseconds by name.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct StageTimes([Duration; Stage::ALL.len()]);
+
+impl StageTimes {
+    /// What `stage` took.
+    pub fn of(&self, stage: Stage) -> Duration {
+        self.0[stage as usize]
+    }
+
+    /// Each stage with its time, in order.
+    pub fn iter(&self) -> impl Iterator<Item = (Stage, Duration)> + '_ {
+        Stage::ALL.into_iter().map(|stage| (stage, self.of(stage)))
+    }
+}
+
+impl Serialize for StageTimes {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        // Finer than a microsecond is noise.
+        let milliseconds = |time: Duration| time.as_micros() as f64 / 1000.0;
+        serializer.collect_map(self.iter().map(|(stage, time)| (stage.name(), milliseconds(time))))
+    }
+}
+
+impl<'de> Deserialize<'de> for StageTimes {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let milliseconds = BTreeMap::<String, f64>::deserialize(deserializer)?;
+        let time = |stage: Stage| milliseconds.get(stage.name()).map_or(0.0, |time| time / 1000.0);
+        Ok(Self(Stage::ALL.map(|stage| Duration::try_from_secs_f64(time(stage)).unwrap_or_default())))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "a test that cannot go on should stop")]
+
+    use super::*;
+
+    #[test]
+    fn a_stage_inside_another_is_counted_for_itself_alone() {
+        let stages = Stages::default();
+        let started = Instant::now();
+        let inner = stages.run(Stage::Choose, || stages.run(Stage::Score, || started.elapsed()));
+        let (times, all) = (stages.times(), started.elapsed());
+        assert!(times.iter().map(|(_, time)| time).sum::<Duration>() <= all);
+        assert!(inner <= all);
+        assert_eq!(times.of(Stage::Detect), Duration::ZERO);
+        stages.run(Stage::Score, || ());
+        assert!(stages.times().of(Stage::Score) >= times.of(Stage::Score));
+        assert_eq!(stages.times().of(Stage::Choose), times.of(Stage::Choose));
+    }
+
+    #[test]
+    fn times_are_written_as_milliseconds() {
+        let times = StageTimes([1500, 0, 30_000_250, 7, 0].map(Duration::from_micros));
+        let written = serde_json::to_string(&times).unwrap();
+        assert_eq!(written, r#"{"detect":1.5,"parse":0.0,"score":30000.25,"choose":0.007,"splice":0.0}"#);
+        let read: StageTimes = serde_json::from_str(&written).unwrap();
+        assert_eq!(serde_json::to_string(&read).unwrap(), written);
+    }
+}
