@@ -122,6 +122,7 @@ fn repeated(criterion: &mut Criterion) {
         weights: Weights { lexical: 0.5, unit_tokens: Tokens(64), whole_units: 0, blocks: BlockScore::ConditionalPpl },
         deadline: Duration::from_secs(15),
         rules: Vec::new(),
+        holdout_percent: 0,
     };
     let ledger = Ledger::open(LedgerConfig { memory_bytes: 1 << 20, ..LedgerConfig::default() });
     let compressor = Compressor::new(Err("no model".into()), settings, Arc::new(ledger));

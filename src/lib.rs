@@ -2,7 +2,7 @@
 //!
 //! A request's way: [`proxy`] takes its bytes, [`wire`] finds the texts in them, [`detect`] the code in the texts,
 //! [`syntax`] the units of the code; [`score`] says what each is worth, [`select`] which stay, [`render`] what that
-//! looks like; [`wire`] puts it back and [`proxy`] forwards it. [`compress`] joins them for a request, [`prune`] for one
+//! looks like; [`wire`] puts it back and [`proxy`] forwards it; [`observe`] tells of it. [`compress`] joins them for a request, [`prune`] for one
 //! piece of code. A room uses rooms below it in this list of the street, never above.
 
 pub mod cli;
@@ -15,6 +15,7 @@ pub mod eval;
 pub mod fim;
 pub mod history;
 pub mod ledger;
+pub mod observe;
 pub mod proxy;
 pub mod prune;
 pub mod query;

@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use anyhow::{Context, bail};
+use arc_swap::ArcSwap;
 use bytes::Bytes;
 use clap::Args;
 use http::{HeaderMap, Request};
@@ -16,7 +17,8 @@ use crate::compress::{Compressor, Settings};
 use crate::config::{self, Config, EMBEDDED, Overrides};
 use crate::engine::chat::ChatModel;
 use crate::ledger::{Ledger, LedgerConfig};
-use crate::proxy::{self, Embedded, Local, LocalResponse, Upstream};
+use crate::observe::{self, Observer};
+use crate::proxy::{self, Embedded, Live, Local, LocalResponse, Server, Upstream};
 use crate::text::Tokens;
 use crate::{detect, render, wire};
 
@@ -59,9 +61,11 @@ pub fn run(arguments: Arguments) -> anyhow::Result<()> {
     let runtime = tokio::runtime::Runtime::new().context("the runtime can't be started")?;
     runtime.block_on(async {
         let compressor = Arc::new(Compressor::new(Ok(scorer), settings, ledger));
-        let server = proxy::bind(serve::socket(&config), Some(compressor), None, upstream)
-            .await
-            .context("can't listen on a free port")?;
+        let live = Live::new(Some(compressor), config.scores_something(), Arc::new(upstream), config.limits.body_bytes);
+        let observer = Arc::new(Observer::new(observe::Settings::default(), Box::new(|_| {})));
+        let live = Arc::new(ArcSwap::from_pointee(live));
+        let server =
+            Server::bind(serve::socket(&config), live, None, observer).await.context("can't listen on a free port")?;
         let url = format!("http://{}/v1/chat/completions", server.local_addr());
         let (done, stop) = tokio::sync::oneshot::channel::<()>();
         let serving = tokio::spawn(server.run(async {

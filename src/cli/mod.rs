@@ -6,17 +6,18 @@ mod compress;
 mod demo;
 mod eval;
 mod learn;
+mod log;
 mod model;
+mod reload;
 mod report;
+mod running;
 mod serve;
 mod threads;
 
-use std::io::IsTerminal;
 use std::process::ExitCode;
 
 use anyhow::Context;
 use clap::{Parser, Subcommand};
-use tracing_subscriber::EnvFilter;
 
 use crate::compress::Scorer;
 use crate::config::{self, Config};
@@ -60,7 +61,10 @@ enum Verb {
 pub fn run() -> ExitCode {
     let verb = Command::parse().verb;
     threads::sleep_when_idle();
-    log_to_stderr(matches!(verb, Verb::Serve(_)));
+    // It knows what it logs once it has read its settings.
+    if !matches!(verb, Verb::Serve(_)) {
+        log::warnings();
+    }
     hide_panic_messages();
     let result = match verb {
         Verb::Serve(arguments) => serve::run(arguments),
@@ -80,16 +84,6 @@ pub fn run() -> ExitCode {
             ExitCode::FAILURE
         }
     }
-}
-
-/// Logs what `LOPPER_LOG` asks for; else a line a request for a server, and only warnings for the rest.
-fn log_to_stderr(is_server: bool) {
-    // llama.cpp talks a lot; what goes wrong there comes back as an error as well.
-    let usual = if is_server { "info,llama-cpp-2=off" } else { "warn,llama-cpp-2=off" };
-    let filter = EnvFilter::try_from_env("LOPPER_LOG").unwrap_or_else(|_| EnvFilter::new(usual));
-    let colours = std::io::stderr().is_terminal();
-    let log = tracing_subscriber::fmt().with_env_filter(filter).with_target(false).with_ansi(colours);
-    log.with_writer(std::io::stderr).init();
 }
 
 /// The model that `config` names, loaded.

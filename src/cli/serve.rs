@@ -6,15 +6,19 @@ use std::sync::Arc;
 
 use anyhow::Context;
 use clap::Args;
+use tokio_util::sync::CancellationToken;
 
-use super::load_scorer;
+use super::running::{Running, Source};
+use super::{load_scorer, log, reload};
 use crate::compress::{Compressor, Scorer, Settings};
-use crate::config::{self, Config, Method, Overrides};
+use crate::config::{self, Config, Loaded, Method, Overrides};
 use crate::engine::Engine;
 use crate::engine::chat::ChatModel;
 use crate::ledger::{Ledger, LedgerConfig};
+use crate::observe::admin::{AdminConfig, AdminError, AdminServer};
+use crate::observe::{self, Observer, OnRecord, trace};
 use crate::proxy::{
-    self, ApiKey, Embedded, HttpUpstream, Local, ProxyConfig, Sidecar, SidecarConfig, Upstream, UpstreamConfig,
+    self, ApiKey, Embedded, HttpUpstream, ProxyConfig, Server, Sidecar, SidecarConfig, Upstream, UpstreamConfig,
 };
 use crate::score;
 
@@ -38,56 +42,105 @@ pub struct Arguments {
     /// How boldly to compress: careful, balanced or tight.
     #[arg(long, value_name = "NAME")]
     preset: Option<String>,
+    /// Form of the log on stderr.
+    #[arg(long, value_name = "FORM", value_enum, default_value_t = log::Format::Text)]
+    log: log::Format,
 }
 
 pub fn run(arguments: Arguments) -> anyhow::Result<()> {
-    let Arguments { config, listen, upstream, model, ratio, preset } = arguments;
-    let overrides = Overrides { listen, upstream, model, ratio, preset };
-    let loaded = Config::load(config.as_deref(), config::environment(), overrides)?;
-    if let Some(file) = &loaded.file {
-        eprintln!("settings   {}", file.display());
-    }
-    let config = loaded.config;
-    eprintln!("upstream   {}", config.upstream.base_url);
-    let Parts { upstream, compressor } = assemble(&config)?;
-    let sidecar = sidecar(compressor.clone(), &config);
+    let Arguments { config, listen, upstream, model, ratio, preset, log: format } = arguments;
+    let source = Source { file: config, overrides: Overrides { listen, upstream, model, ratio, preset } };
+    let loaded = source.load()?;
+    let admin = admin(&loaded.config)?;
     let runtime = tokio::runtime::Runtime::new().context("the runtime can't be started")?;
     runtime.block_on(async {
-        let server = proxy::bind(socket(&config), Some(compressor), Some(sidecar), upstream)
-            .await
-            .with_context(|| format!("can't listen on {}; choose another --listen", config.server.listen))?;
-        println!("listening on http://{}", server.local_addr());
-        std::io::stdout().flush()?;
-        server.run(proxy::shutdown_signal()).await;
-        Ok(())
+        let traces = loaded.config.observe.otlp_endpoint.as_deref().map(trace::Traces::to).transpose()?;
+        log::requests(format, traces.as_ref());
+        let is_terminal = log::is_terminal(format);
+        if let Some(file) = &loaded.file {
+            eprintln!("settings   {}", file.display());
+        }
+        eprintln!("upstream   {}", loaded.config.upstream.base_url);
+        let on_record: Box<OnRecord> = if is_terminal { Box::new(log::print_line) } else { Box::new(|_| {}) };
+        let observer = Arc::new(Observer::new(observed(&loaded.config), on_record));
+        let stop = CancellationToken::new();
+        // Before the model, so that who started Lopper sees that it is coming up.
+        let admin = start_admin(admin, &observer, &stop).await?;
+        let served = serve(source, loaded, &observer, is_terminal).await;
+        stop.cancel();
+        if let Some(admin) = admin {
+            // It ends with the token; a panic in it is logged.
+            let _ = admin.await;
+        }
+        served
     })
+}
+
+async fn serve(source: Source, loaded: Loaded, observer: &Arc<Observer>, is_terminal: bool) -> anyhow::Result<()> {
+    let config = loaded.config.clone();
+    let for_parts = config.clone();
+    let parts =
+        tokio::task::spawn_blocking(move || assemble(&for_parts, is_terminal)).await.context("it panicked")??;
+    let Parts { upstream, compressor, is_loading } = parts;
+    let running = Running::new(source, loaded, compressor, upstream, observer.clone());
+    let config::Sidecar { memory_bytes, max_age } = config.sidecar;
+    let sidecar = Sidecar::new(running.live(), observer.clone(), SidecarConfig { memory_bytes, max_age });
+    let server = Server::bind(socket(&config), running.live(), Some(Arc::new(sidecar)), observer.clone())
+        .await
+        .with_context(|| format!("can't listen on {}; choose another --listen", config.server.listen))?;
+    let url = format!("http://{}", server.local_addr());
+    running.listens_on(url.clone());
+    println!("listening on {url}");
+    std::io::stdout().flush()?;
+    if is_terminal {
+        eprint!("{}", how_to_point_at(&url));
+    }
+    observer.set_ready();
+    if is_loading {
+        let running = running.clone();
+        tokio::task::spawn_blocking(move || running.take_scorer(load_and_tell(&config, is_terminal)));
+    }
+    let reloads = tokio::spawn(reload::watch(running));
+    server.run(proxy::shutdown_signal()).await;
+    reloads.abort();
+    Ok(())
 }
 
 /// What a running proxy is made of.
 struct Parts {
     upstream: Upstream,
-    compressor: Arc<Compressor>,
+    compressor: Compressor,
+    /// Whether the model is still to come.
+    is_loading: bool,
 }
 
 /// Who answers and who compresses. Only the embedded upstream can't do without the model: a proxy that is down is worse
 /// than one that does not compress.
-fn assemble(config: &Config) -> anyhow::Result<Parts> {
+fn assemble(config: &Config, measures: bool) -> anyhow::Result<Parts> {
     let compressor = |scorer: Result<Scorer, String>| -> anyhow::Result<_> {
         let settings = settings(config, scorer.as_ref().ok().map(|scorer| &scorer.engine))?;
-        let ledger = Arc::new(Ledger::open(ledger(config)));
-        Ok(Arc::new(Compressor::new(scorer, settings, ledger)))
+        Ok(Compressor::new(scorer, settings, Arc::new(Ledger::open(ledger(config)))))
     };
     if config.upstream.is_embedded() {
         let scorer = load_scorer(config)?;
-        introduce(&scorer.engine);
+        introduce(&scorer.engine, measures);
         let upstream = Upstream::Embedded(Arc::new(Embedded::new(ChatModel::new(&scorer.engine))));
-        return Ok(Parts { upstream, compressor: compressor(Ok(scorer))? });
+        return Ok(Parts { upstream, compressor: compressor(Ok(scorer))?, is_loading: false });
     }
     let upstream = http_upstream(config)?;
-    // Also where the settings switch compression off: a request may switch it on for itself.
+    let is_loading = config.scorer.load_in_background;
+    let scorer = match is_loading {
+        true => Err("the model is still being loaded".to_owned()),
+        false => load_and_tell(config, measures),
+    };
+    Ok(Parts { upstream, compressor: compressor(scorer)?, is_loading })
+}
+
+/// Loads the model, also where the settings switch compression off: a request may switch it on for itself.
+fn load_and_tell(config: &Config, measures: bool) -> Result<Scorer, String> {
     let scorer = load_scorer(config);
     match &scorer {
-        Ok(scorer) => introduce(&scorer.engine),
+        Ok(scorer) => introduce(&scorer.engine, measures),
         Err(_) if config.scorer.method == Method::Lexical => {
             eprintln!("model      none: code is scored by its words alone")
         }
@@ -97,13 +150,51 @@ fn assemble(config: &Config) -> anyhow::Result<Parts> {
         Err(error) if config.scores_something() => eprintln!("warning    NOTHING IS COMPRESSED: {error}"),
         Err(_) => {}
     }
-    Ok(Parts { upstream, compressor: compressor(scorer.map_err(|error| error.to_string()))? })
+    scorer.map_err(|error| error.to_string())
 }
 
-/// What answers gateways.
-fn sidecar(compressor: Arc<Compressor>, config: &Config) -> Arc<dyn Local> {
-    let config::Sidecar { memory_bytes, max_age } = config.sidecar;
-    Arc::new(Sidecar::new(compressor, SidecarConfig { memory_bytes, max_age }))
+/// Where the admin port listens, if there is one, and its token.
+fn admin(config: &Config) -> anyhow::Result<Option<AdminConfig>> {
+    let config::Admin { listen, token_env } = &config.admin;
+    let token = token_env.as_ref().map(|name| {
+        let token = std::env::var(name).ok().filter(|token| !token.trim().is_empty());
+        token.with_context(|| format!("admin.token_env names {name}, which is not set in the environment"))
+    });
+    let token = token.transpose()?.map(|token| token.trim().to_owned());
+    Ok(listen.map(|listen| AdminConfig { listen, token }))
+}
+
+/// Starts the admin port. Where its address is taken, by another Lopper most likely, the proxy does without.
+async fn start_admin(
+    config: Option<AdminConfig>,
+    observer: &Arc<Observer>,
+    stop: &CancellationToken,
+) -> anyhow::Result<Option<tokio::task::JoinHandle<()>>> {
+    let Some(config) = config else { return Ok(None) };
+    match AdminServer::bind(config, observer.clone()).await {
+        Ok(admin) => {
+            eprintln!("admin      http://{}", admin.local_addr());
+            Ok(Some(tokio::spawn(admin.run(stop.clone().cancelled_owned()))))
+        }
+        Err(error @ AdminError::NoToken(_)) => Err(error.into()),
+        Err(error @ AdminError::Bind(..)) => {
+            eprintln!("warning    NO ADMIN PAGE: {error}");
+            Ok(None)
+        }
+    }
+}
+
+/// How each assistant is pointed at the proxy.
+fn how_to_point_at(url: &str) -> String {
+    format!(
+        "\n\
+         Point your assistant at {url}/v1; `lopper setup NAME --write` does it for you:\n\
+         \x20 aider      OPENAI_API_BASE={url}/v1\n\
+         \x20 codex      base_url of a model provider in ~/.codex/config.toml\n\
+         \x20 opencode   provider.NAME.options.baseURL in opencode.json\n\
+         \x20 continue   apiBase of a model in ~/.continue/config.yaml\n\
+         \x20 cline      API Provider \"OpenAI Compatible\", field Base URL\n\n"
+    )
 }
 
 fn ledger(config: &Config) -> LedgerConfig {
@@ -111,18 +202,26 @@ fn ledger(config: &Config) -> LedgerConfig {
     LedgerConfig { path, memory_bytes, disk_bytes }
 }
 
-fn introduce(engine: &Engine) {
+fn introduce(engine: &Engine, measures: bool) {
     let info = engine.info();
-    eprintln!("model      {} ({}, {:.0} M parameters)", info.name, info.format, info.parameters as f64 / 1e6);
+    let parameters = info.parameters as f64 / 1e6;
+    // A failure will be told when it matters.
+    let speed = measures.then(|| super::bench::scoring_speed(engine, 3 * 64, 48, 16).ok()).flatten();
+    let speed = speed.map_or(String::new(), |speed| format!(", about {:.0} tokens a second", speed.rate()));
+    eprintln!("model      {} ({}, {parameters:.0} M parameters{speed})", info.name, info.format);
 }
 
-/// Where the proxy listens and what it allows under `config`.
+/// How the proxy listens under `config`.
 pub fn socket(config: &Config) -> ProxyConfig {
-    ProxyConfig {
-        listen: config.server.listen,
-        body_limit: config.limits.body_bytes,
-        drain_timeout: config.server.drain_timeout,
-        compresses: config.scores_something(),
+    ProxyConfig { listen: config.server.listen, drain_timeout: config.server.drain_timeout }
+}
+
+/// What an observer is to know of `config`.
+pub fn observed(config: &Config) -> observe::Settings {
+    observe::Settings {
+        capture: config.observe.capture,
+        prices: config.prices.clone(),
+        holdout_percent: config.compression.holdout_percent,
     }
 }
 
@@ -140,10 +239,12 @@ pub fn settings(config: &Config, engine: Option<&Engine>) -> anyhow::Result<Sett
         weights: super::weights(config),
         deadline: config.scorer.deadline,
         rules: config.rules.clone(),
+        holdout_percent: compression.holdout_percent,
     })
 }
 
-fn http_upstream(config: &Config) -> anyhow::Result<Upstream> {
+/// The API that `config` names.
+pub fn http_upstream(config: &Config) -> anyhow::Result<Upstream> {
     let api_key = match &config.upstream.api_key_env {
         None => None,
         Some(name) => {

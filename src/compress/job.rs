@@ -2,6 +2,8 @@
 
 use std::borrow::Cow;
 
+use std::cell::Cell;
+
 use super::walk::Walk;
 use super::{Dropped, Status};
 use crate::config::{self, Fine, Method, Mode, Rule, Subject};
@@ -223,7 +225,7 @@ impl Walk<'_> {
 
     /// The lines of the source that stay: as it was decided before, else by the model.
     fn keep(&self, job: &Job) -> Result<Vec<Lines>, Verdict> {
-        let scorer = match &self.compressor.engine {
+        let scorer = match &*self.compressor.engine {
             Ok(scorer) => Some(scorer),
             Err(_) if score::works_without_model(self.compressor.settings.method) => None,
             Err(reason) => return Err(Verdict::Failed(reason.clone())),
@@ -263,17 +265,18 @@ impl Walk<'_> {
                 Err(PruneError::Engine(error)) => Err(error.to_string()),
             }
         });
-        if decision.is_ok() && !is_new {
-            self.ledger_hits.set(self.ledger_hits.get() + 1);
+        let count = |counter: &Cell<usize>| counter.set(counter.get() + 1);
+        match &decision {
+            Ok(_) if is_new => count(&self.ledger_misses),
+            Ok(_) => count(&self.ledger_hits),
+            Err(_) => {}
+        }
+        if is_new && self.limits.reached() && !cancel.is_cancelled() {
+            count(&self.deadline_misses);
         }
         match decision {
             Ok(Decision::Keep(keep)) => Ok(keep),
-            Ok(Decision::Leave(reason)) => {
-                if is_new && reason == Reason::Deadline {
-                    self.deadline_misses.set(self.deadline_misses.get() + 1);
-                }
-                Err(Verdict::Skipped(reason.as_str()))
-            }
+            Ok(Decision::Leave(reason)) => Err(Verdict::Skipped(reason.as_str())),
             Err(reason) => Err(Verdict::Failed(reason)),
         }
     }
@@ -289,7 +292,7 @@ impl Walk<'_> {
         let Job { source, region, pinned, .. } = job;
         let code = Code { source, language: region.language, question, names, pinned };
         let judge = Judge {
-            engine: self.compressor.engine.as_ref().ok().map(|scorer| &scorer.engine),
+            engine: self.compressor.engine(),
             score: &*self.compressor.score,
             best_first: score::is_best_first(self.compressor.settings.method),
             counter: self.counter,

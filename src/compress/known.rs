@@ -178,6 +178,7 @@ mod tests {
             },
             deadline: Duration::from_secs(600),
             rules: Vec::new(),
+            holdout_percent: 0,
         };
         let ledger = Arc::new(Ledger::open(LedgerConfig { memory_bytes: 1 << 20, ..LedgerConfig::default() }));
         let compressor = || Compressor::new(Err("no model".into()), settings.clone(), ledger.clone());

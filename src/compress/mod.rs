@@ -5,6 +5,7 @@
 
 mod conversation;
 pub mod explain;
+mod identity;
 mod job;
 mod known;
 mod walk;
@@ -23,6 +24,7 @@ use crate::stages::{Stage, StageTimes, Stages};
 use crate::text::Tokens;
 use crate::wire::{self, WireError};
 use explain::Explanation;
+pub use identity::Conversation;
 use known::Known;
 
 /// How requests are compressed.
@@ -48,6 +50,8 @@ pub struct Settings {
     pub deadline: Duration,
     /// What differs for some code; the first that matches counts.
     pub rules: Vec<Rule>,
+    /// Share of conversations, in percent, that are left as they are to be compared with the others; 0: none.
+    pub holdout_percent: u8,
 }
 
 /// What one request asks for itself, stronger than rules and settings.
@@ -66,11 +70,11 @@ pub struct Overrides {
 /// Compresses request bodies. Shared by all requests.
 pub struct Compressor {
     /// The scorer, or why there is none.
-    engine: Result<Scorer, String>,
+    engine: Arc<Result<Scorer, String>>,
     score: Box<dyn Score + Send + Sync>,
     settings: Settings,
     ledger: Arc<Ledger>,
-    known: Known,
+    known: Arc<Known>,
 }
 
 /// A model that scores.
@@ -102,8 +106,14 @@ pub struct Outcome {
     pub stages: StageTimes,
     /// Pieces of code about which it was decided before.
     pub ledger_hits: usize,
-    /// Pieces of code that the deadline left no time for.
+    /// Pieces of code about which it was decided anew.
+    pub ledger_misses: usize,
+    /// Pieces of code that the deadline left no time to judge in full.
     pub deadline_misses: usize,
+    /// The conversation that the request is a turn of; `None` for what is none.
+    pub conversation: Option<Conversation>,
+    /// Whether that is held out of compression to be compared; `None` where none is.
+    pub held_out: Option<bool>,
 }
 
 /// Lines left out of a request.
@@ -154,14 +164,42 @@ impl Compressor {
     /// requests with code to compress fail over to the original.
     pub fn new(engine: Result<Scorer, String>, settings: Settings, ledger: Arc<Ledger>) -> Self {
         let score = score::scorer(settings.method, settings.weights);
-        Self { engine, score, settings, ledger, known: Known::new() }
+        Self { engine: Arc::new(engine), score, settings, ledger, known: Arc::new(Known::new()) }
+    }
+
+    /// Another with these settings, and with the same model, ledger and memory.
+    pub fn with_settings(&self, settings: Settings) -> Self {
+        let score = score::scorer(settings.method, settings.weights);
+        let Self { engine, ledger, known, .. } = self;
+        Self { engine: engine.clone(), score, settings, ledger: ledger.clone(), known: known.clone() }
+    }
+
+    /// Another with this model, and with the same ledger and memory.
+    pub fn with_engine(&self, engine: Result<Scorer, String>, settings: Settings) -> Self {
+        Self { engine: Arc::new(engine), ..self.with_settings(settings) }
+    }
+
+    /// The model that scores, if there is one.
+    pub fn engine(&self) -> Option<&Engine> {
+        self.engine.as_ref().as_ref().ok().map(|scorer| &scorer.engine)
     }
 
     /// Compresses a request's body, whichever API it is for. Takes as long as scoring does, up to the deadline.
     pub fn compress(&self, body: &[u8], overrides: &Overrides, cancel: &Cancel) -> Outcome {
         let stages = Stages::default();
         match stages.run(Stage::Detect, || wire::parse(body)) {
-            Ok(chat) => walk::walk(self, body, &chat, overrides, cancel, &stages, None).0,
+            Ok(chat) => {
+                let conversation = Conversation::of(&chat);
+                let percent = self.settings.holdout_percent;
+                // What a request asks for itself is no experiment.
+                let grouped = conversation.filter(|_| percent > 0 && overrides.mode.is_none());
+                let held_out = grouped.map(|conversation| conversation.is_held_out(percent));
+                let outcome = match held_out {
+                    Some(true) => walk::untouched(self, &chat, &stages, "holdout"),
+                    _ => walk::walk(self, body, &chat, overrides, cancel, &stages, None).0,
+                };
+                Outcome { conversation, held_out, ..outcome }
+            }
             Err(_) => Outcome { status: Status::Skipped("not-chat"), ..Outcome::default() },
         }
     }

@@ -53,9 +53,26 @@ pub fn walk(
         stages,
         ratios,
         ledger_hits: Cell::new(0),
+        ledger_misses: Cell::new(0),
         deadline_misses: Cell::new(0),
     };
     walk.run(body)
+}
+
+/// What becomes of a request that is left as it is, for this reason.
+pub fn untouched(compressor: &Compressor, chat: &Chat, stages: &Stages, why: &'static str) -> Outcome {
+    let counter = Counter::for_model(chat.model.as_deref());
+    let slots = chat.messages.iter().flat_map(|message| &message.slots);
+    let tokens = stages.run(Stage::Detect, || slots.map(|slot| compressor.known.count(counter, &slot.text)).sum());
+    Outcome {
+        status: Status::Skipped(why),
+        tokens_before: tokens,
+        tokens_after: tokens,
+        api: Some(chat.api.name()),
+        model: chat.model.clone(),
+        stages: stages.times(),
+        ..Outcome::default()
+    }
 }
 
 /// One request on its way.
@@ -76,7 +93,9 @@ pub struct Walk<'a> {
     ratios: Option<&'a [f32]>,
     /// Decisions that were known.
     pub(super) ledger_hits: Cell<usize>,
-    /// Decisions to leave a piece of code alone because the time was up.
+    /// Decisions that were taken now.
+    pub(super) ledger_misses: Cell<usize>,
+    /// Of these, the ones for which the time was up.
     pub(super) deadline_misses: Cell<usize>,
 }
 
@@ -159,6 +178,7 @@ impl Walk<'_> {
             model: chat.model.clone(),
             stages: self.stages.times(),
             ledger_hits: self.ledger_hits.get(),
+            ledger_misses: self.ledger_misses.get(),
             deadline_misses: self.deadline_misses.get(),
             ..outcome
         };

@@ -245,7 +245,13 @@ mod tests {
         fine "on" environment LOPPER_COMPRESSION_FINE
         "#);
         let flag = Overrides { preset: Some("careful".into()), ..Overrides::default() };
-        insta::assert_snapshot!(shown(&[], flag), @"");
+        insta::assert_snapshot!(shown(&[], flag), @r#"
+        preset "careful" flag --preset
+        ratio 0.6 preset careful, flag --preset
+        min_tokens 1000 preset careful, flag --preset
+        min_saving 0.3 preset careful, flag --preset
+        fine "off" preset careful, flag --preset
+        "#);
     }
 
     #[test]

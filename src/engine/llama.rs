@@ -1,7 +1,7 @@
 //! A loaded model, as the rest of the house sees it: jobs go to its thread, negative log-likelihoods come back.
 
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::mpsc::{SyncSender, channel, sync_channel};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Instant;
@@ -32,6 +32,7 @@ pub struct Engine {
     jobs: SyncSender<Job>,
     window: usize,
     decoded: Arc<AtomicU64>,
+    waiting: Arc<AtomicUsize>,
     info: Arc<ModelInfo>,
 }
 
@@ -106,7 +107,7 @@ impl Engine {
             })
             .map_err(|error| EngineError::Context(error.to_string()))?;
         started.recv().map_err(|_| EngineError::Stopped)??;
-        Ok(Self { model, jobs, window, decoded: Arc::default(), info })
+        Ok(Self { model, jobs, window, decoded: Arc::default(), waiting: Arc::default(), info })
     }
 
     /// What is known of the model.
@@ -195,10 +196,18 @@ impl Engine {
 
     fn run(&self, work: Work, limits: &Limits) -> Result<Scores, EngineError> {
         let (reply, result) = channel();
-        self.jobs.send(Job { work, limits: limits.clone(), reply }).map_err(|_| EngineError::Stopped)?;
-        let scores = result.recv().map_err(|_| EngineError::Stopped)??;
+        self.waiting.fetch_add(1, Ordering::Relaxed);
+        let sent = self.jobs.send(Job { work, limits: limits.clone(), reply }).map_err(|_| EngineError::Stopped);
+        let scores = sent.and_then(|()| result.recv().map_err(|_| EngineError::Stopped));
+        self.waiting.fetch_sub(1, Ordering::Relaxed);
+        let scores = scores??;
         self.decoded.fetch_add(scores.decoded as u64, Ordering::Relaxed);
         Ok(scores)
+    }
+
+    /// Jobs that wait for their scores now, those that are being scored included.
+    pub fn waiting(&self) -> usize {
+        self.waiting.load(Ordering::Relaxed)
     }
 
     /// Tokens that went through the model for scores so far.

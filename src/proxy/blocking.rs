@@ -7,7 +7,8 @@ use crate::compress::Cancel;
 pub(super) async fn run<T: Send + 'static>(work: impl FnOnce(&Cancel) -> T + Send + 'static) -> Option<T> {
     let cancel = Cancel::default();
     let _guard = CancelOnDrop(cancel.clone());
-    tokio::task::spawn_blocking(move || work(&cancel)).await.ok()
+    let span = tracing::Span::current();
+    tokio::task::spawn_blocking(move || span.in_scope(|| work(&cancel))).await.ok()
 }
 
 struct CancelOnDrop(Cancel);

@@ -24,11 +24,6 @@ pub(crate) fn to_client(parts: &mut response::Parts) {
     parts.version = Version::HTTP_11;
 }
 
-/// Whether a body is sent in an encoding that would have to be undone before it can be read.
-pub(crate) fn is_encoded(headers: &HeaderMap) -> bool {
-    headers.get_all(header::CONTENT_ENCODING).iter().any(|value| !value.as_bytes().eq_ignore_ascii_case(b"identity"))
-}
-
 /// Whether a client asks for a WebSocket (RFC 6455, section 4.1). Other upgrades, such as `h2c`, are for the next hop
 /// alone and are left out as such.
 pub(crate) fn asks_for_websocket(parts: &request::Parts) -> bool {

@@ -2,7 +2,8 @@
 //!
 //! A request's life, in reading order: [`server`] accepts it, `intercept` decides by its `route` and the `overrides` in
 //! its headers whether its body is decoded (`encoding`) and compressed, [`upstream`] forwards it, `watch` looks for an
-//! `echo` of our markers as the answer passes; a WebSocket goes through a `tunnel`. What is answered here is [`Local`]:
+//! `echo` of our markers as the answer passes; a WebSocket goes through a `tunnel`. An `entry` notes all this for
+//! [`crate::observe`]. What is answered here is [`Local`]:
 //! the embedded upstream, the sidecar. `headers`, [`body`] and [`error`] are the parts they share.
 //! Nothing here knows what code or a model is.
 
@@ -11,9 +12,11 @@ pub mod body;
 mod echo;
 mod embedded;
 mod encoding;
+mod entry;
 pub mod error;
 mod headers;
 mod intercept;
+mod live;
 mod local;
 mod overrides;
 mod route;
@@ -28,8 +31,9 @@ mod tests;
 
 pub use embedded::Embedded;
 pub use error::ProxyError;
+pub use live::Live;
 pub use local::{Local, LocalBody, LocalResponse};
-pub use server::{ClientAddress, ProxyConfig, Server, bind, shutdown_signal};
+pub use server::{ClientAddress, ProxyConfig, Server, shutdown_signal};
 pub use sidecar::{Sidecar, SidecarConfig};
 pub(crate) use upstream::install_crypto;
 pub use upstream::{ApiKey, BaseUrl, HttpUpstream, Upstream, UpstreamConfig};

@@ -6,9 +6,9 @@ use std::io;
 use std::net::SocketAddr;
 use std::pin::pin;
 use std::sync::Arc;
-use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
+use arc_swap::ArcSwap;
 use http::{Request, Response};
 use hyper::body::Incoming;
 use hyper::service::service_fn;
@@ -21,44 +21,23 @@ use tokio_util::sync::CancellationToken;
 
 use super::body::ResponseBody;
 use super::error::ProxyError;
-use super::intercept::{Compress, Proxy};
+use super::intercept::Proxy;
+use super::live::Live;
 use super::local::Local;
-use super::upstream::Upstream;
-use crate::compress::Compressor;
+use crate::observe::Observer;
 
 /// How the proxy listens and what it limits.
 #[derive(Debug, Clone)]
 pub struct ProxyConfig {
     /// Port 0 takes a free one.
     pub listen: SocketAddr,
-    /// Longest body, in bytes, of a request that has to be read before it is forwarded.
-    pub body_limit: usize,
     /// How long requests in flight may go on after the signal to stop.
     pub drain_timeout: Duration,
-    /// Whether requests are compressed that do not say so themselves.
-    pub compresses: bool,
 }
 
 /// Who sent a request: an extension of the requests that a [`Local`] answers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ClientAddress(pub SocketAddr);
-
-/// Opens the listening socket. Without a compressor nothing is compressed; without a sidecar its paths go to the
-/// upstream as others do.
-///
-/// # Errors
-/// If the address can't be bound.
-pub async fn bind(
-    config: ProxyConfig,
-    compressor: Option<Arc<Compressor>>,
-    sidecar: Option<Arc<dyn Local>>,
-    upstream: Upstream,
-) -> io::Result<Server> {
-    let compress = compressor.map(|compressor| -> Arc<Compress> {
-        Arc::new(move |body, overrides, cancel| compressor.compress(body, overrides, cancel))
-    });
-    Server::bind(config, compress, sidecar, upstream).await
-}
 
 /// A proxy whose socket is open.
 pub struct Server {
@@ -69,35 +48,26 @@ pub struct Server {
 }
 
 impl Server {
-    pub(crate) async fn bind(
+    /// Opens the listening socket. Without a sidecar its paths go to the upstream as others do.
+    ///
+    /// # Errors
+    /// If the address can't be bound.
+    pub async fn bind(
         config: ProxyConfig,
-        compress: Option<Arc<Compress>>,
+        live: Arc<ArcSwap<Live>>,
         sidecar: Option<Arc<dyn Local>>,
-        upstream: Upstream,
+        observer: Arc<Observer>,
     ) -> io::Result<Self> {
-        let ProxyConfig { listen, body_limit, drain_timeout, compresses } = config;
+        let ProxyConfig { listen, drain_timeout } = config;
         let listener = TcpListener::bind(listen).await?;
         let address = listener.local_addr()?;
-        let proxy = Proxy {
-            compress,
-            compresses,
-            sidecar,
-            upstream,
-            body_limit,
-            echoed_markers: Arc::default(),
-            closing: CancellationToken::new(),
-        };
+        let proxy = Proxy { live, sidecar, observer, closing: CancellationToken::new() };
         Ok(Self { listener, address, drain_timeout, proxy: Arc::new(proxy) })
     }
 
     /// The address that clients connect to.
     pub fn local_addr(&self) -> SocketAddr {
         self.address
-    }
-
-    /// How many times an answer repeated one of our markers, counted once a path and answer. It goes on counting.
-    pub fn echoed_markers(&self) -> Arc<AtomicU64> {
-        self.proxy.echoed_markers.clone()
     }
 
     /// Serves until `shutdown` resolves, then accepts no more and returns when the requests in flight are answered, or

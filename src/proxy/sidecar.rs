@@ -4,18 +4,20 @@
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
+use arc_swap::ArcSwap;
 use bytes::Bytes;
 use http::{Method, Request, StatusCode};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 use serde_json::value::RawValue;
 
-use super::{ClientAddress, ProxyError, overrides};
-use super::{Local, LocalBody, LocalResponse};
-use crate::compress::{Cancel, Compressor, Dropped, Outcome, Overrides, Status};
+use super::live::{Compress, Live};
+use super::{ClientAddress, Local, LocalBody, LocalResponse, ProxyError, entry, overrides};
+use crate::compress::{Cancel, Dropped, Outcome, Overrides, Status};
 use crate::dropped::{self, DroppedTexts};
+use crate::observe::{Observer, Record};
 use crate::tokens::Counter;
 
 const COMPRESS: &str = "/v1/compress";
@@ -24,10 +26,9 @@ const RETRIEVE: &str = "/v1/retrieve";
 /// Answers `POST /v1/compress`, `GET /v1/retrieve/{hash}` and `POST /v1/retrieve`.
 pub struct Sidecar {
     compress: Box<Compress>,
+    observer: Arc<Observer>,
     dropped: DroppedTexts,
 }
-
-type Compress = dyn Fn(&[u8], &Overrides, &Cancel) -> Outcome + Send + Sync;
 
 /// How long what was left out can be had.
 #[derive(Debug, Clone)]
@@ -39,17 +40,22 @@ pub struct SidecarConfig {
 }
 
 impl Sidecar {
-    /// A sidecar that compresses with `compressor`. Requests may carry two extensions: [`ClientAddress`], without which
-    /// nothing is retrieved, and a [`Cancel`] that is called when the client goes away.
-    pub fn new(compressor: Arc<Compressor>, config: SidecarConfig) -> Self {
-        Self::with(move |body, overrides, cancel| compressor.compress(body, overrides, cancel), config)
+    /// A sidecar that compresses as the proxy does, and tells `observer` of it. Requests may carry two extensions:
+    /// [`ClientAddress`], without which nothing is retrieved, and a [`Cancel`] that is called when the client goes away.
+    pub fn new(live: Arc<ArcSwap<Live>>, observer: Arc<Observer>, config: SidecarConfig) -> Self {
+        let compress = move |body: &[u8], overrides: &Overrides, cancel: &Cancel| match &live.load().compress {
+            Some(compress) => compress(body, overrides, cancel),
+            None => untouched(Status::Skipped("off")),
+        };
+        Self::with(compress, observer, config)
     }
 
     fn with(
         compress: impl Fn(&[u8], &Overrides, &Cancel) -> Outcome + Send + Sync + 'static,
+        observer: Arc<Observer>,
         SidecarConfig { memory_bytes, max_age }: SidecarConfig,
     ) -> Self {
-        Self { compress: Box::new(compress), dropped: DroppedTexts::new(memory_bytes, max_age) }
+        Self { compress: Box::new(compress), observer, dropped: DroppedTexts::new(memory_bytes, max_age) }
     }
 
     /// Compresses the messages of a request. Where nothing can be done they come back as they are: a gateway may take
@@ -64,11 +70,13 @@ impl Sidecar {
         let options = Options::read(asked.config)?;
         let mut overrides = overrides::read(request.headers())?;
         overrides.ratio = overrides.ratio.or(options.target_ratio);
+        let started = Instant::now();
         let outcome = if bypassed(request) {
             untouched(Status::Skipped("bypass"))
         } else {
             self.run(body, &overrides, request.extensions().get().cloned().unwrap_or_default())
         };
+        self.tell(body, &outcome, started.elapsed());
         let Outcome { status, body: compressed, tokens_before, mut tokens_after, dropped: left_out, .. } = outcome;
         // In an audit something would be left out, but nothing is.
         let kept = self.dropped.put(if compressed.is_some() { left_out } else { Vec::new() });
@@ -105,6 +113,18 @@ impl Sidecar {
                 audited_tokens_after: audited,
             },
         ))
+    }
+
+    fn tell(&self, body: &Bytes, outcome: &Outcome, took: Duration) {
+        let (before, after) = (outcome.tokens_before.0, outcome.tokens_after.0);
+        let sent = outcome.body.as_ref().map_or(body.len(), Vec::len) as u64;
+        let mut record = Record::new(COMPRESS.to_owned());
+        (record.status, record.took) = (StatusCode::OK.as_u16(), took);
+        record.tokens = Some((before, after));
+        record.bytes = [body.len() as u64, sent, 0];
+        record.captured = (self.observer.captures() > 0).then(|| body.clone());
+        entry::tell(outcome, &mut record);
+        self.observer.add(&record);
     }
 
     /// A panic costs the saving, not the request.

@@ -5,14 +5,16 @@ use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use arc_swap::ArcSwap;
 use bytes::Bytes;
 use http::{Request, StatusCode};
 use tokio::sync::{mpsc, oneshot};
 
-use super::intercept::Compress;
+use super::live::{Compress, Live};
 use super::{ClientAddress, Local, LocalBody, LocalResponse, ProxyConfig, Server, Upstream};
 use crate::compress::{Cancel, Outcome, Overrides, Status};
 use crate::config::Mode;
+use crate::observe::{self, Observer, Record};
 use crate::text::Tokens;
 
 /// Answers with the body it was sent.
@@ -52,6 +54,9 @@ struct Running {
     /// Without the path.
     origin: String,
     url: String,
+    live: Arc<ArcSwap<Live>>,
+    /// What was told of requests that are over.
+    records: std::sync::mpsc::Receiver<Record>,
     echoed_markers: Arc<std::sync::atomic::AtomicU64>,
     stop: oneshot::Sender<()>,
     ended: tokio::task::JoinHandle<()>,
@@ -65,19 +70,19 @@ async fn start(
 }
 
 async fn serve(compress: Option<Arc<Compress>>, sidecar: Option<Arc<dyn Local>>, upstream: Upstream) -> Running {
-    let config = ProxyConfig {
-        listen: ([127, 0, 0, 1], 0).into(),
-        body_limit: 1000,
-        drain_timeout: Duration::ZERO,
-        compresses: true,
-    };
-    let server = Server::bind(config, compress, sidecar, upstream).await.unwrap();
+    let config = ProxyConfig { listen: ([127, 0, 0, 1], 0).into(), drain_timeout: Duration::ZERO };
+    let (told, records) = std::sync::mpsc::channel();
+    let told = move |record: &Record| told.send(record.clone()).unwrap_or_default();
+    let observer = Arc::new(Observer::new(observe::Settings { capture: 1, ..Default::default() }, Box::new(told)));
+    let live = Live { compress, compresses: true, upstream: Arc::new(upstream), body_limit: 1000 };
+    let live = Arc::new(ArcSwap::from_pointee(live));
+    let echoed_markers = observer.echoed_markers();
+    let server = Server::bind(config, live.clone(), sidecar, observer).await.unwrap();
     let origin = format!("http://{}", server.local_addr());
     let url = format!("{origin}/v1/chat/completions");
-    let echoed_markers = server.echoed_markers();
     let (stop, stopped) = oneshot::channel();
     let ended = tokio::spawn(server.run(async move { stopped.await.unwrap() }));
-    Running { origin, url, echoed_markers, stop, ended }
+    Running { origin, url, live, records, echoed_markers, stop, ended }
 }
 
 fn client() -> reqwest::Client {
@@ -109,6 +114,54 @@ async fn a_compressed_body_is_what_goes_on() {
     assert_eq!(shown, ["compressed", "9", "4", "text/plain"]);
     assert!(header("x-lopper-ms").parse::<u64>().is_ok());
     assert_eq!(response.bytes().await.unwrap(), "short");
+}
+
+#[tokio::test]
+async fn what_became_of_a_request_is_told() {
+    let whole =
+        |_: &[u8], _: &Overrides, _: &Cancel| Outcome { ledger_hits: 2, ..outcome(Status::Compressed, Some("short")) };
+    let proxy = start(whole, Echo).await;
+    post(&proxy.url, "something long").await.bytes().await.unwrap();
+    let record = proxy.records.recv().unwrap();
+    assert_eq!((record.api, record.status, record.tokens), ("chat", 418, Some((9, 4))));
+    assert_eq!((record.outcome, record.decisions, record.bytes), (observe::Outcome::Compressed, [2, 0], [14, 5, 5]));
+    assert!(record.first_byte.is_some() && record.usage.is_none());
+    assert_eq!(record.captured.unwrap(), "something long");
+
+    post(&format!("{}/v1/embeddings?key=secret", proxy.origin), "text").await.bytes().await.unwrap();
+    let record = proxy.records.recv().unwrap();
+    assert_eq!((record.api, record.path.as_str()), ("other", "/v1/embeddings"));
+    assert_eq!((record.outcome, record.bytes, record.captured), (observe::Outcome::Passed, [4, 4, 4], None));
+}
+
+#[tokio::test]
+async fn a_client_that_goes_away_is_told() {
+    let (begun, begins) = std::sync::mpsc::channel();
+    let begun = Mutex::new(begun);
+    let wait = move |_: &[u8], _: &Overrides, cancel: &Cancel| {
+        begun.lock().unwrap().send(()).unwrap();
+        while !cancel.is_cancelled() {
+            std::thread::yield_now();
+        }
+        outcome(Status::Unchanged, None)
+    };
+    let proxy = start(wait, Echo).await;
+    let request = tokio::spawn(client().post(&proxy.url).body("x").send());
+    tokio::task::spawn_blocking(move || begins.recv().unwrap()).await.unwrap();
+    request.abort();
+    let record = tokio::task::spawn_blocking(move || proxy.records.recv().unwrap()).await.unwrap();
+    assert_eq!((record.status, record.outcome), (499, observe::Outcome::Passed));
+}
+
+#[tokio::test]
+async fn other_settings_count_from_the_next_request_on() {
+    let proxy = start(|_, _, _| outcome(Status::Compressed, Some("short")), Echo).await;
+    assert_eq!(post(&proxy.url, "long").await.bytes().await.unwrap(), "short");
+    let live = proxy.live.load_full();
+    let off =
+        Live { compresses: false, compress: live.compress.clone(), upstream: live.upstream.clone(), body_limit: 1000 };
+    proxy.live.store(Arc::new(off));
+    assert_eq!(post(&proxy.url, "long").await.bytes().await.unwrap(), "long");
 }
 
 #[tokio::test]

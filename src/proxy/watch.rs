@@ -1,60 +1,74 @@
-//! Whether a model's answer repeats one of our markers: code that was left out may be lost in what it writes.
+//! What passes to the client, looked at as it passes: how much and when, what the answer says that it cost, and whether it
+//! repeats one of our markers: code that was left out may be lost in what it writes.
 
 use std::collections::HashMap;
+use std::io::{self, Write};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 use std::task::{Context, Poll, ready};
+use std::time::Instant;
 
+use brotli_decompressor::DecompressorWriter;
 use bytes::Bytes;
-use http::Response;
-use http::header::CONTENT_TYPE;
+use flate2::write::{MultiGzDecoder, ZlibDecoder};
+use http::header::{CONTENT_ENCODING, CONTENT_TYPE};
+use http::{HeaderMap, Response};
 use http_body::{Body, Frame, SizeHint};
 use http_body_util::BodyExt;
 use serde_json::Value;
 
 use super::body::ResponseBody;
 use super::echo::{Found, Window, unescaped};
-use super::headers;
+use crate::observe::Reading;
 
 /// Bytes of a line of an event stream that is still read. Longer ones repeat what was streamed.
 const LINE_AT_MOST: usize = 1 << 20;
 /// Bytes that a line's buffer keeps for the next.
 const LINE_BUFFER: usize = 16 << 10;
+/// Bytes of an answer in one piece that is still read for its usage.
+const ANSWER_AT_MOST: usize = 8 << 20;
 /// Texts of one answer (choices, tool calls) that are told apart.
 const TEXTS_AT_MOST: usize = 64;
+/// Bytes that the Brotli decoder hands on at once.
+const BROTLI_BUFFER: usize = 4 << 10;
 /// Keys whose strings are, or are pieces of, what the model says.
 const TEXT_KEYS: [&str; 6] = ["content", "text", "arguments", "partial_json", "input", "delta"];
 /// Keys whose numbers tell the texts of one answer apart.
 const INDEX_KEYS: [&str; 4] = ["index", "output_index", "content_index", "summary_index"];
 
-/// Watches the body of an answer as it passes. For every path whose marker it repeats, a warning is logged and `echoes`
-/// goes up by one. Not a byte changes or waits; an encoded body is not watched.
-pub(crate) fn watch(response: Response<ResponseBody>, echoes: &Arc<AtomicU64>) -> Response<ResponseBody> {
-    let media_type = response.headers().get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
-    let media_type = media_type.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
-    let form = match media_type.as_str() {
-        _ if headers::is_encoded(response.headers()) => return response,
-        "text/event-stream" => Form::Events(Events::default()),
-        "application/json" => Form::Json(Window::default()),
-        _ => return response,
-    };
-    let found = Found::new(echoes.clone());
-    response.map(|body| Watched { body, form, found }.boxed())
+/// What has passed of one answer when it is over, or the client is gone.
+#[derive(Default)]
+pub(crate) struct Passed {
+    /// What the answer said of itself.
+    pub reading: Reading,
+    /// When its first byte came.
+    pub first_byte: Option<Instant>,
+    /// Bytes of its body.
+    pub bytes: u64,
 }
+
+/// Watches the body of an answer as it passes, and calls `over` at its end. If it `reads`, a warning is logged for every
+/// path whose marker the answer repeats, and `echoes` goes up by one. Not a byte changes or waits. What is in an encoding
+/// that is not known is not read.
+pub(crate) fn watch(
+    response: Response<ResponseBody>,
+    reads: bool,
+    echoes: &Arc<AtomicU64>,
+    over: impl FnOnce(Passed) + Send + Sync + 'static,
+) -> Response<ResponseBody> {
+    let decoder = if reads { Decoder::new(response.headers(), echoes) } else { None };
+    let over = Some(Box::new(over) as Box<Over>);
+    response.map(|body| Watched { body, decoder, passed: Passed::default(), over }.boxed())
+}
+
+type Over = dyn FnOnce(Passed) + Send + Sync;
 
 struct Watched {
     body: ResponseBody,
-    form: Form,
-    found: Found,
-}
-
-/// What the body is made of.
-enum Form {
-    /// Server-sent events whose data is JSON.
-    Events(Events),
-    /// One JSON value. It is searched as it is written: a marker's beginning has nothing that JSON would escape.
-    Json(Window),
+    decoder: Option<Decoder>,
+    passed: Passed,
+    over: Option<Box<Over>>,
 }
 
 impl Body for Watched {
@@ -65,12 +79,14 @@ impl Body for Watched {
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, Self::Error>>> {
-        let Self { body, form, found } = &mut *self;
+        let Self { body, decoder, passed, .. } = &mut *self;
         let frame = ready!(Pin::new(body).poll_frame(context));
         if let Some(data) = frame.as_ref().and_then(|frame| frame.as_ref().ok()?.data_ref()) {
-            match form {
-                Form::Events(events) => events.push(data, found),
-                Form::Json(window) => window.push(data, |marker| found.report(&unescaped(marker))),
+            passed.first_byte.get_or_insert_with(Instant::now);
+            passed.bytes += data.len() as u64;
+            // What can't be decoded is not read any further.
+            if decoder.as_mut().is_some_and(|decoder| decoder.push(data).is_err()) {
+                *decoder = None;
             }
         }
         Poll::Ready(frame)
@@ -86,13 +102,111 @@ impl Body for Watched {
 }
 
 impl Drop for Watched {
-    /// An answer may end in the middle of a marker.
     fn drop(&mut self) {
-        let Self { form, found, .. } = self;
+        let mut passed = std::mem::take(&mut self.passed);
+        passed.reading = self.decoder.as_mut().map(Decoder::end).unwrap_or_default();
+        if let Some(over) = self.over.take() {
+            over(passed);
+        }
+    }
+}
+
+/// Undoes the encoding of a copy of the answer, for its reader.
+enum Decoder {
+    Plain(Reader),
+    Gzip(Box<MultiGzDecoder<Reader>>),
+    Deflate(Box<ZlibDecoder<Reader>>),
+    Brotli(Box<DecompressorWriter<Reader>>),
+}
+
+impl Decoder {
+    fn new(headers: &HeaderMap, echoes: &Arc<AtomicU64>) -> Option<Self> {
+        let text =
+            |name| headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or_default().to_ascii_lowercase();
+        let form = match text(CONTENT_TYPE).split(';').next().unwrap_or_default().trim() {
+            "text/event-stream" => Form::Events(Events::default()),
+            "application/json" => Form::Json(Window::default(), Vec::new()),
+            _ => return None,
+        };
+        let reader = Reader { form, found: Found::new(echoes.clone()), reading: Reading::default() };
+        match text(CONTENT_ENCODING).trim() {
+            "" | "identity" => Some(Self::Plain(reader)),
+            "gzip" | "x-gzip" => Some(Self::Gzip(Box::new(MultiGzDecoder::new(reader)))),
+            "deflate" => Some(Self::Deflate(Box::new(ZlibDecoder::new(reader)))),
+            "br" => Some(Self::Brotli(Box::new(DecompressorWriter::new(reader, BROTLI_BUFFER)))),
+            _ => None,
+        }
+    }
+
+    fn push(&mut self, data: &[u8]) -> io::Result<()> {
+        match self {
+            Self::Plain(reader) => reader.write_all(data),
+            Self::Gzip(decoder) => decoder.write_all(data).and_then(|()| decoder.flush()),
+            Self::Deflate(decoder) => decoder.write_all(data).and_then(|()| decoder.flush()),
+            Self::Brotli(decoder) => decoder.write_all(data),
+        }
+    }
+
+    fn end(&mut self) -> Reading {
+        match self {
+            Self::Plain(reader) => reader.end(),
+            Self::Gzip(decoder) => decoder.get_mut().end(),
+            Self::Deflate(decoder) => decoder.get_mut().end(),
+            Self::Brotli(decoder) => decoder.get_mut().end(),
+        }
+    }
+}
+
+/// Reads an answer that arrives in pieces.
+struct Reader {
+    form: Form,
+    found: Found,
+    reading: Reading,
+}
+
+/// What the body is made of.
+enum Form {
+    /// Server-sent events whose data is JSON.
+    Events(Events),
+    /// One JSON value. For markers it is searched as it is written: a marker's beginning has nothing that JSON would escape.
+    Json(Window, Vec<u8>),
+}
+
+impl Write for Reader {
+    fn write(&mut self, data: &[u8]) -> io::Result<usize> {
+        let Self { form, found, reading } = self;
+        match form {
+            Form::Events(events) => events.push(data, found, reading),
+            Form::Json(window, whole) => {
+                window.push(data, |marker| found.report(&unescaped(marker)));
+                if whole.len() + data.len() <= ANSWER_AT_MOST {
+                    whole.extend_from_slice(data);
+                }
+            }
+        }
+        Ok(data.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+impl Reader {
+    /// An answer may end in the middle of a marker.
+    fn end(&mut self) -> Reading {
+        let Self { form, found, reading } = self;
         match form {
             Form::Events(events) => events.texts.values_mut().for_each(|text| text.end(|m| found.report(m))),
-            Form::Json(window) => window.end(|marker| found.report(&unescaped(marker))),
+            Form::Json(window, whole) => {
+                window.end(|marker| found.report(&unescaped(marker)));
+                // One that was too long is not complete, and so none.
+                if let Ok(answer) = serde_json::from_slice(whole) {
+                    reading.read(&answer);
+                }
+            }
         }
+        std::mem::take(reading)
     }
 }
 
@@ -108,7 +222,7 @@ struct Events {
 }
 
 impl Events {
-    fn push(&mut self, chunk: &[u8], found: &mut Found) {
+    fn push(&mut self, chunk: &[u8], found: &mut Found, reading: &mut Reading) {
         for piece in chunk.split_inclusive(|byte| *byte == b'\n') {
             self.skipping |= self.line.len() + piece.len() > LINE_AT_MOST;
             if !self.skipping {
@@ -116,7 +230,7 @@ impl Events {
             }
             if piece.ends_with(b"\n") {
                 if !self.skipping {
-                    self.read_line(found);
+                    self.read_line(found, reading);
                 }
                 self.skipping = false;
                 self.line.clear();
@@ -125,9 +239,10 @@ impl Events {
         }
     }
 
-    fn read_line(&mut self, found: &mut Found) {
+    fn read_line(&mut self, found: &mut Found, reading: &mut Reading) {
         let Some(data) = self.line.strip_prefix(b"data:") else { return };
         if let Ok(data) = serde_json::from_slice(data) {
+            reading.read(&data);
             self.read(&data, &mut Vec::new(), found);
         }
     }
@@ -187,11 +302,17 @@ mod tests {
     /// Passes `chunks` through, checks that they stay what they are, and returns how many markers were found.
     fn echoes(content_type: &str, encoding: Option<&str>, chunks: Vec<Vec<u8>>) -> u64 {
         let counter = Arc::default();
+        let chunks_are_none = chunks.is_empty();
         let frames = chunks.clone().into_iter().map(|chunk| Ok(Frame::data(Bytes::from(chunk))));
         let stream = futures_util::stream::iter(frames.collect::<Vec<_>>());
         let response = Response::builder().header(CONTENT_TYPE, content_type);
         let response = encoding.iter().fold(response, |response, name| response.header("content-encoding", *name));
-        let mut watched = watch(response.body(StreamBody::new(stream).boxed()).unwrap(), &counter).into_body();
+        let response = response.body(StreamBody::new(stream).boxed()).unwrap();
+        let length: usize = chunks.iter().map(Vec::len).sum();
+        let over = move |passed: Passed| {
+            assert_eq!((passed.bytes, passed.first_byte.is_some()), (length as u64, !chunks_are_none));
+        };
+        let mut watched = watch(response, true, &counter, over).into_body();
         let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
         runtime.block_on(async {
             for chunk in &chunks {
@@ -254,7 +375,7 @@ mod tests {
         let answer = json!({"choices": [{"message": {"content": format!("{MARKER}{MARKER}")}}]}).to_string();
         assert_eq!(echoes("application/json", None, vec![answer.clone().into_bytes()]), 1);
         assert_eq!(echoes("application/json", None, answer.bytes().map(|byte| vec![byte]).collect()), 1);
-        assert_eq!(echoes("application/json", Some("gzip"), vec![answer.clone().into_bytes()]), 0);
+        assert_eq!(echoes("application/json", Some("zstd"), vec![answer.clone().into_bytes()]), 0);
         assert_eq!(echoes("audio/mpeg", None, vec![answer.into_bytes()]), 0);
     }
 
@@ -266,6 +387,40 @@ mod tests {
         assert_eq!(text(&format!("[lopper: line 3 {}", "x".repeat(5000))), 1);
     }
 
+    /// What is read of an answer that arrives in these chunks.
+    fn read(content_type: &str, encoding: &str, chunks: Vec<Vec<u8>>) -> Reading {
+        let (told, reading) = std::sync::mpsc::channel();
+        let frames = chunks.into_iter().map(|chunk| Ok(Frame::data(Bytes::from(chunk))));
+        let stream = futures_util::stream::iter(frames.collect::<Vec<_>>());
+        let response = Response::builder().header(CONTENT_TYPE, content_type).header(CONTENT_ENCODING, encoding);
+        let response = response.body(StreamBody::new(stream).boxed()).unwrap();
+        let response = watch(response, true, &Arc::default(), move |passed| told.send(passed.reading).unwrap());
+        let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+        runtime.block_on(response.into_body().collect()).unwrap();
+        reading.recv().unwrap()
+    }
+
+    #[test]
+    fn the_usage_is_read_whatever_the_encoding() {
+        let event = json!({"model": "m", "choices": [], "usage": {"prompt_tokens": 9, "completion_tokens": 2}});
+        let stream =
+            [sse(&[json!({"choices": []})]), sse(std::slice::from_ref(&event)), b"data: [DONE]\n\n".to_vec()].concat();
+        let gzip = |plain: &[u8]| {
+            let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+            encoder.write_all(plain).unwrap();
+            encoder.finish().unwrap()
+        };
+        for (kind, plain) in [("text/event-stream", stream), ("application/json", event.to_string().into_bytes())] {
+            let in_pieces = |bytes: &[u8]| bytes.chunks(7).map(<[u8]>::to_vec).collect::<Vec<_>>();
+            for (encoding, bytes) in [("identity", plain.clone()), ("gzip", gzip(&plain))] {
+                let reading = read(kind, encoding, in_pieces(&bytes));
+                assert_eq!(reading.usage.map(|usage| (usage.prompt, usage.output)), Some((9, 2)), "{kind} {encoding}");
+                assert_eq!(reading.model.as_deref(), Some("m"));
+            }
+            assert!(read(kind, "gzip", in_pieces(&plain)).usage.is_none(), "not what it says it is");
+        }
+    }
+
     #[test]
     fn a_line_too_long_is_passed_over() {
         let long = format!("data: \"{}\"\n", "x".repeat(LINE_AT_MOST)).into_bytes();
@@ -273,14 +428,14 @@ mod tests {
         assert_eq!(echoes("text/event-stream", None, vec![long.clone(), marker.clone()]), 1);
         let mut events = Events::default();
         let mut found = Found::default();
-        long.chunks(1000).for_each(|chunk| events.push(chunk, &mut found));
+        long.chunks(1000).for_each(|chunk| events.push(chunk, &mut found, &mut Reading::default()));
         assert!(events.line.capacity() <= LINE_BUFFER);
     }
 
     #[test]
     fn an_answers_length_stays_known() {
         let response = Response::builder().header(CONTENT_TYPE, "application/json");
-        let response = watch(response.body(body::whole("{}".into())).unwrap(), &Arc::default());
+        let response = watch(response.body(body::whole("{}".into())).unwrap(), true, &Arc::default(), |_| {});
         assert_eq!(response.body().size_hint().exact(), Some(2));
     }
 

@@ -33,7 +33,7 @@ pub struct Lopper {
     pub address: SocketAddr,
     /// Kept open: a process whose output nobody takes is in trouble.
     _stdout: BufReader<ChildStdout>,
-    _directory: TempDir,
+    directory: TempDir,
 }
 
 impl Lopper {
@@ -56,7 +56,7 @@ impl Lopper {
                 break address.parse().unwrap();
             }
         };
-        Self { process, address, _stdout: stdout, _directory: directory }
+        Self { process, address, _stdout: stdout, directory }
     }
 
     /// The URL of `path`, which starts with a slash.
@@ -64,10 +64,32 @@ impl Lopper {
         format!("http://{}{path}", self.address)
     }
 
+    /// The URL of `path` at the admin port, if it was given a free one: `LOPPER_ADMIN_LISTEN` is `127.0.0.1:0`.
+    pub fn admin(&self, path: &str) -> String {
+        let log = self.log();
+        let address = log.lines().find_map(|line| line.strip_prefix("admin      ")).expect("there is an admin port");
+        format!("{address}{path}")
+    }
+
+    /// What it has written to stderr so far.
+    pub fn log(&self) -> String {
+        stderr(&self.directory)
+    }
+
+    /// Its settings file.
+    pub fn config(&self) -> std::path::PathBuf {
+        self.directory.path().join("lopper.toml")
+    }
+
+    /// Sends it this signal, such as `HUP`.
+    pub fn signal(&self, name: &str) {
+        let sent = Command::new("kill").args([&format!("-{name}"), &self.process.id().to_string()]).status().unwrap();
+        assert!(sent.success());
+    }
+
     /// Asks it to stop, as a service manager does, and returns once it accepts no more connections.
     pub fn terminate(&self) {
-        let sent = Command::new("kill").args(["-TERM", &self.process.id().to_string()]).status().unwrap();
-        assert!(sent.success());
+        self.signal("TERM");
         while std::net::TcpStream::connect(self.address).is_ok() {
             std::thread::yield_now();
         }
@@ -89,7 +111,16 @@ impl Drop for Lopper {
 
 /// What `lopper serve` says when it refuses to start.
 pub fn refusal(upstream: &str) -> (ExitStatus, String) {
-    let (mut process, directory) = spawn(upstream, "", &[]);
+    refused(upstream, &[])
+}
+
+/// The same with environment variables.
+pub fn refusal_with(environment: &[(&str, &str)]) -> (ExitStatus, String) {
+    refused("http://127.0.0.1:9/v1", environment)
+}
+
+fn refused(upstream: &str, environment: &[(&str, &str)]) -> (ExitStatus, String) {
+    let (mut process, directory) = spawn(upstream, "", environment);
     (process.wait().unwrap(), stderr(&directory))
 }
 
@@ -118,6 +149,8 @@ fn spawn(upstream: &str, config: &str, environment: &[(&str, &str)]) -> (Child, 
     let mut command = command();
     command.args(["serve", "--listen", "127.0.0.1:0", "--upstream", upstream, "--config"]).arg(file);
     command.env("LOPPER_SCORER_MODEL", model());
+    // One that looks at the admin port takes a free one.
+    command.env("LOPPER_ADMIN_LISTEN", "off");
     // Tests run side by side: a thread each, and no test depends on how long the others take.
     command.env("LOPPER_SCORER_THREADS", "1").env("LOPPER_SCORER_DEADLINE_MS", "3600000");
     // And none depends on what one of them measures.

@@ -6,6 +6,7 @@ use std::panic::panic_any;
 use serde_json::Value;
 
 use super::*;
+use crate::observe;
 use crate::text::Tokens;
 
 const ORIGINAL: &str = r#"{"messages": [ {"role":"user","content":"caf\u00e9"},{"content":"why?\na\nb\nc","role":"user"} ],"model":"m","n":1.0}"#;
@@ -20,7 +21,8 @@ fn outcome(status: Status, body: Option<&str>) -> Outcome {
 }
 
 fn sidecar(compress: impl Fn(&[u8], &Overrides, &Cancel) -> Outcome + Send + Sync + 'static) -> Sidecar {
-    Sidecar::with(compress, SidecarConfig { memory_bytes: 1 << 20, max_age: Duration::from_secs(3600) })
+    let observer = Arc::new(Observer::new(observe::Settings::default(), Box::new(|_| {})));
+    Sidecar::with(compress, observer, SidecarConfig { memory_bytes: 1 << 20, max_age: Duration::from_secs(3600) })
 }
 
 fn compressing() -> Sidecar {

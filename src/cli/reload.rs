@@ -1,0 +1,91 @@
+//! When the settings are read again: when their file changes, and at SIGHUP.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use notify::{EventKind, RecursiveMode, Watcher};
+use tokio::sync::mpsc;
+
+use super::running::Running;
+
+/// How long a file must be left alone: editors write in several steps.
+const QUIET: Duration = Duration::from_millis(100);
+
+/// Reloads `running` whenever there is a reason to, until it is dropped.
+pub async fn watch(running: Arc<Running>) {
+    let (changed, mut changes) = mpsc::channel::<()>(1);
+    let _watcher = running.file().and_then(|file| match watcher(&file, changed.clone()) {
+        Ok(watcher) => Some(watcher),
+        Err(error) => {
+            tracing::warn!(%error, "changes of {} are not seen; SIGHUP reads it again", file.display());
+            None
+        }
+    });
+    let mut hang_ups = hang_ups();
+    loop {
+        tokio::select! {
+            // The sender above lives as long as this.
+            _ = changes.recv() => {
+                while let Ok(Some(())) = tokio::time::timeout(QUIET, changes.recv()).await {}
+            }
+            () = hang_ups.recv() => {}
+        }
+        let running = running.clone();
+        // It reads files, and may set up TLS.
+        let _ = tokio::task::spawn_blocking(move || running.reload()).await;
+    }
+}
+
+/// Tells `changed` when `file` is written or replaced. The folder is watched: editors put a new file in the old one's place.
+fn watcher(file: &Path, changed: mpsc::Sender<()>) -> notify::Result<notify::RecommendedWatcher> {
+    let folder = file.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let name = file.file_name().map(ToOwned::to_owned);
+    let mut watcher = notify::recommended_watcher(move |event: notify::Result<notify::Event>| {
+        let is_change = |event: notify::Event| {
+            !matches!(event.kind, EventKind::Access(_))
+                && event.paths.iter().any(|path| path.file_name() == name.as_deref())
+        };
+        if event.is_ok_and(is_change) {
+            // A full channel has told already.
+            let _ = changed.try_send(());
+        }
+    })?;
+    watcher.watch(folder, RecursiveMode::NonRecursive)?;
+    Ok(watcher)
+}
+
+#[cfg(unix)]
+struct HangUps(Option<tokio::signal::unix::Signal>);
+
+#[cfg(unix)]
+fn hang_ups() -> HangUps {
+    HangUps(tokio::signal::unix::signal(tokio::signal::unix::SignalKind::hangup()).ok())
+}
+
+#[cfg(unix)]
+impl HangUps {
+    async fn recv(&mut self) {
+        match &mut self.0 {
+            Some(signal) => {
+                signal.recv().await;
+            }
+            None => std::future::pending().await,
+        }
+    }
+}
+
+#[cfg(not(unix))]
+struct HangUps;
+
+#[cfg(not(unix))]
+fn hang_ups() -> HangUps {
+    HangUps
+}
+
+#[cfg(not(unix))]
+impl HangUps {
+    async fn recv(&mut self) {
+        std::future::pending().await
+    }
+}

@@ -1,0 +1,147 @@
+//! What is known of one request once it is answered: figures, names and times, never its text.
+
+use std::time::{Duration, SystemTime};
+
+use bytes::Bytes;
+
+use super::usage::Usage;
+
+/// One request, answered.
+#[derive(Debug, Clone)]
+pub struct Record {
+    /// When it came.
+    pub at: SystemTime,
+    /// `chat`, `responses`, `messages`, `completions`, or `other` for what passes through.
+    pub api: &'static str,
+    /// The path that was asked for, without its query.
+    pub path: String,
+    /// The model that the request names, or else its answer.
+    pub model: Option<String>,
+    /// HTTP status of the answer.
+    pub status: u16,
+    /// What was done.
+    pub outcome: Outcome,
+    /// Tokens of the request's texts as they came and as they were sent; none where they were not counted.
+    pub tokens: Option<(usize, usize)>,
+    /// How long compressing took.
+    pub took: Duration,
+    /// The same by stage of it.
+    pub stages: Vec<(&'static str, Duration)>,
+    /// How long the upstream took to the first byte of its answer, from when the request was sent there.
+    pub first_byte: Option<Duration>,
+    /// Bytes of bodies: the client's, what was sent to the upstream, and its answer.
+    pub bytes: [u64; 3],
+    /// What the answer said that it cost.
+    pub usage: Option<Usage>,
+    /// The conversation that it is a turn of.
+    pub conversation: Option<Conversation>,
+    /// Decisions that were known, and those that were taken.
+    pub decisions: [usize; 2],
+    /// Pieces of code that a deadline cut short.
+    pub deadline_misses: usize,
+    /// The client's body, decoded, where it may be looked into.
+    pub captured: Option<Bytes>,
+}
+
+/// What became of a request; the words are those of the header `x-lopper-status`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Outcome {
+    /// It was made smaller.
+    Compressed,
+    /// It would have been made smaller.
+    Audited,
+    /// There was code, and all of it stayed.
+    Unchanged,
+    /// There was nothing to compress, for this reason.
+    Skipped(&'static str),
+    /// Compression failed, for this reason.
+    Failed(String),
+    /// It was none that could be compressed.
+    Passed,
+}
+
+/// The API of what passes through.
+pub const OTHER: &str = "other";
+
+/// Reasons to skip a request that has no code or is not to be looked into.
+const WITHOUT_CODE: [&str; 6] = ["no-code", "not-chat", "off", "bypass", "encoding", "holdout"];
+
+impl Outcome {
+    /// In words, such as `skipped:small`.
+    pub fn label(&self) -> String {
+        match self {
+            Self::Failed(why) => format!("failed:{why}"),
+            other => {
+                other.short_label().to_owned() + other.reason().map_or(String::new(), |why| format!(":{why}")).as_str()
+            }
+        }
+    }
+
+    /// The first of those words: few enough to count by.
+    pub fn short_label(&self) -> &'static str {
+        match self {
+            Self::Compressed => "compressed",
+            Self::Audited => "audited",
+            Self::Unchanged => "unchanged",
+            Self::Skipped(_) => "skipped",
+            Self::Failed(_) => "failed",
+            Self::Passed => "passed",
+        }
+    }
+
+    /// Why it was skipped.
+    pub fn reason(&self) -> Option<&'static str> {
+        match self {
+            Self::Skipped(why) => Some(why),
+            _ => None,
+        }
+    }
+
+    /// Whether the request had code that compression looked at.
+    pub fn had_code(&self) -> bool {
+        match self {
+            Self::Skipped(why) => !WITHOUT_CODE.contains(why),
+            Self::Passed => false,
+            _ => true,
+        }
+    }
+}
+
+/// A conversation, by a hash of the user's first words in it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Conversation {
+    /// The hash.
+    pub id: u64,
+    /// Whether it is left alone so that its bill can be compared; none where no conversation is.
+    pub held_out: Option<bool>,
+}
+
+impl Record {
+    /// A request for `path` that comes now; nothing else is known of it.
+    pub fn new(path: String) -> Self {
+        Self {
+            at: SystemTime::now(),
+            api: OTHER,
+            path,
+            model: None,
+            status: 0,
+            outcome: Outcome::Passed,
+            tokens: None,
+            took: Duration::ZERO,
+            stages: Vec::new(),
+            first_byte: None,
+            bytes: [0; 3],
+            usage: None,
+            conversation: None,
+            decisions: [0; 2],
+            deadline_misses: 0,
+            captured: None,
+        }
+    }
+
+    /// Share of the tokens that were left out, 0 to 1.
+    pub fn saved_share(&self) -> Option<f64> {
+        let (before, after) = self.tokens.filter(|(before, _)| *before > 0)?;
+        Some(1.0 - after as f64 / before as f64)
+    }
+}

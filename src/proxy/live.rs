@@ -1,0 +1,43 @@
+//! What may change while the proxy runs: each request takes it once, and keeps it to its end.
+
+use std::sync::Arc;
+
+use super::upstream::Upstream;
+use crate::compress::{Cancel, Compressor, Outcome, Overrides};
+use crate::config::Mode;
+
+/// Makes a request's body smaller. Blocks, for seconds perhaps.
+pub(crate) type Compress = dyn Fn(&[u8], &Overrides, &Cancel) -> Outcome + Send + Sync;
+
+/// Who compresses and who answers.
+pub struct Live {
+    /// `None` when nothing can be compressed.
+    pub(crate) compress: Option<Arc<Compress>>,
+    /// Whether requests are compressed that do not say so themselves.
+    pub(crate) compresses: bool,
+    /// Who answers.
+    pub(crate) upstream: Arc<Upstream>,
+    /// Bytes, of a body as it arrives and of what it decodes to.
+    pub(crate) body_limit: usize,
+}
+
+impl Live {
+    /// Requests go to `upstream`, made smaller by `compressor` where they ask for it, or, if `compresses`, do not ask for
+    /// something else. No body may be longer than `body_limit` bytes.
+    pub fn new(
+        compressor: Option<Arc<Compressor>>,
+        compresses: bool,
+        upstream: Arc<Upstream>,
+        body_limit: usize,
+    ) -> Self {
+        let compress = compressor.map(|compressor| -> Arc<Compress> {
+            Arc::new(move |body, overrides, cancel| compressor.compress(body, overrides, cancel))
+        });
+        Self { compress, compresses, upstream, body_limit }
+    }
+
+    /// Whether a request that asks for this is to be compressed.
+    pub(crate) fn wants_compression(&self, overrides: &Overrides) -> bool {
+        overrides.mode.map_or(self.compresses, |mode| mode != Mode::Off)
+    }
+}
