@@ -117,6 +117,14 @@ def alarm_and_nothing_set(page, mock):
     mock.state.update(alarm=False, capture=20, prices=True, ready=True)
 
 
+def audit(page, mock):
+    mock.state["mode"] = "audit"
+    opened(page, mock)
+    for part in ("Would be saved", "AUDIT", "in the last 2 requests with code"):
+        is_in(part, text(page, "#figures"))
+    mock.state["mode"] = "holdout:10"
+
+
 def nothing_yet(page, mock):
     mock.state.update(requests=0, holdout=False)
     page.open(mock.url)
@@ -266,7 +274,7 @@ def not_reached(page, mock):
     page.problems.clear()  # The browser itself reports each 500.
 
 
-CHECKS = [figures, data_stays_text, chart, live, alarm_and_nothing_set, nothing_yet, request_by_keyboard, slider, long_file,
+CHECKS = [figures, data_stays_text, chart, live, alarm_and_nothing_set, audit, nothing_yet, request_by_keyboard, slider, long_file,
           not_captured, phone, dark, calm, token, not_reached]
 
 

@@ -180,7 +180,7 @@ def summary(state):
         "outcomes": [] if empty else [
             {"outcome": "compressed", "count": 201}, {"outcome": "skipped:small", "count": 61},
             {"outcome": "skipped:no-code", "count": 31}, {"outcome": "unchanged", "count": 16},
-            {"outcome": "failed:model", "count": 3}],
+            {"outcome": "failed", "count": 3}],
         "holdout": {"share": 0.1, "ready": state["ready"], "treated": group,
                     "held_out": group | {"conversations": 10, "turns": 7.9, "cost": 0.213 if prices else None,
                                          "prompt_tokens": 19010.0},
