@@ -140,7 +140,7 @@ def request(number, now):
         "id": number, "at": now - (12 - number) * 47, "api": ["chat", "responses", "messages"][number % 3],
         "path": "/v1/chat/completions", "model": ["gpt-5", "gpt-5-mini", HOSTILE][number % 3], "status": 200,
         "outcome": outcome, "tokens_before": before, "tokens_after": after, "ms": chance.uniform(2, 80),
-        "stages_ms": {"detect": 1.0, "parse": 1.0, "score": 30.0, "choose": 1.0, "splice": 1.0},
+        "stages_ms": {"detect": 0.3, "parse": 1.2, "score": 30.1, "choose": 1.0, "splice": 0.2},
         "first_byte_ms": chance.uniform(200, 900),
         "usage": before and {"prompt": after, "cached": after // 3, "output": 210}, "cost": 0.02, "saved": 0.01,
         "group": ["treated", "held out", "treated", None][number % 4], "captured": number in (11, 12),
