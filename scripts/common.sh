@@ -26,6 +26,19 @@ has() {
     command -v "$1" >/dev/null 2>&1
 }
 
+# require_chromium: sees to it that there is a browser for the dashboard; installs it where it may.
+require_chromium() {
+    [ -z "${CHROMIUM:-}" ] && ! has chromium && ! has google-chrome || return 0
+    if has apt-get && [ "$(id -u)" -eq 0 ]; then
+        say "installing chromium"
+        apt-get update -q >&2 || say "the package lists could not be refreshed; trying with those that are here"
+        DEBIAN_FRONTEND=noninteractive apt-get install -y -q --no-install-recommends chromium fonts-dejavu-core >&2 ||
+            fail "apt-get could not install chromium." "Install it by hand, or set CHROMIUM to a browser like it."
+    else
+        fail "chromium is missing." "Install it (Debian: sudo apt-get install -y chromium), or set CHROMIUM to a browser like it."
+    fi
+}
+
 # cargo built by rustup may not be on the path of a fresh shell yet.
 if ! has cargo && [ -x "$HOME/.cargo/bin/cargo" ]; then
     PATH="$HOME/.cargo/bin:$PATH"
