@@ -102,7 +102,8 @@ pub struct Outcome {
     pub stages: StageTimes,
     /// Pieces of code about which it was decided before.
     pub ledger_hits: usize,
-    /// Pieces of code that the deadline left no time for.
+    /// Pieces of code that the deadline left no time to judge, or not all of: what the model had not read of them was judged
+    /// by words alone.
     pub deadline_misses: usize,
 }
 
