@@ -167,7 +167,7 @@ fn json_has_the_form_that_the_admin_port_has() {
     assert!(ranks.into_iter().eq(1..=units.iter().filter(|unit| !unit["worth"].is_null()).count() as u64));
     // And it can be read back.
     let read: Explanation = serde_json::from_value(explained.clone()).unwrap();
-    assert_eq!(serde_json::to_value(&read).unwrap(), explained);
+    assert!(serde_json::from_str::<Value>(&serde_json::to_string(&read).unwrap()).unwrap() == explained);
 }
 
 #[test]
@@ -272,10 +272,7 @@ async fn the_last_request_of_a_running_proxy_is_explained_by_that_proxy() {
     let (output, asked) = last(&[requests, explanation], &[("LOPPER_ADMIN_TOKEN", "sesame")]).await;
     assert!(output.status.success(), "{output:?}");
     let text = String::from_utf8(output.stdout).unwrap();
-    assert!(
-        text.starts_with("skipped:no-code: 12 → 12 tokens") && text.contains("no code in a known language"),
-        "{text}"
-    );
+    assert!(text.starts_with("skipped:no-code: 12 tokens") && text.contains("no code in a known language"), "{text}");
     let token = || Some("Bearer sesame".to_owned());
     let expected = [("/api/requests", token()), ("/api/requests/7/explain?ratio=0.2,0.5", token())];
     assert!(asked.iter().map(|(target, token)| (&**target, token.clone())).eq(expected), "{asked:?}");

@@ -312,3 +312,6 @@ fn ranges(stays: &[bool], first_line: usize) -> Vec<(usize, usize)> {
     }
     ranges
 }
+
+#[cfg(test)]
+mod tests;

@@ -18,13 +18,20 @@ pub fn render(explanation: &Explanation, colours: bool) -> String {
     let Explanation { api, model, outcome, tokens_before, tokens_after, stages_ms, blocks } = explanation;
     let model = model.as_deref().unwrap_or("no model named");
     let style = Look::new(colours);
-    let mut text = style.bold(&format!("{outcome}: {}", change(Tokens(*tokens_before), Tokens(*tokens_after))));
+    let mut text = style.bold(&format!("{outcome}: {}", tokens(*tokens_before, *tokens_after)));
     text += &format!("   {api}, {model}\n");
     if let Some(meaning) = outcome.strip_prefix("skipped:").and_then(meaning::of) {
         text += &format!("{meaning}\n");
     }
-    let stages =
-        stages_ms.iter().map(|(stage, time)| format!("{} {:.1} ms", stage.name(), time.as_secs_f64() * 1000.0));
+    let saved: usize = blocks.iter().map(|block| block.tokens.saturating_sub(block.tokens_after)).sum();
+    let given_back = (saved + tokens_after).saturating_sub(*tokens_before);
+    if given_back > 0 {
+        text += &format!("{given_back} tokens left out of a file are given back where its client says \"unchanged\"\n");
+    }
+    let stages = stages_ms.iter().map(|(stage, time)| {
+        let milliseconds = time.as_secs_f64() * 1000.0;
+        format!("{} {milliseconds:.*} ms", stage.name(), usize::from(milliseconds < 100.0))
+    });
     text += &format!("{}\n", stages.collect::<Vec<_>>().join(", "));
     for block in blocks {
         text += &format!("\n{}", self::block(block, &style));
@@ -37,35 +44,27 @@ fn block(block: &Block, style: &Look) -> String {
     let last = block.first_line + block.lines.saturating_sub(1);
     let head = format!("{path}, lines {}-{last}, {}", block.first_line, block.language);
     let mut text = style.bold(&fitted(&head, WIDTH)) + "\n";
-    let verdict = match block.verdict.strip_prefix("left alone: ").or(block.verdict.strip_prefix("vetoed: ")) {
-        Some(reason) => {
-            let meaning = meaning::of(reason).map_or_else(String::new, |meaning| format!(" ({meaning})"));
-            format!("{}{meaning}; {} tokens", block.verdict, block.tokens)
-        }
-        None if block.tokens_after == block.tokens => format!("{}; {} tokens", block.verdict, block.tokens),
-        None => format!("{}: {}", block.verdict, change(Tokens(block.tokens), Tokens(block.tokens_after))),
-    };
+    let reason = block.verdict.strip_prefix("left alone: ").or(block.verdict.strip_prefix("vetoed: "));
     let from = match &block.tool {
         Some(tool) => format!("message {}, result of {tool}", block.message),
         None => format!("message {}, {}", block.message, block.role),
     };
-    let question = block.question.as_ref().map(|question| {
-        let asked_in = block.asked_in.filter(|&asked| asked != block.message);
-        let asked_in = asked_in.map_or_else(String::new, |asked| format!("(message {asked}) "));
-        asked_in + &question.split_whitespace().collect::<Vec<_>>().join(" ")
-    });
+    let asked_in = block.asked_in.filter(|&asked| asked != block.message);
+    let asked_in = asked_in.map_or_else(String::new, |asked| format!("(message {asked}) "));
+    let question = block.question.iter().flat_map(|question| question.split_whitespace()).collect::<Vec<_>>().join(" ");
     let fine = if block.fine { ", functions may be cut" } else { "" };
-    let settings =
-        format!("mode {}, {}{fine}; {}", block.mode, block.amount, block.rule.as_deref().unwrap_or("no rule"));
-    let names = Some(block.names.join(", ")).filter(|names| !names.is_empty());
+    let rule = block.rule.as_deref().unwrap_or("no rule applies");
     let late = "scorer.deadline_ms passed first; what was not read by then is judged by its words alone";
+    // Of code that must not be touched neither question nor settings matter.
+    let is_vetoed = block.verdict.starts_with("vetoed");
     let facts = [
-        ("verdict", Some(verdict)),
+        ("verdict", Some(format!("{}, {}", block.verdict, tokens(block.tokens, block.tokens_after)))),
+        ("why", reason.and_then(meaning::of).map(str::to_owned)),
         ("late", block.late.then(|| late.to_owned())),
         ("from", Some(from)),
-        ("question", question),
-        ("names", names),
-        ("settings", Some(settings)),
+        ("question", (reason.is_none() && !question.is_empty()).then(|| asked_in + &question)),
+        ("names", (reason.is_none() && !block.names.is_empty()).then(|| block.names.join(", "))),
+        ("settings", (!is_vetoed).then(|| format!("mode {}, {}{fine}; {rule}", block.mode, block.amount))),
     ];
     for (name, value) in facts {
         if let Some(value) = value {
@@ -156,7 +155,7 @@ fn line(cells: &[String; COLUMNS], widths: &[usize; COLUMNS]) -> String {
     line.trim_end().to_owned()
 }
 
-/// For example `  at 0.2   3250 → 700 tokens (-78 %), without load, save`: held against what stays now.
+/// For example `  at 0.2   3250 → 700 tokens (-78 %); without load, save`: held against what stays now.
 fn other_ratio(at: &At, block: &Block) -> String {
     let lines: Vec<&str> = block.source.lines().collect();
     let stays = |kept: &[(usize, usize)], unit: &Unit| {
@@ -169,13 +168,18 @@ fn other_ratio(at: &At, block: &Block) -> String {
         let other = scored.filter(|unit| stays(here, unit) && !stays(not_there, unit));
         other.map(|unit| name(unit, block)).collect::<Vec<_>>().join(", ")
     };
-    let mut text = format!("  at {:<5} {}", at.ratio, change(Tokens(block.tokens), Tokens(at.tokens_after)));
+    let mut text = format!("  at {:<5} {}", at.ratio, tokens(block.tokens, at.tokens_after));
     for (word, names) in [("without", names(&block.kept, &at.kept)), ("with", names(&at.kept, &block.kept))] {
         if !names.is_empty() {
-            text += &format!(", {word} {names}");
+            text += &format!("; {word} {names}");
         }
     }
     text
+}
+
+/// The change, or the number where there is none.
+fn tokens(before: usize, after: usize) -> String {
+    if before == after { format!("{before} tokens") } else { change(Tokens(before), Tokens(after)) }
 }
 
 /// `text`, shortened to `width` columns.
