@@ -65,6 +65,7 @@ fn every_setting_with_its_source() {
     upstream.api_key_env       not set                                  default
     upstream.connect_timeout   "10s"                                    default
     compression.mode           "on"                                     default
+    compression.preset         "balanced"                               default
     compression.ratio          0.3                                      environment LOPPER_COMPRESSION_RATIO
     compression.budget_tokens  not set                                  default
     compression.recall         not set                                  default
@@ -83,11 +84,16 @@ fn every_setting_with_its_source() {
     scorer.shared_batches      false                                    default
     scorer.gpu_layers          not set                                  default
     scorer.deadline_ms         15000                                    default
+    scorer.load_in_background  false                                    default
     ledger.path                not set                                  default
     ledger.memory_bytes        67108864                                 default
     ledger.disk_bytes          268435456                                default
     sidecar.memory_bytes       67108864                                 default
     sidecar.max_age            "1h"                                     default
+    admin.listen               "127.0.0.1:8788"                         default
+    admin.token_env            not set                                  default
+    observe.capture            0                                        default
+    observe.otlp_endpoint      not set                                  default
     model.repository           "Qwen/Qwen2.5-Coder-0.5B-Instruct-GGUF"  default
     model.file                 "qwen2.5-coder-0.5b-instruct-q8_0.gguf"  default
     model.revision             "main"                                   default

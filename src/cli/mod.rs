@@ -5,6 +5,7 @@ mod check;
 mod compress;
 mod demo;
 mod eval;
+mod explain;
 mod learn;
 mod log;
 mod model;
@@ -42,6 +43,8 @@ enum Verb {
     Check(check::Arguments),
     /// Compress files for a question: code to stdout, figures to stderr.
     Compress(compress::Arguments),
+    /// Tell what is done to the code in a request, and why.
+    Explain(explain::Arguments),
     /// Show a bundled request being compressed and answered, without a key.
     Demo(demo::Arguments),
     /// Measure on cases what is kept of the code that an answer needs.
@@ -69,6 +72,7 @@ pub fn run() -> ExitCode {
     let result = match verb {
         Verb::Serve(arguments) => serve::run(arguments),
         Verb::Compress(arguments) => compress::run(arguments),
+        Verb::Explain(arguments) => explain::run(arguments),
         Verb::Demo(arguments) => demo::run(arguments),
         Verb::Check(arguments) => check::run(arguments),
         Verb::Eval(arguments) => eval::run(arguments),

@@ -70,6 +70,9 @@ pub struct Block {
     pub fine: bool,
     /// What became of it, such as `compressed`, `vetoed: failed-edit` or `left alone: small`.
     pub verdict: String,
+    /// Whether the deadline passed while it was judged: units that the model had not read were judged by words alone.
+    #[serde(default)]
+    pub late: bool,
     /// All of it as the client sent it.
     pub source: String,
     /// The lines that stay, as ranges of which both ends are included.
@@ -147,27 +150,23 @@ impl Explanation {
 
 impl Walk<'_> {
     /// What is to be told about the code in `region`, of which `verdict` became. `job` is what was decided about, if it came
-    /// to that. Its units are judged once more: the engine still has their scores.
-    pub fn block(&self, slot: &Slot, region: &Region, verdict: &Verdict, job: Option<Job>, ratios: &[f32]) -> Block {
-        let source = &slot.text[region.span.range()];
-        let lines = LineIndex::new(source).count();
-        let tokens = self.count(source);
+    /// to that.
+    pub fn block(&self, slot: &Slot, region: &Region, verdict: &Verdict, job: Option<&Job>) -> Block {
+        let shown = Shown::new(slot, region, self.count(&slot.text[region.span.range()]));
         let made = self.calls.of(slot).map(|made| made.call);
-        let effective = job
-            .as_ref()
-            .map_or_else(|| self.effective(region.path.as_deref(), region.language, made), |job| job.effective);
-        let question = job.as_ref().map(|job| job.question.clone()).or_else(|| self.questions.of(slot.message, made));
-        let shown = Shown { region, lines, tokens };
+        let effective =
+            job.map_or_else(|| self.effective(region.path.as_deref(), region.language, made), |job| job.effective);
+        let question = job.map(|job| job.question.clone()).or_else(|| self.questions.of(slot.message, made));
         let settings = &self.compressor.settings;
-        let mut block = Block {
+        Block {
             message: slot.message + 1,
             role: self.chat.messages[slot.message].role.name().to_owned(),
             tool: made.map(|call| call.name.clone()),
             path: region.path.clone(),
             language: region.language.name().to_owned(),
             first_line: region.first_line,
-            lines,
-            tokens: tokens.0,
+            lines: shown.lines,
+            tokens: shown.tokens.0,
             tokens_after: shown.tokens_after(verdict).0,
             asked_in: question.as_ref().map(|question| question.asked_in + 1),
             names: question.as_ref().map(|question| question.names.clone()).unwrap_or_default(),
@@ -182,36 +181,36 @@ impl Walk<'_> {
             },
             fine: self.is_fine(effective),
             verdict: self.told(verdict),
-            source: source.to_owned(),
+            late: false,
+            source: slot.text[region.span.range()].to_owned(),
             kept: ranges(&shown.stays(verdict), region.first_line),
             units: Vec::new(),
             at: Vec::new(),
-        };
-        if let (Some(job), Verdict::Smaller(_) | Verdict::AsItWas) = (job, verdict) {
-            self.explain(&mut block, &job, &shown, verdict, ratios);
         }
-        block
     }
 
-    /// Adds to `block` the units of `job`, and what would stay at other ratios.
-    fn explain(&self, block: &mut Block, job: &Job, shown: &Shown, verdict: &Verdict, ratios: &[f32]) {
-        let limits = Limits { cancel: self.limits.cancel.clone(), deadline: None };
-        let stages = Stages::default();
-        // What was decided can be judged; if the model fails now of all times, there is just less to tell.
-        let Ok(judged) = self.judge(job, &limits, &stages) else { return };
+    /// Adds to `block` the units of `job`, and what would stay at other ratios. Where it was decided before, and so is not
+    /// `judged`, its units are judged once more: the engine may still have their scores.
+    pub fn explain(&self, block: &mut Block, job: &Job, judged: Option<JudgedCode>, verdict: &Verdict, ratios: &[f32]) {
+        if !matches!(verdict, Verdict::Smaller(_) | Verdict::AsItWas) {
+            return;
+        }
+        // Who wants an explanation waits for it; and what it takes is not the request's time.
+        let (limits, stages) = (Limits { deadline: None, ..self.limits.clone() }, Stages::default());
+        block.late = judged.as_ref().is_some_and(JudgedCode::cut_short);
+        // If the model fails now of all times, there is just less to tell.
+        let Some(judged) = judged.or_else(|| self.judge(job, &limits, &stages).ok()) else { return };
+        let shown = Shown::new(job.slot, &job.region, job.size);
         let target = self.target(job);
-        if let Ok(chosen) = judged.choose(target, &limits) {
-            block.units = self.units(&judged, job, shown, verdict, &chosen);
+        if let Ok(chosen) = judged.choose(target, &limits, &stages) {
+            block.units = self.units(&judged, job, &shown, verdict, &chosen);
         }
         for &ratio in ratios {
             let target = Target { budget: Budget::Ratio(ratio), ..target };
-            let Ok(chosen) = judged.choose(target, &limits) else { continue };
+            let Ok(chosen) = judged.choose(target, &limits, &stages) else { continue };
             let verdict = self.with(job, &chosen.keep);
-            block.at.push(At {
-                ratio,
-                tokens_after: shown.tokens_after(&verdict).0,
-                kept: ranges(&shown.stays(&verdict), shown.region.first_line),
-            });
+            let kept = ranges(&shown.stays(&verdict), job.region.first_line);
+            block.at.push(At { ratio, tokens_after: shown.tokens_after(&verdict).0, kept });
         }
     }
 
@@ -277,7 +276,11 @@ struct Shown<'a> {
     tokens: Tokens,
 }
 
-impl Shown<'_> {
+impl<'a> Shown<'a> {
+    fn new(slot: &Slot, region: &'a Region, tokens: Tokens) -> Self {
+        Self { region, lines: LineIndex::new(&slot.text[region.span.range()]).count(), tokens }
+    }
+
     /// By line, whether it stays.
     fn stays(&self, verdict: &Verdict) -> Vec<bool> {
         let mut stays = vec![true; self.lines];
@@ -309,3 +312,6 @@ fn ranges(stays: &[bool], first_line: usize) -> Vec<(usize, usize)> {
     }
     ranges
 }
+
+#[cfg(test)]
+mod tests;

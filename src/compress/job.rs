@@ -179,12 +179,14 @@ impl Walk<'_> {
         }))
     }
 
-    /// What becomes of a piece of code that is to be chosen from.
-    pub fn decide(&self, job: &Job) -> Verdict {
-        match self.keep(job) {
+    /// What becomes of a piece of code that is to be chosen from; and what that was chosen from, unless it was known.
+    pub fn decide<'j>(&'j self, job: &'j Job) -> (Verdict, Option<JudgedCode<'j>>) {
+        let mut judged = None;
+        let verdict = match self.keep(job, &mut judged) {
             Ok(keep) => self.stages.run(Stage::Splice, || self.with(job, &keep)),
             Err(verdict) => verdict,
-        }
+        };
+        (verdict, judged)
     }
 
     /// What becomes of it when the lines `keep` of its source stay.
@@ -223,9 +225,16 @@ impl Walk<'_> {
         (edits, dropped)
     }
 
+<<<<<<< HEAD
     /// The lines of the source that stay: as it was decided before, else by the model.
     fn keep(&self, job: &Job) -> Result<Vec<Lines>, Verdict> {
         let scorer = match &*self.compressor.engine {
+=======
+    /// The lines of the source that stay: as it was decided before, else by the model, which puts what it made of the code
+    /// into `judged`.
+    fn keep<'j>(&'j self, job: &'j Job, judged: &mut Option<JudgedCode<'j>>) -> Result<Vec<Lines>, Verdict> {
+        let scorer = match &self.compressor.engine {
+>>>>>>> explain
             Ok(scorer) => Some(scorer),
             Err(_) if score::works_without_model(self.compressor.settings.method) => None,
             Err(reason) => return Err(Verdict::Failed(reason.clone())),
@@ -252,8 +261,12 @@ impl Walk<'_> {
         let cancel = &self.limits.cancel;
         let decision = self.compressor.ledger.decide(key, cancel, || {
             is_new = true;
-            let judged = self.judge(job, &self.limits, self.stages);
-            match judged.and_then(|judged| judged.choose(self.target(job), &self.limits)) {
+            let chosen = self.judge(job, &self.limits, self.stages).and_then(|code| {
+                let chosen = code.choose(self.target(job), &self.limits, self.stages);
+                *judged = Some(code);
+                chosen
+            });
+            match chosen {
                 // Nobody waits any more, and it may not have been judged in full.
                 Ok(_) if cancel.is_cancelled() => Err("cancelled".to_owned()),
                 Ok(chosen) => Ok(Decision::Keep(chosen.keep)),
@@ -274,6 +287,10 @@ impl Walk<'_> {
         if is_new && self.limits.reached() && !cancel.is_cancelled() {
             count(&self.deadline_misses);
         }
+        let is_late = judged.as_ref().map_or(decision == Ok(Decision::Leave(Reason::Deadline)), JudgedCode::cut_short);
+        if is_new && is_late {
+            self.deadline_misses.set(self.deadline_misses.get() + 1);
+        }
         match decision {
             Ok(Decision::Keep(keep)) => Ok(keep),
             Ok(Decision::Leave(reason)) => Err(Verdict::Skipped(reason.as_str())),
@@ -282,12 +299,7 @@ impl Walk<'_> {
     }
 
     /// The units of its source with their worths.
-    pub fn judge<'j>(
-        &'j self,
-        job: &'j Job,
-        limits: &Limits,
-        stages: &'j Stages,
-    ) -> Result<JudgedCode<'j>, PruneError> {
+    pub fn judge<'j>(&'j self, job: &'j Job, limits: &Limits, stages: &Stages) -> Result<JudgedCode<'j>, PruneError> {
         let Question { text: question, names, .. } = &job.question;
         let Job { source, region, pinned, .. } = job;
         let code = Code { source, language: region.language, question, names, pinned };

@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use super::conversation::{Calls, Orders, regions};
 use super::explain::Block;
-use super::job::Verdict;
+use super::job::{Job, Verdict};
 use super::{Cancel, Compressor, Dropped, Outcome, Overrides, Status};
 use crate::detect::call::Use;
 use crate::detect::{Region, reply};
@@ -93,9 +93,13 @@ pub struct Walk<'a> {
     ratios: Option<&'a [f32]>,
     /// Decisions that were known.
     pub(super) ledger_hits: Cell<usize>,
+<<<<<<< HEAD
     /// Decisions that were taken now.
     pub(super) ledger_misses: Cell<usize>,
     /// Of these, the ones for which the time was up.
+=======
+    /// Decisions that the deadline came before.
+>>>>>>> explain
     pub(super) deadline_misses: Cell<usize>,
 }
 
@@ -120,14 +124,16 @@ impl Walk<'_> {
             for (number, slot) in message.slots.iter().enumerate() {
                 let mut edits = Vec::new();
                 for region in &regions[index][number] {
-                    let verdict = match self.stages.run(Stage::Detect, || self.job(slot, region)) {
-                        Ok(job) => self.decide(&job),
-                        Err(verdict) => verdict,
-                    };
-                    if let Some(ratios) = self.ratios {
-                        sum.blocks.push(self.block(slot, region, &verdict, self.job(slot, region).ok(), ratios));
+                    match self.stages.run(Stage::Detect, || self.job(slot, region)) {
+                        Ok(job) => {
+                            let verdict = self.decided(&job, &mut sum.blocks);
+                            sum.add(verdict, &mut edits);
+                        }
+                        Err(verdict) => {
+                            sum.blocks.extend(self.ratios.map(|_| self.block(slot, region, &verdict, None)));
+                            sum.add(verdict, &mut edits);
+                        }
                     }
-                    sum.add(verdict, &mut edits);
                 }
                 edits.extend(self.stub(slot, &mut sum));
                 if !edits.is_empty() {
@@ -137,17 +143,7 @@ impl Walk<'_> {
             }
             if let Some(job) = self.stages.run(Stage::Detect, || self.completion(message)) {
                 let mut edits = Vec::new();
-                let verdict = match job {
-                    Ok(job) => {
-                        let verdict = self.decide(&job);
-                        if let Some(ratios) = self.ratios {
-                            let (slot, region) = (job.slot, job.region.clone());
-                            sum.blocks.push(self.block(slot, &region, &verdict, Some(job), ratios));
-                        }
-                        verdict
-                    }
-                    Err(verdict) => verdict,
-                };
+                let verdict = job.map_or_else(|verdict| verdict, |job| self.decided(&job, &mut sum.blocks));
                 sum.add(verdict, &mut edits);
                 if !edits.is_empty() {
                     sum.edits.push((message.slots[0].literals.clone(), edits));
@@ -183,6 +179,17 @@ impl Walk<'_> {
             ..outcome
         };
         (outcome, blocks)
+    }
+
+    /// What becomes of a piece of code; where that is to be explained, it is added to `blocks`.
+    fn decided(&self, job: &Job, blocks: &mut Vec<Block>) -> Verdict {
+        let (verdict, judged) = self.decide(job);
+        if let Some(ratios) = self.ratios {
+            let mut block = self.block(job.slot, &job.region, &verdict, Some(job));
+            self.explain(&mut block, job, judged, &verdict, ratios);
+            blocks.push(block);
+        }
+        verdict
     }
 
     /// What a text tells about files beside the code in it.

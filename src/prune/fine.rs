@@ -53,7 +53,7 @@ impl Choice<'_> {
                 cut.push(Share { body: Body::new(unit), tokens });
             }
         }
-        let blocks = self.code.stages.run(Stage::Score, || self.blocks(engine, score, &cut))?;
+        let blocks = self.stages.run(Stage::Score, || self.blocks(engine, score, &cut))?;
         if let Some(blocks) = blocks {
             for (share, blocks) in cut.iter().zip(blocks) {
                 share.keep_best(&self.code.judge.counter, &self.code.outline, &blocks, stays);

@@ -140,13 +140,13 @@ pub struct Chosen {
 pub fn prune(judge: Judge, code: &Code, target: Target, limits: &Limits) -> Result<Pruned, PruneError> {
     let stages = Stages::default();
     let judged = self::judge(judge, code, limits, &stages)?;
-    let Chosen { keep, .. } = judged.choose(target, limits)?;
+    let Chosen { keep, .. } = judged.choose(target, limits, &stages)?;
     let outline = &judged.outline;
     let unit = |i: usize| Judged { lines: outline.units[i].lines, worth: judged.worths[i] };
     Ok(Pruned { keep, units: outline.scored().into_iter().map(unit).collect() })
 }
 
-/// Judges the units of `code`, so that what stays of it can be chosen. `stages` clocks this and the choices.
+/// Judges the units of `code`, so that what stays of it can be chosen.
 ///
 /// # Errors
 /// See [`PruneError`]: in each case the code is to be left as it is.
@@ -154,7 +154,7 @@ pub fn judge<'a>(
     judge: Judge<'a>,
     code: &Code<'a>,
     limits: &Limits,
-    stages: &'a Stages,
+    stages: &Stages,
 ) -> Result<JudgedCode<'a>, PruneError> {
     let counter = judge.counter;
     let (parsed, outline) = stages.run(Stage::Parse, || -> Result<_, PruneError> {
@@ -170,6 +170,7 @@ pub fn judge<'a>(
         let chances = chances(judge.score, &outline, &worths);
         Ok((worths, chances))
     })?;
+    let cut_short = limits.reached();
     Ok(JudgedCode {
         judge,
         language: code.language,
@@ -182,7 +183,7 @@ pub fn judge<'a>(
         outline,
         worths,
         chances,
-        stages,
+        cut_short,
     })
 }
 
@@ -241,19 +242,25 @@ pub struct JudgedCode<'a> {
     /// Stays in any case: what [`marked`] finds, and what the caller needs.
     marked: Vec<Lines>,
     pinned: &'a [Lines],
-    stages: &'a Stages,
+    /// Whether the limits were reached before all of it was read.
+    cut_short: bool,
 }
 
 impl JudgedCode<'_> {
+    /// Whether the limits were reached while it was judged: the model may not have read all of it.
+    pub fn cut_short(&self) -> bool {
+        self.cut_short
+    }
+
     /// What stays for `target`. Units are not judged again; where functions are cut, their blocks are judged, within
     /// `limits`.
     ///
     /// # Errors
     /// When the model fails.
-    pub fn choose(&self, target: Target, limits: &Limits) -> Result<Chosen, PruneError> {
-        self.stages.run(Stage::Choose, || {
+    pub fn choose(&self, target: Target, limits: &Limits, stages: &Stages) -> Result<Chosen, PruneError> {
+        stages.run(Stage::Choose, || {
             let budget = target.budget.of(self.outline.weights.iter().copied().sum());
-            let choice = Choice { code: self, budget, limits };
+            let choice = Choice { code: self, budget, limits, stages };
             let mut why = choice.lines(target)?;
             let keep = choice.close_small_gaps(&ranges(&why));
             keep.iter().for_each(|&lines| mark(&mut why, lines, Why::Cheap));
@@ -268,6 +275,7 @@ struct Choice<'a> {
     /// What may stay of the whole code.
     budget: Tokens,
     limits: &'a Limits,
+    stages: &'a Stages,
 }
 
 impl Choice<'_> {

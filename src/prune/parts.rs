@@ -36,7 +36,7 @@ impl Choice<'_> {
         let passages: Vec<Passage> = cuts.iter().flatten().map(passage).collect();
         let task =
             Task { question: self.code.question, passages: &passages, engine: judge.engine, limits: self.limits };
-        let judged = self.code.stages.run(Stage::Score, || judge.score.worths(&task))?;
+        let judged = self.stages.run(Stage::Score, || judge.score.worths(&task))?;
         let Some(worths) = judged.into_iter().collect::<Option<Vec<Worth>>>() else {
             return Ok(parts);
         };
