@@ -1,5 +1,6 @@
 //! The command line: one file a verb.
 
+mod admin;
 mod bench;
 mod check;
 mod compress;
@@ -9,6 +10,7 @@ mod learn;
 mod model;
 mod report;
 mod serve;
+mod setup;
 mod threads;
 
 use std::io::IsTerminal;
@@ -37,6 +39,8 @@ struct Command {
 enum Verb {
     /// Run the proxy.
     Serve(serve::Arguments),
+    /// Point a coding assistant at this Lopper.
+    Setup(setup::Arguments),
     /// Check the settings, and show which rule a piece of code would take.
     Check(check::Arguments),
     /// Compress files for a question: code to stdout, figures to stderr.
@@ -64,6 +68,7 @@ pub fn run() -> ExitCode {
     hide_panic_messages();
     let result = match verb {
         Verb::Serve(arguments) => serve::run(arguments),
+        Verb::Setup(arguments) => setup::run(arguments),
         Verb::Compress(arguments) => compress::run(arguments),
         Verb::Demo(arguments) => demo::run(arguments),
         Verb::Check(arguments) => check::run(arguments),
