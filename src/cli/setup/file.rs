@@ -108,10 +108,11 @@ impl Files {
         }
         let url = assistant.urls(&now).into_iter().next().unwrap_or_else(|| target.url.clone());
         let edits = assistant.edits(&before, &Target { url, ..target.clone() }).unwrap_or_default();
-        let (rest, missing) = take_back(now.clone(), &hunks(&before, &edits));
+        let all = hunks(&before, &edits);
+        let (rest, missing) = take_back(now.clone(), &all);
         let is_left = !missing.is_empty() && assistant.is_lopper_in(&rest);
         if is_left || assistant.others(&rest) != assistant.others(&now) {
-            bail!("{}", self.by_hand(assistant, &missing, copy.is_some(), &target.url));
+            bail!("{}", self.by_hand(&all, copy.is_some()));
         }
         if copy.is_none() && rest.trim().is_empty() {
             return self.put_back(None, Undone::Removed);
@@ -134,17 +135,16 @@ impl Files {
     }
 
     /// What a person has to do where Lopper's lines are not as it wrote them.
-    fn by_hand(&self, assistant: &dyn Assistant, missing: &[Hunk], has_copy: bool, url: &str) -> String {
-        let mut told = format!("{} was changed since, and is left as it is. Take out by hand:\n", self.file.display());
-        if missing.is_empty() {
-            told += &format!("\n{}", assistant.snippet(url));
-        }
-        for Hunk { old, new } in missing {
-            told += &format!("\n{}", new.trim_end());
+    fn by_hand(&self, hunks: &[Hunk], has_copy: bool) -> String {
+        let mut told = format!(
+            "{} was changed since, so that a program can't tell what is whose, and is left as it is. By hand, take out:\n",
+            self.file.display()
+        );
+        for Hunk { old, new } in hunks {
+            told += &format!("\n{}\n", new.trim());
             if !old.trim().is_empty() {
-                told += &format!("\n\nwhich was before:\n\n{}", old.trim_end());
+                told += &format!("\nwhere this was before:\n\n{}\n", old.trim());
             }
-            told += "\n";
         }
         if has_copy {
             told += &format!("\nThe whole file as it was before is in {}", self.copy.display());

@@ -9,7 +9,7 @@ mod opencode;
 mod yaml;
 
 use std::io::Write;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use anyhow::{Context, bail};
@@ -17,6 +17,7 @@ use clap::{Args, ValueEnum};
 use directories::BaseDirs;
 use reqwest::Url;
 
+use super::admin::here;
 use crate::config::{self, Config, Overrides};
 use edit::{Edit, Refusal};
 use file::{Files, Undone, Written};
@@ -195,12 +196,7 @@ fn own_url(listen: SocketAddr) -> anyhow::Result<String> {
     if listen.port() == 0 {
         bail!("server.listen has port 0, so the port is not known before Lopper runs; name it with --url");
     }
-    let ip = match listen.ip() {
-        IpAddr::V4(Ipv4Addr::UNSPECIFIED) => Ipv4Addr::LOCALHOST.into(),
-        IpAddr::V6(Ipv6Addr::UNSPECIFIED) => Ipv6Addr::LOCALHOST.into(),
-        ip => ip,
-    };
-    Ok(format!("http://{}/v1", SocketAddr::new(ip, listen.port())))
+    Ok(format!("http://{}/v1", here(listen)))
 }
 
 /// What is meant by `--url`: with /v1 where there is no path.

@@ -171,9 +171,7 @@ impl<'a> Object<'a> {
     /// The object that `slice`, a part of `text`, is.
     fn of(text: &'a str, slice: &'a str) -> Result<Self, Refusal> {
         let members = serde_json::from_str(slice).map_err(|error| {
-            Refusal(format!(
-                "it is no plain JSON with an object where one belongs ({error}); comments and trailing commas count"
-            ))
+            Refusal(format!("it can't be read as plain JSON, without comments and trailing commas ({error})"))
         })?;
         Ok(Self { text, at: place(text, slice), members })
     }
