@@ -171,5 +171,5 @@ async fn a_ledger_that_can_not_be_written() {
     let upstream = Upstream::start().await;
     let settings = with_upstream(&upstream, false) + "[ledger]\npath = \"lopper.toml/ledger.redb\"\n";
     let (is_well, told) = said(settings, vec![], &[]).await;
-    assert!(is_well && told.contains("warning  ledger    ~/lopper.toml/ledger.redb can't be written: "), "{told}");
+    assert!(is_well && told.contains("warning  ledger    lopper.toml/ledger.redb can't be written: "), "{told}");
 }

@@ -128,6 +128,8 @@ const CONTINUE: &str = "name: Mine\nversion: 1.0.0\nschema: v1\n\nmodels:\n  # T
 fn a_file_keeps_what_is_the_persons_own() {
     for ((client, file), text) in FILES.into_iter().zip([AIDER, CODEX, OPENCODE, CONTINUE]) {
         let home = Home::new(&[(file, text)]);
+        insta::assert_snapshot!(format!("setup_{client}_shown"), home.says(client));
+        assert_eq!(home.files(), [file]);
         let said = home.says(&format!("{client} --write"));
         let written = home.read(file);
         insta::assert_snapshot!(format!("setup_{client}_written"), format!("{said}---\n{written}"));
@@ -170,7 +172,7 @@ fn what_can_not_be_taken_back_is_told() {
     home.says("codex --write");
     let changed = home.read(FILES[1].1) + "http_headers = { a = \"b\" }\n";
     std::fs::write(home.path(FILES[1].1), &changed).unwrap();
-    assert!(home.complains("codex --undo").contains("Take out by hand"));
+    assert!(home.complains("codex --undo").contains("By hand, take out:\n\nmodel_provider"));
     assert_eq!(home.read(FILES[1].1), changed);
 }
 
@@ -254,11 +256,14 @@ fn what_is_written_agrees_with_the_examples() {
     let example = |name: &str| {
         std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("examples").join(name)).unwrap()
     };
+    let readme = example("../README.md");
     let home = Home::new(&[]);
     home.says("codex --write");
+    assert!(readme.contains(&home.read(FILES[1].1)) && example("codex/README.md").contains(&home.read(FILES[1].1)));
     assert_eq!(home.read(FILES[1].1), example("codex/config.toml").split_once("\"gpt-5.5\"\n").unwrap().1);
     home.says("opencode --write");
     assert_eq!(home.read(FILES[2].1), example("opencode/opencode.json"));
+    assert!(example("opencode/README.md").contains(&home.read(FILES[2].1)));
     let shown = home.says("continue");
     let lines = example("continue.md").split("```").nth(1).unwrap().replace("       # forwarded as it is", "");
     assert!(shown.contains(lines.strip_prefix("yaml\n").unwrap()), "{shown}");

@@ -138,7 +138,7 @@ fn completions_and_pages() {
     };
     for shell in ["bash", "zsh", "fish", "powershell", "elvish"] {
         let script = run(&["completions", shell]);
-        for word in ["setup", "status", "doctor", "opencode"] {
+        for word in ["setup", "status", "doctor", "undo"] {
             assert!(script.contains(word), "no {word} for {shell}");
         }
     }

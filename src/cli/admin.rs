@@ -83,7 +83,7 @@ impl Admin {
         })?;
         let answer = serde_json::from_slice::<Value>(&body);
         match status {
-            StatusCode::OK => answer.with_context(|| format!("{url} answers, but {ELSEWHERE}")),
+            StatusCode::OK => answer.map_err(|_| anyhow!("{url} answers, but {ELSEWHERE}")),
             StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => {
                 bail!("{url} asks for its token ({status}); put it into the environment as {TOKEN}")
             }

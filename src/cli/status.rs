@@ -144,9 +144,9 @@ struct Difference {
 
 impl Summary {
     fn text(&self) -> String {
-        let model = self.model.as_ref().map_or_else(|| "no model".to_owned(), Clone::clone);
+        let model = self.model.as_ref().map_or_else(|| "without a model".to_owned(), |model| format!("with {model}"));
         let mut text = format!(
-            "Lopper {}, up {}, {} → {}\n{} by {model}; mode {}, {}, preset {}\n",
+            "Lopper {}, up {}, {} → {}\nscored by {} {model}; mode {}, {}, preset {}\n",
             self.version,
             duration(self.uptime_s),
             self.listen,

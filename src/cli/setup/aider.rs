@@ -26,15 +26,19 @@ impl Assistant for Aider {
 
     fn edits(&self, text: &str, target: &Target) -> Result<Vec<Edit>, Refusal> {
         let lines = yaml::lines(text)?;
-        // Of a key that is there twice, the last counts.
-        match lines.iter().rfind(|line| line.is_key(0, KEY)) {
+        match lines.iter().find(|line| line.is_key(0, KEY)) {
             Some(line) if line.value() == target.url => Ok(Vec::new()),
             Some(line) => Ok(line.set(&target.url)),
             None => {
                 let line_end = line_end(text);
-                let gap = if text.is_empty() || text.ends_with('\n') { "" } else { line_end };
-                let line = format!("{gap}{KEY}: {}  {MARK}{line_end}", target.url);
-                Ok(vec![Edit::insert(text.len(), line)])
+                let line = format!("{KEY}: {}  {MARK}{line_end}", target.url);
+                let is_ended = text.is_empty() || text.ends_with('\n');
+                Ok(vec![match lines.first() {
+                    // Not at the end: an end of the last line may become a part of a text there.
+                    Some(first) if !is_ended => Edit::insert(first.start(), line),
+                    None if !is_ended => Edit::insert(text.len(), format!("{line_end}{line}")),
+                    _ => Edit::insert(text.len(), line),
+                }])
             }
         }
     }
@@ -51,7 +55,7 @@ impl Assistant for Aider {
             "A .aider.conf.yml in the repository or the working folder is stronger than this one.".to_owned(),
         ];
         let lines = yaml::lines(before).unwrap_or_default();
-        let was = lines.iter().rfind(|line| line.is_key(0, KEY) && !line.is_marked()).map(|line| line.value());
+        let was = lines.iter().find(|line| line.is_key(0, KEY) && !line.is_marked()).map(|line| line.value());
         if let Some(was) = was.filter(|was| !was.is_empty() && *was != target.url && !target.is_upstream(was)) {
             notes.push(format!(
                 "{KEY} was {was}, and Lopper forwards to {}: if that is to go on, set upstream.base_url in lopper.toml.",

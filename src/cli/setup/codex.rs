@@ -29,8 +29,10 @@ impl Assistant for Codex {
     }
 
     fn edits(&self, text: &str, target: &Target) -> Result<Vec<Edit>, Refusal> {
-        let document =
-            Document::parse(text).map_err(|error| Refusal(format!("it is no valid TOML ({})", error.message())))?;
+        let document = Document::parse(text).map_err(|error| {
+            let line = 1 + text[..error.span().map_or(0, |span| span.start)].matches('\n').count();
+            Refusal(format!("it is no valid TOML (line {line}: {})", error.message()))
+        })?;
         let line_end = line_end(text);
         let mut edits = Vec::new();
         match document.get("model_provider") {

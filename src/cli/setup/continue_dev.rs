@@ -65,10 +65,10 @@ impl Assistant for Continue {
 
     fn notes(&self, before: &str, target: &Target) -> Vec<String> {
         let mut notes = vec!["The key stays where it is, and is forwarded as it is.".to_owned()];
-        if before.trim().is_empty() {
-            notes
-                .push("Change the model's name to yours; the key is the secret OPENAI_API_KEY in Continue.".to_owned());
-        }
+        notes.push(match before.trim().is_empty() {
+            true => "Change the model's name to yours; the key is the secret OPENAI_API_KEY in Continue.".to_owned(),
+            false => "apiBase belongs to each model with `provider: openai`.".to_owned(),
+        });
         let lines = yaml::lines(before).unwrap_or_default();
         for model in models(&lines).unwrap_or_default() {
             let is_openai = model.provider.is_some_and(|line| line.value() == "openai");

@@ -47,9 +47,25 @@ impl Files {
         Self { file, copy: copy.into() }
     }
 
+    /// The settings file.
+    pub fn file(&self) -> &Path {
+        &self.file
+    }
+
+    /// The file as it is; empty where there is none.
+    ///
+    /// # Errors
+    /// When it can't be read.
+    pub fn now(&self) -> anyhow::Result<String> {
+        Ok(read(&self.file)?.unwrap_or_default())
+    }
+
     /// What the file was without Lopper, as far as that is known; empty where there was none.
+    ///
+    /// # Errors
+    /// When it, or its copy, can't be read.
     pub fn before(&self, assistant: &dyn Assistant) -> anyhow::Result<String> {
-        let now = read(&self.file)?.unwrap_or_default();
+        let now = self.now()?;
         let copy = read(&self.copy)?;
         Ok(copy.filter(|_| assistant.is_lopper_in(&now)).unwrap_or(now))
     }

@@ -8,6 +8,7 @@ mod file;
 mod opencode;
 mod yaml;
 
+use std::fmt;
 use std::io::Write;
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -103,15 +104,12 @@ pub fn run(arguments: Arguments) -> anyhow::Result<()> {
             return say(&format!("{CLINE}. In its settings panel:\n\n{}", cline(&target.url)));
         }
     };
-    let verb = arguments.client.to_possible_value().map_or_else(String::new, |value| value.get_name().to_owned());
-    let file = assistant.file()?;
-    let files = Files::new(file.clone());
-    let told = match (arguments.write, arguments.undo) {
-        (true, _) => write(assistant, &files, &file, &target, &verb)?,
-        (_, true) => undo(assistant, &files, &file, &target)?,
-        _ => show(assistant, &files, &file, &target, &verb)?,
-    };
-    say(&told)
+    let setup = Setup { client: arguments.client, assistant, files: Files::new(assistant.file()?), target };
+    say(&match (arguments.write, arguments.undo) {
+        (true, _) => setup.write()?,
+        (_, true) => setup.undo()?,
+        _ => setup.show()?,
+    })
 }
 
 /// Why Cline is not set up.
@@ -125,58 +123,73 @@ fn cline(url: &str) -> String {
     )
 }
 
-fn show(
-    assistant: &dyn Assistant,
-    files: &Files,
-    file: &std::path::Path,
-    target: &Target,
-    verb: &str,
-) -> anyhow::Result<String> {
-    let notes = notes(assistant, &files.before(assistant).unwrap_or_default(), target);
-    Ok(format!(
-        "{} reads {}. There it takes:\n\n{}\n{notes}`lopper setup {verb} --write` does it, after a copy of the file; \
-         `--undo` takes it back.\n",
-        assistant.name(),
-        file.display(),
-        assistant.snippet(&target.url),
-    ))
+/// An assistant and its files.
+struct Setup<'a> {
+    client: Client,
+    assistant: &'a dyn Assistant,
+    files: Files,
+    target: Target,
 }
 
-fn write(
-    assistant: &dyn Assistant,
-    files: &Files,
-    file: &std::path::Path,
-    target: &Target,
-    verb: &str,
-) -> anyhow::Result<String> {
-    let before = files.before(assistant)?;
-    let (name, file) = (assistant.name(), file.display());
-    let done = match files.write(assistant, target)? {
-        Written::AsItWas => return Ok(format!("{file} points {name} at {} already.\n", target.url)),
-        Written::New => format!("{file} points {name} at {} now.\n", target.url),
-        Written::Changed(copy) => {
-            format!("{file} points {name} at {} now. As it was, it is in {}.\n", target.url, copy.display())
-        }
-    };
-    let notes = notes(assistant, &before, target);
-    Ok(format!("{done}{notes}`lopper setup {verb} --undo` takes it back.\n"))
+impl Setup<'_> {
+    fn show(&self) -> anyhow::Result<String> {
+        let Self { client, assistant, files, target } = self;
+        let (name, file, text) = (assistant.name(), files.file().display(), files.now()?);
+        let lines = match assistant.edits(&text, target) {
+            Ok(edits) if edits.is_empty() => return Ok(format!("{file} points {name} at {} already.\n", target.url)),
+            Ok(edits) if !text.trim().is_empty() => {
+                let lines =
+                    edit::hunks(&text, &edits).into_iter().map(|hunk| hunk.new.trim_matches(['\r', '\n']).to_owned());
+                lines.collect::<Vec<_>>().join("\n…\n") + "\n"
+            }
+            _ => assistant.snippet(&target.url),
+        };
+        let notes = self.notes(&files.before(*assistant)?);
+        Ok(format!(
+            "{name} reads {file}. There it takes:\n\n{lines}\n{notes}`lopper setup {client} --write` does it, after a copy of \
+             the file; `--undo` takes it back.\n"
+        ))
+    }
+
+    fn write(&self) -> anyhow::Result<String> {
+        let Self { client, assistant, files, target } = self;
+        let before = files.before(*assistant)?;
+        let (name, file) = (assistant.name(), files.file().display());
+        let done = match files.write(*assistant, target)? {
+            Written::AsItWas => return Ok(format!("{file} points {name} at {} already.\n", target.url)),
+            Written::New => format!("{file} points {name} at {} now.\n", target.url),
+            Written::Changed(copy) => {
+                format!("{file} points {name} at {} now. As it was, it is in {}.\n", target.url, copy.display())
+            }
+        };
+        Ok(format!("{done}{}`lopper setup {client} --undo` takes it back.\n", self.notes(&before)))
+    }
+
+    fn undo(&self) -> anyhow::Result<String> {
+        let Self { assistant, files, target, .. } = self;
+        let file = files.file().display();
+        Ok(match files.undo(*assistant, target)? {
+            Undone::Nothing if files.copy().exists() => {
+                format!("{file} has nothing of Lopper's. An older copy of it is in {}.\n", files.copy().display())
+            }
+            Undone::Nothing => format!("{file} has nothing of Lopper's.\n"),
+            Undone::Removed => format!("{file} is gone, as it was before.\n"),
+            Undone::Restored => format!("{file} is what it was.\n"),
+            Undone::TakenOut => {
+                format!("{file} has nothing of Lopper's any more; what else was changed since is kept.\n")
+            }
+        })
+    }
+
+    fn notes(&self, before: &str) -> String {
+        self.assistant.notes(before, &self.target).iter().map(|note| format!("{note}\n")).collect()
+    }
 }
 
-fn undo(assistant: &dyn Assistant, files: &Files, file: &std::path::Path, target: &Target) -> anyhow::Result<String> {
-    let shown = file.display();
-    Ok(match files.undo(assistant, target)? {
-        Undone::Nothing if files.copy().exists() => {
-            format!("{shown} has nothing of Lopper's. An older copy of it is in {}.\n", files.copy().display())
-        }
-        Undone::Nothing => format!("{shown} has nothing of Lopper's.\n"),
-        Undone::Removed => format!("{shown} is gone, as it was before.\n"),
-        Undone::Restored => format!("{shown} is what it was.\n"),
-        Undone::TakenOut => format!("{shown} has nothing of Lopper's any more; what else was changed since is kept.\n"),
-    })
-}
-
-fn notes(assistant: &dyn Assistant, before: &str, target: &Target) -> String {
-    assistant.notes(before, target).iter().map(|note| format!("{note}\n")).collect()
+impl fmt::Display for Client {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.to_possible_value().as_ref().map_or("", |value| value.get_name()))
+    }
 }
 
 fn say(text: &str) -> anyhow::Result<()> {

@@ -117,14 +117,14 @@ impl Assistant for OpenCode {
         let model = match file["model"].as_str() {
             Some(name) if name.starts_with(&format!("{PROVIDER}/")) => return vec![key.into()],
             Some(name) => match name.strip_prefix("openai/") {
-                Some(name) => format!("The model is {PROVIDER}/{name} now, which was openai/{name}."),
+                Some(name) => format!("Its model is then {PROVIDER}/{name} instead of openai/{name}."),
                 None => format!(
-                    "The model stays {name}, which does not go through Lopper; choose {PROVIDER}/{MODEL} for what is to."
+                    "Its model stays {name}, which does not go through Lopper; choose {PROVIDER}/{MODEL} for what is to."
                 ),
             },
-            None => format!("The model is {PROVIDER}/{MODEL}."),
+            None => format!("Its model is then {PROVIDER}/{MODEL}."),
         };
-        let more = format!("{model} List under `models` of the provider {PROVIDER} all that you use.");
+        let more = format!("{model} Under `models` of the provider {PROVIDER} belong all that you use.");
         vec![key.into(), more]
     }
 }

@@ -62,6 +62,11 @@ impl<'a> Line<'a> {
         }
     }
 
+    /// Where it begins, in bytes.
+    pub fn start(&self) -> usize {
+        self.start
+    }
+
     /// Where the next line of `text` begins, and whether there is an end of this line before it.
     pub fn end(&self, text: &str) -> (usize, bool) {
         let end = self.start + self.text.len();
@@ -108,6 +113,9 @@ pub fn lines(text: &str) -> Result<Vec<Line<'_>>, Refusal> {
             || lines.iter().rfind(|line| line.indent == 0 && !line.is_item).is_some_and(|line| line.value() == "");
         if indent == 0 && if parsed.is_item { !is_list() } else { parsed.key.is_none() } {
             return Err(refuse("a line without a key"));
+        }
+        if indent == 0 && !parsed.is_item && lines.iter().any(|line| line.indent == 0 && line.key == parsed.key) {
+            return Err(refuse("a key that is there twice"));
         }
         lines.push(parsed);
     }
@@ -269,6 +277,7 @@ mod tests {
             "\u{feff}a: 1\n",
             "text\n",
             "- a\n",
+            "a: 1\na: 2\n",
             "a: 1\n- b\n",
             "? a\n: b\n",
             "a: [*x]\n",
