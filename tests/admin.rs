@@ -33,7 +33,8 @@ impl Watched {
     /// Sends a body, and returns what the upstream received and the status that Lopper tells.
     async fn send(&mut self, body: &Value) -> (Value, String) {
         let request = client().post(self.lopper.url("/v1/chat/completions")).header("content-type", "application/json");
-        let response = request.header("authorization", "Bearer sk-planted").body(body.to_string()).send().await.unwrap();
+        let response =
+            request.header("authorization", "Bearer sk-planted").body(body.to_string()).send().await.unwrap();
         let status = response.headers()["x-lopper-status"].to_str().unwrap().to_owned();
         response.bytes().await.unwrap();
         (serde_json::from_slice(&self.upstream.request().await.body).unwrap(), status)
@@ -95,7 +96,10 @@ async fn figures_are_told_and_nothing_of_the_text() {
     assert_eq!((&summary["amount"], &summary["alarm"]), (&json!("ratio 0.4"), &Value::Null));
 
     let (_, metrics) = watched.get("/metrics").await;
-    assert!(metrics.contains("lopper_requests_total{api=\"chat\",status=\"200\",outcome=\"compressed\"} 1"), "{metrics}");
+    assert!(
+        metrics.contains("lopper_requests_total{api=\"chat\",status=\"200\",outcome=\"compressed\"} 1"),
+        "{metrics}"
+    );
     assert!(metrics.contains("lopper_billed_tokens_total{model=\"gpt-5\",kind=\"cached\"} 400"), "{metrics}");
     for told in [summary.to_string(), metrics, watched.get("/api/requests").await.1, watched.lopper.log()] {
         assert!(!told.contains("reserved") && !told.contains("planted"), "{told}");
@@ -140,7 +144,8 @@ async fn conversations_that_are_held_out_pass_untouched_in_every_turn() {
         held_out += usize::from(is_held_out);
         let mut later = body.clone();
         let messages = later["messages"].as_array_mut().unwrap();
-        messages.extend([json!({"role": "assistant", "content": "So."}), json!({"role": "user", "content": "And now?"})]);
+        messages
+            .extend([json!({"role": "assistant", "content": "So."}), json!({"role": "user", "content": "And now?"})]);
         assert_eq!(watched.send(&later).await.1 == "skipped:holdout", is_held_out);
     }
     assert!((5..20).contains(&held_out), "{held_out}");
@@ -170,13 +175,15 @@ async fn a_hundred_requests_without_an_effect_raise_an_alarm() {
 
 #[tokio::test]
 async fn a_token_guards_what_is_told() {
-    let environment = [FREE_PORT, ("LOPPER_ADMIN_TOKEN_ENV", "LOPPER_ADMIN_TOKEN"), ("LOPPER_ADMIN_TOKEN", "open sesame")];
+    let environment =
+        [FREE_PORT, ("LOPPER_ADMIN_TOKEN_ENV", "LOPPER_ADMIN_TOKEN"), ("LOPPER_ADMIN_TOKEN", "open sesame")];
     let watched = Watched::with("", &environment).await;
     assert_eq!(watched.get("/api/summary").await.0, 401);
     assert_eq!(watched.get("/healthz").await.0, 200);
     let right = client().get(watched.lopper.admin("/api/summary")).bearer_auth("open sesame");
     assert_eq!(right.send().await.unwrap().status(), 200);
-    let elsewhere = client().get(watched.lopper.admin("/metrics")).bearer_auth("open sesame").header("host", "evil.example");
+    let elsewhere =
+        client().get(watched.lopper.admin("/metrics")).bearer_auth("open sesame").header("host", "evil.example");
     assert_eq!(elsewhere.send().await.unwrap().status(), 200, "the token is what counts");
     let (status, told) = refusal_with(&[("LOPPER_ADMIN_LISTEN", "0.0.0.0:0")]);
     assert!(!status.success() && told.contains("admin.token_env"), "{told}");

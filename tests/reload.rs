@@ -51,7 +51,8 @@ async fn a_file_that_changes_counts_from_the_next_request_on() {
 
     // As many editors write: another file takes its place.
     let other = lopper.config().with_extension("new");
-    std::fs::write(&other, format!("{LEXICAL}[compression]\nbudget_tokens = 700\n[server]\ndrain_timeout = '1s'\n")).unwrap();
+    std::fs::write(&other, format!("{LEXICAL}[compression]\nbudget_tokens = 700\n[server]\ndrain_timeout = '1s'\n"))
+        .unwrap();
     std::fs::rename(&other, lopper.config()).unwrap();
     wait_for(&lopper, "700 tokens").await;
     let log = lopper.log();

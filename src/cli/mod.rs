@@ -1,9 +1,12 @@
 //! The command line: one file a verb.
 
+mod admin;
 mod bench;
 mod check;
+mod completions;
 mod compress;
 mod demo;
+mod doctor;
 mod eval;
 mod explain;
 mod learn;
@@ -13,12 +16,14 @@ mod reload;
 mod report;
 mod running;
 mod serve;
+mod setup;
+mod status;
 mod threads;
 
 use std::process::ExitCode;
 
 use anyhow::Context;
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory, Parser, Subcommand};
 
 use crate::compress::Scorer;
 use crate::config::{self, Config};
@@ -39,6 +44,12 @@ struct Command {
 enum Verb {
     /// Run the proxy.
     Serve(serve::Arguments),
+    /// Point a coding assistant at this Lopper.
+    Setup(setup::Arguments),
+    /// Check that all that Lopper needs is there, and say what to do.
+    Doctor(doctor::Arguments),
+    /// Show the last hour of a Lopper that runs.
+    Status(status::Arguments),
     /// Check the settings, and show which rule a piece of code would take.
     Check(check::Arguments),
     /// Compress files for a question: code to stdout, figures to stderr.
@@ -58,6 +69,10 @@ enum Verb {
     Learn(learn::Arguments),
     /// Get, convert and inspect local models.
     Model(model::Arguments),
+    /// Print completions for a shell.
+    Completions(completions::Completions),
+    /// Print the manual page.
+    Man(completions::Man),
 }
 
 /// Runs the command that the process was started with.
@@ -71,6 +86,9 @@ pub fn run() -> ExitCode {
     hide_panic_messages();
     let result = match verb {
         Verb::Serve(arguments) => serve::run(arguments),
+        Verb::Setup(arguments) => setup::run(arguments),
+        Verb::Doctor(arguments) => doctor::run(arguments),
+        Verb::Status(arguments) => status::run(arguments),
         Verb::Compress(arguments) => compress::run(arguments),
         Verb::Explain(arguments) => explain::run(arguments),
         Verb::Demo(arguments) => demo::run(arguments),
@@ -80,6 +98,8 @@ pub fn run() -> ExitCode {
         Verb::Bench(arguments) => bench::run(arguments),
         Verb::Learn(arguments) => learn::run(arguments),
         Verb::Model(arguments) => model::run(arguments),
+        Verb::Completions(arguments) => completions::completions(arguments, Command::command()),
+        Verb::Man(arguments) => completions::man(arguments, Command::command()),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,

@@ -225,16 +225,10 @@ impl Walk<'_> {
         (edits, dropped)
     }
 
-<<<<<<< HEAD
-    /// The lines of the source that stay: as it was decided before, else by the model.
-    fn keep(&self, job: &Job) -> Result<Vec<Lines>, Verdict> {
-        let scorer = match &*self.compressor.engine {
-=======
     /// The lines of the source that stay: as it was decided before, else by the model, which puts what it made of the code
     /// into `judged`.
     fn keep<'j>(&'j self, job: &'j Job, judged: &mut Option<JudgedCode<'j>>) -> Result<Vec<Lines>, Verdict> {
-        let scorer = match &self.compressor.engine {
->>>>>>> explain
+        let scorer = match &*self.compressor.engine {
             Ok(scorer) => Some(scorer),
             Err(_) if score::works_without_model(self.compressor.settings.method) => None,
             Err(reason) => return Err(Verdict::Failed(reason.clone())),
@@ -284,12 +278,9 @@ impl Walk<'_> {
             Ok(_) => count(&self.ledger_hits),
             Err(_) => {}
         }
-        if is_new && self.limits.reached() && !cancel.is_cancelled() {
-            count(&self.deadline_misses);
-        }
         let is_late = judged.as_ref().map_or(decision == Ok(Decision::Leave(Reason::Deadline)), JudgedCode::cut_short);
         if is_new && is_late {
-            self.deadline_misses.set(self.deadline_misses.get() + 1);
+            count(&self.deadline_misses);
         }
         match decision {
             Ok(Decision::Keep(keep)) => Ok(keep),

@@ -106,14 +106,10 @@ pub struct Outcome {
     pub stages: StageTimes,
     /// Pieces of code about which it was decided before.
     pub ledger_hits: usize,
-<<<<<<< HEAD
     /// Pieces of code about which it was decided anew.
     pub ledger_misses: usize,
-    /// Pieces of code that the deadline left no time to judge in full.
-=======
     /// Pieces of code that the deadline left no time to judge, or not all of: what the model had not read of them was judged
     /// by words alone.
->>>>>>> explain
     pub deadline_misses: usize,
     /// The conversation that the request is a turn of; `None` for what is none.
     pub conversation: Option<Conversation>,

@@ -93,13 +93,9 @@ pub struct Walk<'a> {
     ratios: Option<&'a [f32]>,
     /// Decisions that were known.
     pub(super) ledger_hits: Cell<usize>,
-<<<<<<< HEAD
     /// Decisions that were taken now.
     pub(super) ledger_misses: Cell<usize>,
     /// Of these, the ones for which the time was up.
-=======
-    /// Decisions that the deadline came before.
->>>>>>> explain
     pub(super) deadline_misses: Cell<usize>,
 }
 

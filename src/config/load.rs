@@ -12,12 +12,8 @@ use super::{ConfigErrors, Problem, project_dirs};
 const FILE: &str = "lopper.toml";
 const PREFIX: &str = "LOPPER_";
 
-<<<<<<< HEAD
-/// Variables with the prefix that are not keys: the log filter, the token that `status` and `explain` show, and what the scripts and the tests are told.
-=======
 /// Variables with the prefix that are not keys: the log filter, the token of the admin port that a command asks, and what the
 /// scripts and the tests are told.
->>>>>>> explain
 const OTHER_VARIABLES: [&str; 4] = ["LOPPER_ADMIN_TOKEN", "LOPPER_LOG", "LOPPER_OFFLINE", "LOPPER_TEST_MODEL"];
 
 /// What the command line sets. Values are checked like those of a file.

@@ -33,6 +33,7 @@ fn compressor(budget: Budget, fine: Fine, mode: Mode, min_saving: f32) -> Compre
         weights: Weights { lexical: 0.5, unit_tokens: Tokens(64), whole_units: 0, blocks: BlockScore::ConditionalPpl },
         deadline: Duration::from_secs(600),
         rules: Vec::new(),
+        holdout_percent: 0,
     };
     let ledger = Ledger::open(LedgerConfig { memory_bytes: 1 << 20, ..LedgerConfig::default() });
     Compressor::new(Err("no model".into()), settings, Arc::new(ledger))

@@ -1,0 +1,143 @@
+//! The admin port of a running Lopper, as a command asks it: where it is, the token, and what is said when nobody answers.
+
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::path::Path;
+use std::time::Duration;
+
+use anyhow::{Context, anyhow, bail};
+use http::StatusCode;
+use http::header::{AUTHORIZATION, HeaderValue};
+use reqwest::Url;
+use serde_json::Value;
+
+use crate::config::{self, Config, Overrides};
+use crate::proxy;
+use crate::proxy::error::root_cause;
+
+/// The variable with the admin port's token, for commands that ask it.
+pub const TOKEN: &str = "LOPPER_ADMIN_TOKEN";
+
+/// It is on this machine or near; who gives no answer in this time gives none.
+const TIMEOUT: Duration = Duration::from_secs(10);
+
+/// An admin port, and what it takes to ask it.
+pub struct Admin {
+    url: String,
+    /// `Bearer TOKEN`. It is never shown.
+    token: Option<HeaderValue>,
+}
+
+/// What `path`, which begins with a slash, gives at the admin port that the settings say, as JSON.
+///
+/// # Errors
+/// When the settings are not valid or there is no admin port, and as those of [`Admin::get`].
+#[allow(dead_code, reason = "for `lopper explain --last`")]
+pub fn get(path: &str) -> anyhow::Result<Value> {
+    Admin::usual(None)?.get(path)
+}
+
+impl Admin {
+    /// The one that the settings say: those in `file`, or in the usual one.
+    ///
+    /// # Errors
+    /// When the settings are not valid, and as those of [`Self::of`].
+    pub fn usual(file: Option<&Path>) -> anyhow::Result<Self> {
+        Self::of(&Config::load(file, config::environment(), Overrides::default())?.config)
+    }
+
+    /// The one that a Lopper with these settings has.
+    ///
+    /// # Errors
+    /// When it has none, or the token can't be sent.
+    pub fn of(config: &Config) -> anyhow::Result<Self> {
+        let listen = config.admin.listen.context("admin.listen is \"off\", so there is no admin port to ask")?;
+        let own = config.admin.token_env.as_deref().unwrap_or(TOKEN);
+        Ok(Self { url: format!("http://{}", here(listen)), token: token(TOKEN)?.or(token(own)?) })
+    }
+
+    /// The one with this URL, such as `http://127.0.0.1:8788`.
+    ///
+    /// # Errors
+    /// When it is no URL, or the token can't be sent.
+    pub fn at(url: &str) -> anyhow::Result<Self> {
+        let usable = Url::parse(url).is_ok_and(|url| matches!(url.scheme(), "http" | "https"));
+        if !usable {
+            bail!("{url:?} is no URL of an admin port; write it like http://127.0.0.1:8788");
+        }
+        Ok(Self { url: url.trim_end_matches('/').to_owned(), token: token(TOKEN)? })
+    }
+
+    /// Its URL, without a slash at its end.
+    pub fn url(&self) -> &str {
+        &self.url
+    }
+
+    /// What `path`, which begins with a slash, gives, as JSON.
+    ///
+    /// # Errors
+    /// When nothing answers, the token is missing or wrong, or the answer is an error or no JSON; with what to do.
+    pub fn get(&self, path: &str) -> anyhow::Result<Value> {
+        let url = &self.url;
+        let (status, body) = self.ask(path).map_err(|cause| {
+            anyhow!("no Lopper answers at {url} ({cause}); is it running? Start it with `lopper serve`")
+        })?;
+        let answer = serde_json::from_slice::<Value>(&body);
+        match status {
+            StatusCode::OK => answer.map_err(|_| anyhow!("{url} answers, but {ELSEWHERE}")),
+            StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => {
+                bail!("{url} asks for its token ({status}); put it into the environment as {TOKEN}")
+            }
+            _ => match answer.ok().as_ref().and_then(|answer| answer.pointer("/error/message")?.as_str()) {
+                Some(message) => bail!("{message}"),
+                None => bail!("{url} answers {status}: {ELSEWHERE}"),
+            },
+        }
+    }
+
+    /// Whether a Lopper says that it lives here.
+    pub fn is_alive(&self) -> bool {
+        self.ask("/healthz").is_ok_and(|(status, _)| status == StatusCode::OK)
+    }
+
+    /// Status and body; an error says why there are none.
+    fn ask(&self, path: &str) -> Result<(StatusCode, Vec<u8>), String> {
+        proxy::install_crypto();
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+        let answer = runtime.map_err(|error| error.to_string())?.block_on(async {
+            // A bare container has no certificates, and the admin port needs none.
+            let client = || reqwest::Client::builder().no_proxy().timeout(TIMEOUT);
+            let client = client().build().or_else(|_| client().tls_certs_only([]).build())?;
+            let request = client.get(format!("{}{path}", self.url));
+            let request = match &self.token {
+                Some(token) => request.header(AUTHORIZATION, token),
+                None => request,
+            };
+            let response = request.send().await?;
+            Ok((response.status(), response.bytes().await?.to_vec()))
+        });
+        answer.map_err(|error: reqwest::Error| root_cause(&error))
+    }
+}
+
+/// The address by which programs on this machine reach what listens at `listen`.
+pub fn here(listen: SocketAddr) -> SocketAddr {
+    let ip = match listen.ip() {
+        IpAddr::V4(Ipv4Addr::UNSPECIFIED) => Ipv4Addr::LOCALHOST.into(),
+        IpAddr::V6(Ipv6Addr::UNSPECIFIED) => Ipv6Addr::LOCALHOST.into(),
+        ip => ip,
+    };
+    SocketAddr::new(ip, listen.port())
+}
+
+/// What ails an answer that no admin port gives.
+const ELSEWHERE: &str =
+    "this is no admin port of Lopper. Its address is that of admin.listen, not the one that assistants are pointed at";
+
+/// The token in a variable, as a header, if there is one.
+fn token(variable: &str) -> anyhow::Result<Option<HeaderValue>> {
+    let Some(token) = std::env::var_os(variable).filter(|token| !token.is_empty()) else { return Ok(None) };
+    let value = token.to_str().and_then(|token| HeaderValue::from_str(&format!("Bearer {}", token.trim())).ok());
+    let mut value = value.with_context(|| format!("{variable} has characters that a header can't carry"))?;
+    value.set_sensitive(true);
+    Ok(Some(value))
+}

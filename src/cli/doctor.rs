@@ -1,0 +1,298 @@
+//! `lopper doctor`: whether all that Lopper needs is there, and what to do where it is not.
+
+use std::fmt::Display;
+use std::fs::OpenOptions;
+use std::io::{ErrorKind, IsTerminal, Write};
+use std::net::{SocketAddr, TcpListener};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use anyhow::bail;
+use clap::Args;
+use http::StatusCode;
+use http::header::{AUTHORIZATION, HeaderValue};
+
+use super::admin::Admin;
+use super::load_engine;
+use crate::config::{self, Config, Loaded, Method, Overrides};
+use crate::engine::Engine;
+use crate::proxy::error::root_cause;
+use crate::{proxy, score};
+
+/// Tokens that the speed is measured on: half a second with a small model.
+const MEASURED_TOKENS: usize = 512;
+/// Larger models are not measured: it would take seconds.
+const MEASURED_PARAMETERS: u64 = 1_000_000_000;
+/// How long the upstream's list of models may take once it is connected.
+const ANSWER: Duration = Duration::from_secs(20);
+
+#[derive(Args)]
+pub struct Arguments {
+    /// Settings file; else ./lopper.toml, else the one in the user's configuration folder.
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+}
+
+pub fn run(arguments: Arguments) -> anyhow::Result<()> {
+    let mut report = Report::default();
+    match Config::load(arguments.config.as_deref(), config::environment(), Overrides::default()) {
+        Ok(loaded) => examine(&loaded, &mut report)?,
+        Err(errors) => {
+            for problem in errors.0 {
+                report.say(Finding::Problem, "settings", problem)?;
+            }
+            report.say(Finding::Warning, "the rest", "is not looked at before the settings are valid")?;
+        }
+    }
+    match report.problems {
+        0 => Ok(()),
+        1 => bail!("there is a problem, see above"),
+        count => bail!("there are {count} problems, see above"),
+    }
+}
+
+fn examine(loaded: &Loaded, report: &mut Report) -> anyhow::Result<()> {
+    let config = &loaded.config;
+    match &loaded.file {
+        Some(file) => report.say(Finding::Ok, "settings", format!("{} is valid", file.display()))?,
+        None => report.say(Finding::Ok, "settings", "no file; defaults and the environment are valid")?,
+    }
+    let engine = model(config, report)?;
+    recall(config, engine.as_ref(), report)?;
+    drop(engine);
+    ports(config, report)?;
+    upstream(config, report)?;
+    ledger(config, report)
+}
+
+/// What was found.
+#[derive(Debug, Clone, Copy, PartialEq)]
+enum Finding {
+    Ok,
+    /// Lopper works, but less well than it could.
+    Warning,
+    /// Lopper does not start, or no request gets an answer.
+    Problem,
+}
+
+/// Findings, each said at once: some take their time.
+#[derive(Default)]
+struct Report {
+    problems: usize,
+}
+
+impl Report {
+    fn say(&mut self, finding: Finding, about: &str, text: impl Display) -> anyhow::Result<()> {
+        use anstyle::{AnsiColor, Style};
+        let (word, colour) = match finding {
+            Finding::Ok => ("ok", AnsiColor::Green),
+            Finding::Warning => ("warning", AnsiColor::Yellow),
+            Finding::Problem => ("problem", AnsiColor::Red),
+        };
+        self.problems += usize::from(finding == Finding::Problem);
+        let mut out = std::io::stdout();
+        let style = if out.is_terminal() { Style::new().fg_color(Some(colour.into())) } else { Style::new() };
+        writeln!(out, "{style}{word:<8}{style:#} {about:<9} {text}")?;
+        Ok(out.flush()?)
+    }
+}
+
+/// The model that scores: there, and loads.
+fn model(config: &Config, report: &mut Report) -> anyhow::Result<Option<Engine>> {
+    const ABOUT: &str = "model";
+    let method = config.scorer.method;
+    let is_embedded = config.upstream.is_embedded();
+    if method == Method::Lexical && !is_embedded {
+        report.say(Finding::Ok, ABOUT, "none is needed: code is scored by its words (scorer.method)")?;
+        return Ok(None);
+    }
+    match load_engine(config) {
+        Ok(engine) => {
+            let info = engine.info();
+            let speed = match info.parameters < MEASURED_PARAMETERS {
+                true => format!(", reads {:.0} tokens/s", engine.prefill_speed(MEASURED_TOKENS, 0.0)?.rate()),
+                false => String::new(),
+            };
+            let millions = info.parameters as f64 / 1e6;
+            report.say(
+                Finding::Ok,
+                ABOUT,
+                format!("{} ({}, {millions:.0} M parameters){speed}", info.name, info.format),
+            )?;
+            Ok(Some(engine))
+        }
+        Err(error) if is_embedded => {
+            report.say(Finding::Problem, ABOUT, format!("nobody answers: {error}"))?;
+            Ok(None)
+        }
+        Err(error) if score::works_without_model(method) => {
+            report.say(Finding::Warning, ABOUT, format!("code is scored by its words alone: {error}"))?;
+            Ok(None)
+        }
+        Err(error) => {
+            report.say(Finding::Problem, ABOUT, format!("nothing is compressed: {error}"))?;
+            Ok(None)
+        }
+    }
+}
+
+/// Whether `compression.recall` can be kept to.
+fn recall(config: &Config, engine: Option<&Engine>, report: &mut Report) -> anyhow::Result<()> {
+    let Some(recall) = config.compression.recall else { return Ok(()) };
+    match super::budget(config, engine) {
+        Ok(_) => report.say(Finding::Ok, "recall", format!("{recall}: the scorer is calibrated")),
+        Err(error) => report.say(Finding::Problem, "recall", format!("{error:#}")),
+    }
+}
+
+/// The addresses to listen on: free, or a Lopper's.
+fn ports(config: &Config, report: &mut Report) -> anyhow::Result<()> {
+    let is_alive = Admin::of(config).is_ok_and(|admin| admin.is_alive());
+    let mut port = |about: &str, key: &str, listen: SocketAddr| match TcpListener::bind(listen) {
+        Ok(_) if is_alive => {
+            let text = format!("{listen} is free, though a Lopper answers at the other port; it listens elsewhere");
+            report.say(Finding::Warning, about, text)
+        }
+        Ok(_) => report.say(Finding::Ok, about, format!("{listen} is free")),
+        Err(error) if error.kind() == ErrorKind::AddrInUse && is_alive => {
+            report.say(Finding::Ok, about, format!("a Lopper answers at {listen} already"))
+        }
+        Err(error) if error.kind() == ErrorKind::AddrInUse => {
+            report.say(Finding::Problem, about, format!("{listen} is taken by another program; choose another {key}"))
+        }
+        Err(error) => report.say(Finding::Problem, about, format!("{listen} can't be listened on: {error}; see {key}")),
+    };
+    port("port", "server.listen", config.server.listen)?;
+    match config.admin.listen {
+        Some(listen) => port("admin", "admin.listen", listen),
+        None => report.say(Finding::Ok, "admin", "off"),
+    }
+}
+
+/// The API: there, and content with the key.
+fn upstream(config: &Config, report: &mut Report) -> anyhow::Result<()> {
+    let base = &config.upstream.base_url;
+    if config.upstream.is_embedded() {
+        return report.say(Finding::Ok, "upstream", "the local model answers");
+    }
+    let ask = |key: Option<HeaderValue>| models(base, config.upstream.connect_timeout, key);
+    let reached = match ask(None) {
+        Ok(status) if status.is_success() || matches!(status.as_u16(), 401 | 403) => {
+            report.say(Finding::Ok, "upstream", format!("{base} answers ({status} without a key)"))?;
+            true
+        }
+        Ok(StatusCode::NOT_FOUND) => {
+            let text = format!("{base} answers, but has no /models (404); is the path of upstream.base_url right?");
+            report.say(Finding::Warning, "upstream", text)?;
+            true
+        }
+        Ok(status) => {
+            report.say(Finding::Warning, "upstream", format!("{base} answers {status}"))?;
+            true
+        }
+        Err(cause) => {
+            let text =
+                format!("{base} can't be reached: {cause}; see upstream.base_url, and HTTPS_PROXY behind a proxy");
+            report.say(Finding::Problem, "upstream", text)?;
+            false
+        }
+    };
+    let Some(name) = &config.upstream.api_key_env else {
+        return report.say(Finding::Ok, "key", "the client's own is forwarded");
+    };
+    let key = match std::env::var(name) {
+        Ok(key) => HeaderValue::from_str(&format!("Bearer {}", key.trim())).ok().filter(|_| !key.trim().is_empty()),
+        Err(_) => {
+            let text = format!("upstream.api_key_env names {name}, which is not set in the environment");
+            return report.say(Finding::Problem, "key", text);
+        }
+    };
+    let Some(mut key) = key else {
+        return report.say(Finding::Problem, "key", format!("{name} is empty, or has a stray line break"));
+    };
+    if !reached {
+        return report.say(Finding::Warning, "key", format!("{name} is set; whether it is taken is not known"));
+    }
+    key.set_sensitive(true);
+    match ask(Some(key)) {
+        Ok(status) if status.is_success() => report.say(Finding::Ok, "key", format!("the one in {name} is taken")),
+        Ok(status) if matches!(status.as_u16(), 401 | 403) => {
+            report.say(Finding::Problem, "key", format!("the one in {name} is refused ({status})"))
+        }
+        Ok(status) => {
+            report.say(Finding::Warning, "key", format!("with the one in {name} the upstream answers {status}"))
+        }
+        Err(cause) => {
+            report.say(Finding::Warning, "key", format!("with the one in {name} there is no answer: {cause}"))
+        }
+    }
+}
+
+/// The status of the upstream's list of models, or why there is none. As the proxy asks: with the environment's proxy,
+/// but not for this machine.
+fn models(base: &str, connect: Duration, key: Option<HeaderValue>) -> Result<StatusCode, String> {
+    proxy::install_crypto();
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    let url =
+        reqwest::Url::parse(&format!("{}/models", base.trim_end_matches('/'))).map_err(|error| error.to_string())?;
+    let host = url.host_str().unwrap_or_default().trim_matches(['[', ']']);
+    let is_here = host == "localhost" || host.parse::<std::net::IpAddr>().is_ok_and(|ip| ip.is_loopback());
+    let status = runtime.map_err(|error| error.to_string())?.block_on(async {
+        let client = || {
+            let builder = reqwest::Client::builder()
+                .connect_timeout(connect)
+                .timeout(connect + ANSWER)
+                .redirect(reqwest::redirect::Policy::none());
+            if is_here { builder.no_proxy() } else { builder }
+        };
+        let client = match client().build() {
+            // Without encryption no certificates are needed, and a bare container has none.
+            Err(_) if url.scheme() == "http" => client().tls_certs_only([]).build()?,
+            built => built?,
+        };
+        let request = client.get(url);
+        let request = match key {
+            Some(key) => request.header(AUTHORIZATION, key),
+            None => request,
+        };
+        Ok(request.send().await?.status())
+    });
+    status.map_err(|error: reqwest::Error| root_cause(&error))
+}
+
+/// The ledger's file can be written.
+fn ledger(config: &Config, report: &mut Report) -> anyhow::Result<()> {
+    const ABOUT: &str = "ledger";
+    let Some(path) = &config.ledger.path else {
+        return report.say(Finding::Ok, ABOUT, "decisions are kept in memory alone (ledger.path is not set)");
+    };
+    match writable(path) {
+        Ok(()) => report.say(Finding::Ok, ABOUT, format!("{} can be written", path.display())),
+        // Lopper starts all the same.
+        Err(error) => {
+            let text = format!("{} can't be written: {error}; decisions are kept in memory alone", path.display());
+            report.say(Finding::Warning, ABOUT, text)
+        }
+    }
+}
+
+/// Whether the file can be written or, where there is none, made; it is left as it is.
+fn writable(path: &Path) -> std::io::Result<()> {
+    if path.exists() {
+        return OpenOptions::new().append(true).open(path).map(|_| ());
+    }
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
+    match folder.filter(|folder| !folder.exists()) {
+        // Lopper makes folders that are missing.
+        Some(missing) => missing.ancestors().find(|folder| folder.exists()).map_or(Ok(()), |folder| {
+            match folder.metadata()?.permissions().readonly() {
+                true => Err(ErrorKind::PermissionDenied.into()),
+                false => Ok(()),
+            }
+        }),
+        None => {
+            OpenOptions::new().write(true).create_new(true).open(path)?;
+            std::fs::remove_file(path)
+        }
+    }
+}
