@@ -120,10 +120,10 @@ def take(admin, folder):
         page.prefer(prefers_color_scheme="dark", prefers_reduced_motion="reduce")
         page.open(admin + newest)
         page.until("document.querySelector('.row.dropped')")
-        # A kept unit with dropped ones around it, its reason shown.
+        # The unit that is worth most, its reason shown.
         page.run("""(() => {
-            const kept = [...document.querySelectorAll('.units button.whole')];
-            const unit = kept.find((button) => button.offsetHeight > 100) || kept[0];
+            const units = [...document.querySelectorAll('.units button')];
+            const unit = units.find((button) => / rank 1 of /.test(button.getAttribute('aria-label'))) || units[0];
             unit.scrollIntoView({ block: 'center' });
             unit.focus({ preventScroll: true });
         })()""")
