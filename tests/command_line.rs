@@ -269,6 +269,7 @@ fn help() {
         &["serve"],
         &["check"],
         &["compress"],
+        &["explain"],
         &["demo"],
         &["model"],
         &["model", "fetch"],

@@ -69,8 +69,12 @@ impl Admin {
         if let Some(token) = std::env::var(TOKEN).ok().filter(|token| !token.is_empty()) {
             request = request.bearer_auth(token);
         }
-        let response = request.send().await.with_context(|| {
-            format!("no admin port answers at {}; is `lopper serve` running, and is this its admin.listen?", self.base)
+        let response = request.send().await.map_err(|error| {
+            let cause = anyhow::Error::from(error).root_cause().to_string();
+            anyhow::anyhow!(
+                "no admin port answers at {} ({cause}); is `lopper serve` running, and is this its admin.listen?",
+                self.base
+            )
         })?;
         let status = response.status();
         let body = response.bytes().await.with_context(|| format!("the answer of {url} broke off"))?;
