@@ -57,7 +57,8 @@ impl Desk {
         command.env("LOPPER_SCORER_UBATCH", "512").env("LOPPER_SCORER_DEADLINE_MS", "3600000");
         command.envs(environment.iter().copied());
         let mut process = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
-        process.stdin.take().unwrap().write_all(stdin.as_bytes()).unwrap();
+        // Who refuses before reading hangs up.
+        let _ = process.stdin.take().unwrap().write_all(stdin.as_bytes());
         process.wait_with_output().unwrap()
     }
 
