@@ -119,6 +119,7 @@ def take(admin, folder):
         page.picture(folder / "overview.png")
 
         newest = page.run("document.querySelector('#requests a').getAttribute('href')")
+        page.size(1120, 700)
         page.prefer(prefers_color_scheme="dark", prefers_reduced_motion="reduce")
         page.open(admin + newest)
         page.until("document.querySelector('.row.dropped')")
