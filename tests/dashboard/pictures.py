@@ -9,8 +9,10 @@ import http.server
 import json
 import os
 import pathlib
+import signal
 import socket
 import subprocess
+import sys
 import tempfile
 import threading
 import time
@@ -117,13 +119,15 @@ def take(admin, folder):
         page.picture(folder / "overview.png")
 
         newest = page.run("document.querySelector('#requests a').getAttribute('href')")
+        page.size(1120, 700)
         page.prefer(prefers_color_scheme="dark", prefers_reduced_motion="reduce")
         page.open(admin + newest)
         page.until("document.querySelector('.row.dropped')")
-        # The unit that is worth most, its reason shown.
+        # Of the kept units with dropped ones around them the one that is worth most, its reason shown.
         page.run("""(() => {
-            const units = [...document.querySelectorAll('.units button')];
-            const unit = units.find((button) => / rank 1 of /.test(button.getAttribute('aria-label'))) || units[0];
+            const rank = (button) => Number(/ rank (\\d+) of /.exec(button.getAttribute('aria-label'))?.[1] ?? Infinity);
+            const kept = [...document.querySelectorAll('.units .out + .whole')].filter((unit) => unit.matches(':has(+ .out)'));
+            const unit = kept.sort((a, b) => rank(a) - rank(b))[0] || document.querySelector('.units button');
             unit.scrollIntoView({ block: 'center' });
             unit.focus({ preventScroll: true });
         })()""")
@@ -139,6 +143,8 @@ def take(admin, folder):
 
 
 def main():
+    # Stopped from outside, it still stops what it started.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
     parser = argparse.ArgumentParser()
     parser.add_argument("--lopper", type=pathlib.Path, required=True)
     parser.add_argument("--model", type=pathlib.Path, required=True)
