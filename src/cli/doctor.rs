@@ -169,9 +169,14 @@ fn ports(config: &Config, report: &mut Report) -> anyhow::Result<()> {
         Err(error) => report.say(Finding::Problem, about, format!("{listen} can't be listened on: {error}; see {key}")),
     };
     port("port", "server.listen", config.server.listen)?;
-    match config.admin.listen {
-        Some(listen) => port("admin", "admin.listen", listen),
-        None => report.say(Finding::Ok, "admin", "off"),
+    let Some(listen) = config.admin.listen else { return report.say(Finding::Ok, "admin", "off") };
+    port("admin", "admin.listen", listen)?;
+    match &config.admin.token_env {
+        Some(name) if std::env::var_os(name).is_none_or(|token| token.is_empty()) => {
+            let text = format!("admin.token_env names {name}, which is not set in the environment");
+            report.say(Finding::Problem, "token", text)
+        }
+        _ => Ok(()),
     }
 }
 
