@@ -123,10 +123,12 @@ async fn ports_are_free_or_lopper_s() {
 
     let (upstream, admin) = (Upstream::start().await, Upstream::start().await);
     let own = admin.address.to_string();
-    let settings =
-        with_upstream(&upstream, false).replacen("127.0.0.1:0", &address, 1).replacen("127.0.0.1:0", &own, 1);
+    let settings = with_upstream(&upstream, false).replace("[admin]", "[admin]\ntoken_env = \"THE_TOKEN\"");
+    let (is_well, told) = said(settings.clone(), vec![], &[]).await;
+    assert!(!is_well && told.contains("problem  token     admin.token_env names THE_TOKEN"), "{told}");
+    let settings = settings.replacen("127.0.0.1:0", &address, 1).replacen("127.0.0.1:0", &own, 1);
     let hidden = [(address.as_str(), "TAKEN"), (own.as_str(), "ADMIN")];
-    let (is_well, told) = said(settings, vec![("LOPPER_ADMIN_TOKEN", KEY.into())], &hidden).await;
+    let (is_well, told) = said(settings, vec![("THE_TOKEN", KEY.into())], &hidden).await;
     assert!(is_well && told.contains("ok       port      a Lopper answers at TAKEN already"), "{told}");
     assert!(told.contains("ok       admin     a Lopper answers at ADMIN already"), "{told}");
 }

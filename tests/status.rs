@@ -15,6 +15,8 @@ const FULL: &str = r#"{
   "alarm": {"requests": 100, "reasons": [{"reason": "small", "count": 80}, {"reason": "syntax", "count": 20}]},
   "totals": {"requests": 1250, "with_code": 900, "compressed": 700, "failed": 3, "tokens_before": 12480000,
     "tokens_after": 4910000, "prompt_tokens": 5000000, "cached_tokens": 3000000, "output_tokens": 90000, "cost": 12.5, "saved": 5.25},
+  "hour": {"requests": 12, "with_code": 9, "compressed": 9, "failed": 0, "tokens_before": 95000, "tokens_after": 68000,
+    "prompt_tokens": 70000, "cached_tokens": 0, "output_tokens": 900, "cost": 0.21, "saved": 0.08},
   "latency_ms": {"p50": 31.2, "p90": 80.0, "p99": 204.0}, "first_byte_ms": {"p50": 310.0, "p90": 800.0, "p99": 2000.0},
   "series": {"step_s": 60, "points": [
     {"t": 1, "requests": 3, "tokens_before": 5000, "tokens_after": 2000, "saved": 0.01},

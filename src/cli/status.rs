@@ -56,6 +56,8 @@ struct Summary {
     preset: String,
     alarm: Option<Alarm>,
     totals: Totals,
+    /// The same of the last hour.
+    hour: Option<Totals>,
     latency_ms: Option<Percentiles>,
     first_byte_ms: Option<Percentiles>,
     series: Series,
@@ -183,7 +185,8 @@ impl Summary {
             .map(|points| points.iter().map(|point| point.tokens_before.saturating_sub(point.tokens_after)).sum())
             .collect();
         let mut rows = vec![("requests", grouped(sum(|point| point.requests))), ("tokens", change(before, after))];
-        rows.extend(saved.filter(|saved| *saved > 0.0).map(|saved| ("saved", format!("{saved:.2} (estimated)"))));
+        let cost = self.hour.as_ref().and_then(|hour| hour.cost);
+        rows.extend(money(cost, saved.filter(|saved| *saved > 0.0)));
         if bars.iter().any(|bar| *bar > 0) {
             rows.push(("left out", format!("{} (tokens, {MINUTES_A_BAR} minutes a bar)", picture(&bars))));
         }
@@ -205,10 +208,7 @@ impl Summary {
             let (prompt, cached, output) = (grouped(prompt_tokens), grouped(cached_tokens), grouped(output_tokens));
             rows.push(("billed", format!("{prompt} tokens of prompts, {cached} of them cached; {output} of answers")));
         }
-        if let Some(cost) = cost {
-            let saved = saved.map_or_else(String::new, |saved| format!("; saved {saved:.2} (estimated)"));
-            rows.push(("cost", format!("{cost:.2}{saved}")));
-        }
+        rows.extend(money(cost, saved));
         rows.extend(self.latency_ms.as_ref().map(|latency| ("added", latency.text())));
         rows.extend(
             self.first_byte_ms.as_ref().map(|latency| ("upstream", format!("{} to the first byte", latency.text()))),
@@ -223,7 +223,8 @@ impl Summary {
 
 impl Percentiles {
     fn text(&self) -> String {
-        format!("p50 {:.0} ms, p90 {:.0} ms, p99 {:.0} ms", self.p50, self.p90, self.p99)
+        let [p50, p90, p99] = [self.p50, self.p90, self.p99].map(|ms| grouped(ms.round() as u64));
+        format!("p50 {p50} ms, p90 {p90} ms, p99 {p99} ms")
     }
 }
 
@@ -250,6 +251,16 @@ impl Holdout {
             rows.push((name, format!("{by} a conversation, {low} to {high} with 95 % confidence")));
         }
         table(&rows)
+    }
+}
+
+/// What was billed, by the prices of the settings, and what was not.
+fn money(cost: Option<f64>, saved: Option<f64>) -> Option<(&'static str, String)> {
+    match (cost, saved) {
+        (Some(cost), Some(saved)) => Some(("cost", format!("{cost:.2}; saved {saved:.2} (estimated)"))),
+        (Some(cost), None) => Some(("cost", format!("{cost:.2}"))),
+        (None, Some(saved)) => Some(("saved", format!("{saved:.2} (estimated)"))),
+        (None, None) => None,
     }
 }
 
