@@ -239,10 +239,10 @@ fn what_is_wrong_is_told() {
     told(&["cut.json", "--ratio", "0.2,1.5"], &["--ratio", "1.5", "at most 1"]);
     told(&[], &["<REQUEST>"]);
     told(&["cut.json", "--last"], &["--last"]);
-    told(&["--last", "--admin", "8788"], &["--admin", "http://127.0.0.1:8788"]);
+    told(&["--last", "--admin", "8788"], &["8788", "http://127.0.0.1:8788"]);
     // Nothing listens on the port of what is gone.
     let gone = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
-    told(&["--last", "--admin", &format!("http://{gone}")], &["no admin port answers", "admin.listen"]);
+    told(&["--last", "--admin", &format!("http://{gone}")], &["no Lopper answers", "lopper serve"]);
 }
 
 /// An admin port that answers with these bodies, whatever it is asked.

@@ -27,15 +27,6 @@ pub struct Admin {
     token: Option<HeaderValue>,
 }
 
-/// What `path`, which begins with a slash, gives at the admin port that the settings say, as JSON.
-///
-/// # Errors
-/// When the settings are not valid or there is no admin port, and as those of [`Admin::get`].
-#[allow(dead_code, reason = "for `lopper explain --last`")]
-pub fn get(path: &str) -> anyhow::Result<Value> {
-    Admin::usual(None)?.get(path)
-}
-
 impl Admin {
     /// The one that the settings say: those in `file`, or in the usual one.
     ///
@@ -77,8 +68,16 @@ impl Admin {
     /// # Errors
     /// When nothing answers, the token is missing or wrong, or the answer is an error or no JSON; with what to do.
     pub fn get(&self, path: &str) -> anyhow::Result<Value> {
+        self.get_within(path, TIMEOUT)
+    }
+
+    /// The same for an answer that may take so long.
+    ///
+    /// # Errors
+    /// As those of [`Self::get`].
+    pub fn get_within(&self, path: &str, timeout: Duration) -> anyhow::Result<Value> {
         let url = &self.url;
-        let (status, body) = self.ask(path).map_err(|cause| {
+        let (status, body) = self.ask(path, timeout).map_err(|cause| {
             anyhow!("no Lopper answers at {url} ({cause}); is it running? Start it with `lopper serve`")
         })?;
         let answer = serde_json::from_slice::<Value>(&body);
@@ -96,16 +95,16 @@ impl Admin {
 
     /// Whether a Lopper says that it lives here.
     pub fn is_alive(&self) -> bool {
-        self.ask("/healthz").is_ok_and(|(status, _)| status == StatusCode::OK)
+        self.ask("/healthz", TIMEOUT).is_ok_and(|(status, _)| status == StatusCode::OK)
     }
 
     /// Status and body; an error says why there are none.
-    fn ask(&self, path: &str) -> Result<(StatusCode, Vec<u8>), String> {
+    fn ask(&self, path: &str, timeout: Duration) -> Result<(StatusCode, Vec<u8>), String> {
         proxy::install_crypto();
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
         let answer = runtime.map_err(|error| error.to_string())?.block_on(async {
             // A bare container has no certificates, and the admin port needs none.
-            let client = || reqwest::Client::builder().no_proxy().timeout(TIMEOUT);
+            let client = || reqwest::Client::builder().no_proxy().timeout(timeout);
             let client = client().build().or_else(|_| client().tls_certs_only([]).build())?;
             let request = client.get(format!("{}{path}", self.url));
             let request = match &self.token {

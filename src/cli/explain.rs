@@ -11,6 +11,7 @@ use std::sync::Arc;
 use anyhow::{Context, anyhow};
 use clap::Args;
 
+use super::admin::Admin;
 use super::{load_scorer, serve};
 use crate::compress::explain::Explanation;
 use crate::compress::{Cancel, Compressor, Scorer};
@@ -24,11 +25,11 @@ pub struct Arguments {
     #[arg(value_name = "REQUEST", required_unless_present = "last")]
     request: Option<PathBuf>,
     /// Explain the last request that a running proxy kept (observe.capture), with that proxy's settings and model.
-    #[arg(long, conflicts_with_all = ["request", "model", "config"])]
+    #[arg(long, conflicts_with_all = ["request", "model"])]
     last: bool,
-    /// With --last: where the proxy's admin port is. Its token, if it has one, is read from LOPPER_ADMIN_TOKEN.
-    #[arg(long, value_name = "URL", default_value = "http://127.0.0.1:8788")]
-    admin: String,
+    /// With --last: the proxy's admin port; else where admin.listen says. Its token is read from LOPPER_ADMIN_TOKEN.
+    #[arg(long, value_name = "URL")]
+    admin: Option<String>,
     /// Tell also what would stay at these ratios, such as 0.2,0.3,0.5; nothing is scored again for that.
     #[arg(long, value_name = "LIST", value_delimiter = ',', value_parser = ratio, allow_negative_numbers = true)]
     ratio: Vec<f32>,
@@ -46,7 +47,7 @@ pub struct Arguments {
 pub fn run(arguments: Arguments) -> anyhow::Result<()> {
     let explanation = match &arguments.request {
         Some(request) => explain(request, &arguments)?,
-        None => admin::last(&arguments.admin, &arguments.ratio)?,
+        None => admin::last(&asked(&arguments)?, &arguments.ratio)?,
     };
     let mut out = std::io::stdout().lock();
     if arguments.json {
@@ -56,6 +57,14 @@ pub fn run(arguments: Arguments) -> anyhow::Result<()> {
         out.write_all(table::render(&explanation, out.is_terminal()).as_bytes())?;
     }
     Ok(())
+}
+
+/// The admin port of the proxy that is asked.
+fn asked(arguments: &Arguments) -> anyhow::Result<Admin> {
+    match &arguments.admin {
+        Some(url) => Admin::at(url),
+        None => Admin::usual(arguments.config.as_deref()),
+    }
 }
 
 fn ratio(text: &str) -> Result<f32, String> {

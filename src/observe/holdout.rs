@@ -13,6 +13,13 @@ const ENOUGH: usize = 5;
 /// Standard errors to both sides of a difference for 95 % (normal approximation of Welch's t).
 const NINETY_FIVE: f64 = 1.96;
 
+/// Something to compare, by name: of a conversation, where it is known.
+type Measure = (&'static str, fn(&Sums) -> Option<f64>);
+
+const COST: Measure = ("cost", |sums| sums.cost);
+const TURNS: Measure = ("turns", |sums| Some(sums.turns));
+const PROMPT_TOKENS: Measure = ("prompt_tokens", |sums| Some(sums.prompt_tokens));
+
 /// The conversations so far.
 #[derive(Default)]
 pub struct Holdout {
@@ -96,21 +103,17 @@ impl Holdout {
         let values = |held_out: bool, value: fn(&Sums) -> Option<f64>| -> Option<Vec<f64>> {
             of(held_out).map(value).collect::<Option<Vec<f64>>>().filter(|values| !values.is_empty())
         };
-        let measures: [(&'static str, fn(&Sums) -> Option<f64>); 3] = [
-            ("cost", |sums| sums.cost),
-            ("turns", |sums| Some(sums.turns)),
-            ("prompt_tokens", |sums| Some(sums.prompt_tokens)),
-        ];
-        let mean = |held_out, value| values(held_out, value).map(|values| moments(&values).0);
+        let mean = |held_out, (_, value): Measure| values(held_out, value).map(|values| moments(&values).0);
         let group = |held_out| Group {
             conversations: of(held_out).count(),
-            turns: mean(held_out, measures[1].1).unwrap_or_default(),
-            cost: mean(held_out, measures[0].1),
-            prompt_tokens: mean(held_out, measures[2].1).unwrap_or_default(),
+            turns: mean(held_out, TURNS).unwrap_or_default(),
+            cost: mean(held_out, COST),
+            prompt_tokens: mean(held_out, PROMPT_TOKENS).unwrap_or_default(),
         };
         let (treated, held_out) = (group(false), group(true));
         let ready = treated.conversations >= ENOUGH && held_out.conversations >= ENOUGH;
-        let differences = measures.iter().filter(|_| ready).filter_map(|&(what, value)| {
+        let measures = [COST, TURNS, PROMPT_TOKENS].into_iter().filter(|_| ready);
+        let differences = measures.filter_map(|(what, value)| {
             let ((a, a_error), (b, b_error)) = (moments(&values(false, value)?), moments(&values(true, value)?));
             let half = NINETY_FIVE * (a_error + b_error).sqrt();
             Some(Difference { what, treated_minus_held_out: a - b, low: a - b - half, high: a - b + half })
