@@ -34,7 +34,7 @@ pub struct Explanation {
 }
 
 /// What was done to a piece of code. Lines are numbered as in its file.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 pub struct Block {
     /// The message that it is in, from 1; a system prompt or instructions beside the messages are the first.
     pub message: usize,
@@ -84,7 +84,7 @@ pub struct Block {
 }
 
 /// What became of a unit of code.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 pub struct Unit {
     /// Its first line.
     pub first: usize,
@@ -109,7 +109,7 @@ pub struct Unit {
 }
 
 /// What a unit is, in a word.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Kind {
     /// A function or a method.
@@ -119,6 +119,7 @@ pub enum Kind {
     /// Imports, constants and what else stands at the top.
     Imports,
     /// Other statements, and the lines that close a type.
+    #[default]
     Other,
 }
 

@@ -25,9 +25,9 @@ impl Choice<'_> {
     /// More units than fit are taken up, and those that are not named cut to their shares of the
     /// budget. Where the deadline leaves no time to look inside, units stay whole, best first, while they fit.
     pub(super) fn cut_to_shares(&self, engine: &Engine, score: BlockScore) -> Result<Vec<Option<Why>>, PruneError> {
-        let mut stays = self.nothing();
+        let mut stays = self.pinned();
         self.keep_shares(engine, score, &mut stays)?;
-        self.keep_pinned(&mut stays);
+        self.keep_surroundings(&mut stays);
         Ok(stays)
     }
 

@@ -292,15 +292,16 @@ impl Choice<'_> {
         }
     }
 
-    /// No line, to begin with.
-    fn nothing(&self) -> Vec<Option<Why>> {
-        vec![None; self.code.outline.line_count()]
+    /// What stays whatever it is worth.
+    fn pinned(&self) -> Vec<Option<Why>> {
+        let mut stays = vec![None; self.code.outline.line_count()];
+        self.code.marked.iter().for_each(|&lines| mark(&mut stays, lines, Why::Marked));
+        self.code.pinned.iter().for_each(|&lines| mark(&mut stays, lines, Why::Pinned));
+        stays
     }
 
-    /// What stays whatever it is worth, the frames around all that stays, and the imports that it uses.
-    fn keep_pinned(&self, stays: &mut Stays) {
-        self.code.marked.iter().for_each(|&lines| mark(stays, lines, Why::Marked));
-        self.code.pinned.iter().for_each(|&lines| mark(stays, lines, Why::Pinned));
+    /// Keeps the frames around all that stays, and the imports that it uses.
+    fn keep_surroundings(&self, stays: &mut Stays) {
         self.code.outline.keep_frames(stays);
         self.keep_imports(stays);
     }

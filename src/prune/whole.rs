@@ -32,11 +32,11 @@ impl Choice<'_> {
     /// between them they fit the budget, as far as that can be.
     pub(super) fn best_first(&self) -> Vec<Option<Why>> {
         let mut room = self.budget;
-        let mut stays = self.nothing();
+        let mut stays = self.pinned();
         for _ in 0..ATTEMPTS {
-            stays = self.nothing();
+            stays = self.pinned();
             self.keep_best_units(room, &mut stays);
-            self.keep_pinned(&mut stays);
+            self.keep_surroundings(&mut stays);
             let over = self.cost(&stays).0.saturating_sub(self.budget.0);
             if over == 0 {
                 break;
@@ -116,7 +116,7 @@ impl Choice<'_> {
         // Stable: of equal ones the first in the text is first.
         likely.sort_by(|a, b| b.1.total_cmp(&a.1));
         let mut covered = 0.0;
-        let mut stays = self.nothing();
+        let mut stays = self.pinned();
         for (rank, (i, likelihood)) in likely.into_iter().enumerate() {
             covered += likelihood;
             let unit = &self.code.outline.units[i];
@@ -126,7 +126,7 @@ impl Choice<'_> {
                 unit.code().into_iter().for_each(|part| mark(&mut stays, part, Why::Chosen));
             }
         }
-        self.keep_pinned(&mut stays);
+        self.keep_surroundings(&mut stays);
         stays
     }
 
@@ -160,7 +160,7 @@ impl Choice<'_> {
     /// The ways that were picked, with all that stays in any case.
     fn with_picks(&self, ways: &[Vec<Way>], picks: &[Option<usize>]) -> Vec<Option<Why>> {
         let units = &self.code.outline.units;
-        let mut stays = self.nothing();
+        let mut stays = self.pinned();
         (0..units.len()).filter(|&i| self.code.named[i]).for_each(|i| mark(&mut stays, units[i].lines, Why::Named));
         let mut has_body = self.code.named.contains(&true);
         for ((unit, ways), pick) in units.iter().zip(ways).zip(picks) {
@@ -173,7 +173,7 @@ impl Choice<'_> {
             let best = scored.max_by(|&a, &b| self.code.worths[a].0.total_cmp(&self.code.worths[b].0).then(b.cmp(&a)));
             best.into_iter().for_each(|i| mark(&mut stays, units[i].lines, Why::Best));
         }
-        self.keep_pinned(&mut stays);
+        self.keep_surroundings(&mut stays);
         stays
     }
 }

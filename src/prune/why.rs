@@ -8,7 +8,7 @@ use crate::text::{LineIndex, Lines, Tokens};
 
 use super::{Budget, JudgedCode};
 
-/// Why a line stays. Of several reasons the first that was found counts.
+/// Why a line stays. Of several reasons for a line the first that was found counts; for a unit, the first in this order.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Why {
     /// The question names its unit.
@@ -17,10 +17,10 @@ pub enum Why {
     Marked,
     /// The caller needs it: it is near the cursor.
     Pinned,
-    /// The budget is best spent on it.
-    Chosen,
     /// No unit fits the budget, and it is in the best.
     Best,
+    /// The budget is best spent on it.
+    Chosen,
     /// It opens or closes a type of which something stays.
     Frame,
     /// It is an import of a name that stands in lines that stay.
@@ -30,10 +30,11 @@ pub enum Why {
 }
 
 /// How much of a unit stays.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Extent {
     /// All of it, but for blank lines.
+    #[default]
     Whole,
     /// All but its doc comment.
     #[serde(rename = "without doc comment")]
@@ -113,7 +114,7 @@ impl Why {
                 Budget::Coverage(_) => "among the likeliest",
                 Budget::Ratio(_) | Budget::Tokens(_) => "worth its tokens",
             },
-            Self::Best => "the best, though it is over the budget",
+            Self::Best => "best, though over the budget",
             Self::Frame if kind == UnitKind::Closer => "end of a kept type",
             Self::Frame => "head of a kept type",
             Self::Import => "import that kept code uses",
@@ -179,5 +180,72 @@ impl Fates<'_> {
 
     fn is_blank(&self, line: usize) -> bool {
         self.source[self.index.span(Lines::new(line, line + 1)).range()].trim().is_empty()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "a test that cannot go on should stop")]
+
+    use super::super::{Chosen, Code, Judge, Target, judge};
+    use super::*;
+    use crate::engine::Limits;
+    use crate::score::lexical::Lexical;
+    use crate::stages::Stages;
+    use crate::syntax::Language;
+    use crate::tokens::Counter;
+
+    /// By unit its name, and what became of it, when the share `ratio` is to stay.
+    fn fates(source: &str, names: &[&str], ratio: f32) -> Vec<(String, &'static str, &'static str)> {
+        let names: Vec<String> = names.iter().map(|&name| name.to_owned()).collect();
+        let question = "Where is an invoice paid by a customer?";
+        let code = Code { source, language: Language::Python, question, names: &names, pinned: &[] };
+        let by = Judge { engine: None, score: &Lexical, best_first: false, counter: Counter::for_model(None) };
+        let (limits, stages, budget) = (Limits::default(), Stages::default(), Budget::Ratio(ratio));
+        let judged = judge(by, &code, &limits, &stages).unwrap();
+        let Chosen { keep, why } = judged.choose(Target { budget, fine: false }, &limits, &stages).unwrap();
+        let index = LineIndex::new(source);
+        let stays: Vec<bool> = (0..index.count()).map(|line| keep.iter().any(|kept| kept.contains(line))).collect();
+        let fates = Fates { source, index: &index, stays: &stays, why: &why, budget, otherwise: None };
+        let told = |judged: JudgedUnit| {
+            let Fate { extent, reason } = fates.of(&judged.unit);
+            (judged.unit.name.unwrap_or_default(), extent.name(), reason)
+        };
+        judged.units().into_iter().map(told).collect()
+    }
+
+    #[test]
+    fn every_reason_is_the_choosers() {
+        let filler =
+            |name: &str| (0..12).map(|i| format!("        {name}_{i} = load({i}) + {i}\n")).collect::<String>();
+        let source = format!(
+            "import decimal\n{}\n\nclass Till:\n    \"\"\"Takes money.\"\"\"\n\n    def pay(self, invoice):\n        \
+             invoice.paid = decimal.Decimal(invoice.customer)\n        return invoice\n\n    def count(self):\n{}\n    \
+             def close(self):\n{}\n    # lopper:keep\n    def lock(self):\n{}    # lopper:end\n",
+            (0..40).map(|i| format!("CONSTANT_{i} = {i} * 1000 + {i}\n")).collect::<String>(),
+            filler("counted"),
+            filler("closed").repeat(4),
+            filler("locked"),
+        );
+        let told = fates(&source, &["count"], 0.4);
+        let fate = |name: &str| {
+            let (_, extent, reason) = told.iter().find(|(unit, ..)| unit == name).unwrap();
+            (*extent, *reason)
+        };
+        assert_eq!(fate(""), ("in part", "import that kept code uses"), "{told:?}");
+        assert_eq!(fate("pay"), ("whole", "worth its tokens"));
+        assert_eq!(fate("count"), ("whole", "named in the question"));
+        assert_ne!(fate("close").0, "whole");
+        assert_eq!(fate("lock"), ("whole", "lopper:keep"));
+        assert!(fate("Till").1 == "head of a kept type" || fate("Till").1 == "worth its tokens", "{told:?}");
+    }
+
+    #[test]
+    fn the_best_stays_where_nothing_fits() {
+        let body = "    invoice = pay(customer)\n    total = invoice + 1000 * customer\n".repeat(12);
+        let source = format!("def paid():\n{body}\n\ndef other():\n{}", body.replace("invoice", "thing"));
+        let told = fates(&source, &[], 0.05);
+        assert_eq!(told[0], ("paid".to_owned(), "whole", "best, though over the budget"));
+        assert_ne!(told[1].1, "whole");
     }
 }

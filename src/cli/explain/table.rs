@@ -18,8 +18,8 @@ pub fn render(explanation: &Explanation, colours: bool) -> String {
     let Explanation { api, model, outcome, tokens_before, tokens_after, stages_ms, blocks } = explanation;
     let model = model.as_deref().unwrap_or("no model named");
     let style = Look::new(colours);
-    let mut text = style.bold(&format!("{outcome}: {}", tokens(*tokens_before, *tokens_after)));
-    text += &format!("   {api}, {model}\n");
+    let mut text = style.bold(&fitted(&format!("{outcome}: {}", tokens(*tokens_before, *tokens_after)), WIDTH));
+    text += &format!("   {api}, {}\n", fitted(model, WIDTH / 3));
     if let Some(meaning) = outcome.strip_prefix("skipped:").and_then(meaning::of) {
         text += &format!("{meaning}\n");
     }
@@ -182,12 +182,13 @@ fn tokens(before: usize, after: usize) -> String {
     if before == after { format!("{before} tokens") } else { change(Tokens(before), Tokens(after)) }
 }
 
-/// `text`, shortened to `width` columns.
+/// `text`, shortened to `width` columns. A request may say anything, so control characters don't reach the terminal.
 fn fitted(text: &str, width: usize) -> String {
-    if text.chars().count() <= width {
-        return text.to_owned();
+    let shown = || text.chars().map(|c| if c.is_control() { ' ' } else { c });
+    if shown().count() <= width {
+        return shown().collect();
     }
-    text.chars().take(width.saturating_sub(1)).chain(['…']).collect()
+    shown().take(width.saturating_sub(1)).chain(['…']).collect()
 }
 
 /// Colours, or none.
@@ -208,5 +209,27 @@ impl Look {
 
     fn dim(&self, text: &str) -> String {
         format!("{0}{text}{0:#}", self.dim)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn texts_are_cut_to_their_width_and_harmless() {
+        assert_eq!(fitted("für", 3), "für");
+        assert_eq!(fitted("füße", 3), "fü…");
+        assert_eq!(fitted("a\u{1b}[2Jb\n", 9), "a [2Jb ");
+    }
+
+    #[test]
+    fn types_are_shown_by_the_line_that_opens_them() {
+        let block = |source: &str| Block { source: source.into(), first_line: 7, ..Block::default() };
+        let unit = Unit { first: 7, last: 9, kind: Kind::Type, name: "Store".into(), ..Unit::default() };
+        let code = "/// A Store.\n#[derive(Debug)]\nimpl Open for Store {\n";
+        assert_eq!(name(&unit, &block(code)), "impl Open for Store");
+        assert_eq!(name(&unit, &block("    7→class Store(Base):\n    8→\n    9→    x: int\n")), "class Store(Base)");
+        assert_eq!(name(&unit, &block("struct\n\n{\n")), "Store");
     }
 }
