@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
-use lopper::compress::{Cancel, Compressor, Overrides, Settings, Status};
+use lopper::compress::{Cancel, Compressor, Most, Overrides, Settings, Status};
 use lopper::config::{BlockScore, Fine, Method, Mode};
 use lopper::detect::{self, Context};
 use lopper::ledger::{Ledger, LedgerConfig};
@@ -123,6 +123,7 @@ fn repeated(criterion: &mut Criterion) {
         deadline: Duration::from_secs(15),
         rules: Vec::new(),
         holdout_percent: 0,
+        most: Most::ALL,
     };
     let ledger = Ledger::open(LedgerConfig { memory_bytes: 1 << 20, ..LedgerConfig::default() });
     let compressor = Compressor::new(Err("no model".into()), settings, Arc::new(ledger));

@@ -18,7 +18,7 @@ use crate::config::{self, Config, EMBEDDED, Overrides};
 use crate::engine::chat::ChatModel;
 use crate::ledger::{Ledger, LedgerConfig};
 use crate::observe::{self, Observer};
-use crate::proxy::{self, Embedded, Live, Local, LocalResponse, Server, Upstream};
+use crate::proxy::{self, Embedded, Live, Local, LocalResponse, ProxyConfig, Server, Upstream};
 use crate::text::Tokens;
 use crate::{detect, render, wire};
 
@@ -48,6 +48,7 @@ pub fn run(arguments: Arguments) -> anyhow::Result<()> {
         model: arguments.model,
         ratio: arguments.ratio,
         preset: None,
+        insecure: false,
     };
     let config = Config::load(arguments.config.as_deref(), config::environment(), overrides)?.config;
     eprintln!("loading {}", config::default_model_path(&config).display());
@@ -61,11 +62,14 @@ pub fn run(arguments: Arguments) -> anyhow::Result<()> {
     let runtime = tokio::runtime::Runtime::new().context("the runtime can't be started")?;
     runtime.block_on(async {
         let compressor = Arc::new(Compressor::new(Ok(scorer), settings, ledger));
-        let live = Live::new(Some(compressor), config.scores_something(), Arc::new(upstream), config.limits.body_bytes);
+        let (compresses, limits, rates) = (config.scores_something(), config.limits.clone(), serve::rates(&config));
+        let live = Live::new(Some(compressor), compresses, Arc::new(upstream), limits, Arc::new(rates));
         let observer = Arc::new(Observer::new(observe::Settings::default(), Box::new(|_| {})));
         let live = Arc::new(ArcSwap::from_pointee(live));
-        let server =
-            Server::bind(serve::socket(&config), live, None, observer).await.context("can't listen on a free port")?;
+        // Nobody else is to come in, whatever the settings say of clients.
+        let (listen, drain_timeout) = (config.server.listen, config.server.drain_timeout);
+        let socket = ProxyConfig { listen, drain_timeout, keys: None, tls: None };
+        let server = Server::bind(socket, live, None, observer).await.context("can't listen on a free port")?;
         let url = format!("http://{}/v1/chat/completions", server.local_addr());
         let (done, stop) = tokio::sync::oneshot::channel::<()>();
         let serving = tokio::spawn(server.run(async {

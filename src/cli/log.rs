@@ -3,7 +3,8 @@
 use std::io::IsTerminal;
 
 use clap::ValueEnum;
-use tracing_subscriber::filter::{LevelFilter, Targets};
+use tracing::{Level, Metadata};
+use tracing_subscriber::filter::{FilterExt, LevelFilter, Targets, filter_fn};
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
 use tracing_subscriber::{EnvFilter, Layer};
@@ -48,6 +49,13 @@ pub fn print_line(record: &crate::observe::Record) {
     }
 }
 
+/// Libraries print heads and bytes of connections, with the keys in them, where they are asked for details: whatever
+/// `LOPPER_LOG` says, they are not.
+fn is_ours_or_terse(what: &Metadata<'_>) -> bool {
+    let crate_name = what.target().split("::").next();
+    crate_name == Some(env!("CARGO_CRATE_NAME")) || *what.level() <= Level::INFO
+}
+
 fn init(usual: &str, format: Format, traces: Option<&trace::Traces>) {
     // llama.cpp talks a lot; what goes wrong there comes back as an error as well.
     let filter = EnvFilter::try_from_env(FILTER).unwrap_or_else(|_| EnvFilter::new(format!("{usual},llama-cpp-2=off")));
@@ -63,5 +71,5 @@ fn init(usual: &str, format: Format, traces: Option<&trace::Traces>) {
         let layer = tracing_opentelemetry::layer().with_tracer(traces.tracer());
         layer.with_location(false).with_threads(false).with_target(false).with_filter(spans)
     });
-    tracing_subscriber::registry().with(spans).with(log.with_filter(filter)).init();
+    tracing_subscriber::registry().with(spans).with(log.with_filter(filter.and(filter_fn(is_ours_or_terse)))).init();
 }

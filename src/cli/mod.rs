@@ -27,7 +27,7 @@ use clap::{CommandFactory, Parser, Subcommand};
 
 use crate::compress::Scorer;
 use crate::config::{self, Config};
-use crate::engine::{self, Engine, EngineError, EngineOptions};
+use crate::engine::{self, Engine, EngineError, EngineOptions, fetch};
 use crate::prune::Budget;
 use crate::score::Weights;
 use crate::score::calibration::{self, Calibration};
@@ -111,9 +111,31 @@ pub fn run() -> ExitCode {
 }
 
 /// The model that `config` names, loaded.
+///
+/// What is known of the file is checked first, before llama.cpp reads it: a sum in the settings decides, one that is
+/// known for a file of this name only warns, as anyone may call theirs so.
 fn load_engine(config: &Config) -> Result<Engine, EngineError> {
+    let path = config::default_model_path(config);
+    let file = path.file_name().unwrap_or_default();
+    let set = config.model.sha256.as_deref().filter(|_| file == config.model.file_name());
+    let known = KNOWN_MODELS.iter().find(|(name, _)| file == *name).map(|(_, sum)| *sum);
+    // A file that can't be read is told of when it is loaded.
+    let got = (set.or(known).is_some()).then(|| fetch::sha256(&path).ok()).flatten();
+    match (got, set, known) {
+        (Some(got), Some(expected), _) if got != expected => {
+            return Err(EngineError::Checksum { path, expected: expected.to_owned(), got });
+        }
+        (Some(got), None, Some(expected)) if got != expected => {
+            tracing::warn!(
+                "{} is another file than the model of this name that scripts/fetch-model gets: SHA-256 {got}, not {expected}; \
+                 if it is not your own, get it again",
+                path.display()
+            );
+        }
+        _ => {}
+    }
     Engine::load(&EngineOptions {
-        model: config::default_model_path(config),
+        model: path,
         threads: config.scorer.threads,
         gpu_layers: config.scorer.gpu_layers,
         window: engine::UNIT_WINDOW,
@@ -133,6 +155,10 @@ fn load_scorer(config: &Config) -> Result<Scorer, EngineError> {
     read.map_err(|_| EngineError::Missing(model))?;
     Ok(Scorer { engine, fingerprint: hash.finalize().into() })
 }
+
+/// The SHA-256 of models by their files' names. Only what is shipped: what is converted here is what llama.cpp makes of it.
+const KNOWN_MODELS: [(&str, &str); 1] =
+    [("SmolLM2-135M-Instruct.Q4_1.gguf", "b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53")];
 
 /// The numbers of the scoring method.
 fn weights(config: &Config) -> Weights {

@@ -9,7 +9,7 @@ use super::serve;
 use crate::compress::{Cancel, Compressor, Overrides as RequestOverrides, Scorer};
 use crate::config::{self, Config, Loaded, Overrides};
 use crate::observe::{About, Observer, Sources};
-use crate::proxy::{Live, Upstream};
+use crate::proxy::{Live, Rates, Upstream};
 
 /// Sections and keys that are only read at the start; an empty name stands for all keys of a section.
 const AT_START: [(&str, &str); 12] = [
@@ -55,6 +55,7 @@ pub struct Running {
 struct State {
     loaded: Loaded,
     upstream: Arc<Upstream>,
+    rates: Arc<Rates>,
     /// What it says of itself.
     about: About,
 }
@@ -69,12 +70,13 @@ impl Running {
         observer: Arc<Observer>,
     ) -> Arc<Self> {
         let (compressor, upstream) = (Arc::new(compressor), Arc::new(upstream));
-        let live = live(&loaded.config, &compressor, &upstream);
+        let rates = Arc::new(serve::rates(&loaded.config));
+        let live = live(&loaded.config, &compressor, &upstream, &rates);
         let running = Arc::new(Self {
             live: Arc::new(ArcSwap::from_pointee(live)),
             compressor: Arc::new(ArcSwap::new(compressor)),
             observer,
-            state: Mutex::new(State { loaded, upstream, about: About::default() }),
+            state: Mutex::new(State { loaded, upstream, rates, about: About::default() }),
             source,
         });
         running.observer.ask(running.sources());
@@ -151,6 +153,10 @@ impl Running {
             false => Arc::new(serve::http_upstream(new)?),
         };
         let compressor = Arc::new(compressor.with_settings(settings));
+        let rate = |config: &Config| (config.limits.requests_per_minute, config.limits.scored_tokens_per_minute);
+        if rate(old) != rate(new) {
+            state.rates = Arc::new(serve::rates(new));
+        }
         state.upstream = upstream;
         state.loaded = loaded;
         self.put(state, compressor);
@@ -166,7 +172,7 @@ impl Running {
     }
 
     fn put(&self, state: &State, compressor: Arc<Compressor>) {
-        self.live.store(Arc::new(live(&state.loaded.config, &compressor, &state.upstream)));
+        self.live.store(Arc::new(live(&state.loaded.config, &compressor, &state.upstream, &state.rates)));
         self.compressor.store(compressor);
     }
 
@@ -219,8 +225,9 @@ impl Running {
     }
 }
 
-fn live(config: &Config, compressor: &Arc<Compressor>, upstream: &Arc<Upstream>) -> Live {
-    Live::new(Some(compressor.clone()), config.scores_something(), upstream.clone(), config.limits.body_bytes)
+fn live(config: &Config, compressor: &Arc<Compressor>, upstream: &Arc<Upstream>, rates: &Arc<Rates>) -> Live {
+    let (upstream, rates) = (upstream.clone(), rates.clone());
+    Live::new(Some(compressor.clone()), config.scores_something(), upstream, config.limits.clone(), rates)
 }
 
 /// A setting that is another now.

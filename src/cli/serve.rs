@@ -10,7 +10,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::running::{Running, Source};
 use super::{load_scorer, log, reload};
-use crate::compress::{Compressor, Scorer, Settings};
+use crate::compress::{Compressor, Most, Scorer, Settings};
 use crate::config::{self, Config, Loaded, Method, Overrides};
 use crate::engine::Engine;
 use crate::engine::chat::ChatModel;
@@ -18,7 +18,8 @@ use crate::ledger::{Ledger, LedgerConfig};
 use crate::observe::admin::{AdminConfig, AdminError, AdminServer};
 use crate::observe::{self, Observer, OnRecord, trace};
 use crate::proxy::{
-    self, ApiKey, Embedded, HttpUpstream, ProxyConfig, Server, Sidecar, SidecarConfig, Upstream, UpstreamConfig,
+    self, ApiKey, ClientKeys, Embedded, HttpUpstream, ProxyConfig, Rates, Server, Sidecar, SidecarConfig, Tls,
+    Upstream, UpstreamConfig,
 };
 use crate::score;
 
@@ -42,15 +43,20 @@ pub struct Arguments {
     /// How boldly to compress: careful, balanced or tight.
     #[arg(long, value_name = "NAME")]
     preset: Option<String>,
+    /// Let in others than this machine without a key.
+    #[arg(long)]
+    insecure: bool,
     /// Form of the log on stderr.
     #[arg(long, value_name = "FORM", value_enum, default_value_t = log::Format::Text)]
     log: log::Format,
 }
 
 pub fn run(arguments: Arguments) -> anyhow::Result<()> {
-    let Arguments { config, listen, upstream, model, ratio, preset, log: format } = arguments;
-    let source = Source { file: config, overrides: Overrides { listen, upstream, model, ratio, preset } };
+    let Arguments { config, listen, upstream, model, ratio, preset, insecure, log: format } = arguments;
+    let overrides = Overrides { listen, upstream, model, ratio, preset, insecure };
+    let source = Source { file: config, overrides };
     let loaded = source.load()?;
+    let socket = socket(&loaded.config)?;
     let admin = admin(&loaded.config)?;
     let runtime = tokio::runtime::Runtime::new().context("the runtime can't be started")?;
     runtime.block_on(async {
@@ -61,12 +67,17 @@ pub fn run(arguments: Arguments) -> anyhow::Result<()> {
             eprintln!("settings   {}", file.display());
         }
         eprintln!("upstream   {}", loaded.config.upstream.base_url);
+        if is_open(&socket) {
+            let warning = "ANYONE WHO REACHES THIS ADDRESS CAN USE THIS PROXY: server.insecure is set, and no server.api_keys_env";
+            eprintln!("warning    {warning}");
+            tracing::warn!(listen = %socket.listen, "{warning}");
+        }
         let on_record: Box<OnRecord> = if is_terminal { Box::new(log::print_line) } else { Box::new(|_| {}) };
         let observer = Arc::new(Observer::new(observed(&loaded.config), on_record));
         let stop = CancellationToken::new();
         // Before the model, so that who started Lopper sees that it is coming up.
         let admin = start_admin(admin, &observer, &stop).await?;
-        let served = serve(source, loaded, &observer, is_terminal).await;
+        let served = serve(source, loaded, socket, &observer, is_terminal).await;
         stop.cancel();
         if let Some(admin) = admin {
             // It ends with the token; a panic in it is logged.
@@ -76,7 +87,13 @@ pub fn run(arguments: Arguments) -> anyhow::Result<()> {
     })
 }
 
-async fn serve(source: Source, loaded: Loaded, observer: &Arc<Observer>, is_terminal: bool) -> anyhow::Result<()> {
+async fn serve(
+    source: Source,
+    loaded: Loaded,
+    socket: ProxyConfig,
+    observer: &Arc<Observer>,
+    is_terminal: bool,
+) -> anyhow::Result<()> {
     let config = loaded.config.clone();
     let for_parts = config.clone();
     let parts =
@@ -85,10 +102,10 @@ async fn serve(source: Source, loaded: Loaded, observer: &Arc<Observer>, is_term
     let running = Running::new(source, loaded, compressor, upstream, observer.clone());
     let config::Sidecar { memory_bytes, max_age } = config.sidecar;
     let sidecar = Sidecar::new(running.live(), observer.clone(), SidecarConfig { memory_bytes, max_age });
-    let server = Server::bind(socket(&config), running.live(), Some(Arc::new(sidecar)), observer.clone())
+    let server = Server::bind(socket, running.live(), Some(Arc::new(sidecar)), observer.clone())
         .await
         .with_context(|| format!("can't listen on {}; choose another --listen", config.server.listen))?;
-    let url = format!("http://{}", server.local_addr());
+    let url = server.url();
     running.listens_on(url.clone());
     println!("listening on {url}");
     std::io::stdout().flush()?;
@@ -211,9 +228,42 @@ fn introduce(engine: &Engine, measures: bool) {
     eprintln!("model      {} ({}, {parameters:.0} M parameters{speed})", info.name, info.format);
 }
 
-/// How the proxy listens under `config`.
-pub fn socket(config: &Config) -> ProxyConfig {
-    ProxyConfig { listen: config.server.listen, drain_timeout: config.server.drain_timeout }
+/// How the proxy listens under `config`. An error is a reason not to listen at all.
+fn socket(config: &Config) -> anyhow::Result<ProxyConfig> {
+    let config::Server { listen, drain_timeout, api_keys_env, insecure, tls_cert, tls_key } = &config.server;
+    let keys = match api_keys_env {
+        None => None,
+        Some(name) => {
+            let keys = std::env::var(name)
+                .with_context(|| format!("server.api_keys_env names {name}, which is not set in the environment"))?;
+            let keys = ClientKeys::read(&keys);
+            Some(keys.with_context(|| format!("server.api_keys_env names {name}, which has no key in it"))?)
+        }
+    };
+    let tls = match (tls_cert, tls_key) {
+        (None, None) => None,
+        (Some(cert), Some(key)) => Some(Tls::read(cert, key)?),
+        (Some(_), None) => anyhow::bail!("server.tls_cert is set, but not server.tls_key; TLS needs both"),
+        (None, Some(_)) => anyhow::bail!("server.tls_key is set, but not server.tls_cert; TLS needs both"),
+    };
+    let socket = ProxyConfig { listen: *listen, drain_timeout: *drain_timeout, keys, tls };
+    if is_open(&socket) && !insecure {
+        anyhow::bail!(
+            "server.listen is {listen}, which others can reach, and no key is asked for; set server.api_keys_env to the name of \
+             a variable that holds the keys of those who may, or listen on 127.0.0.1. With --insecure anyone may."
+        );
+    }
+    Ok(socket)
+}
+
+/// Whether others than this machine are let in without a key.
+fn is_open(socket: &ProxyConfig) -> bool {
+    socket.keys.is_none() && !socket.listen.ip().to_canonical().is_loopback()
+}
+
+/// What clients may ask for under `config`.
+pub fn rates(config: &Config) -> Rates {
+    Rates::new(config.limits.requests_per_minute, config.limits.scored_tokens_per_minute)
 }
 
 /// What an observer is to know of `config`.
@@ -240,6 +290,12 @@ pub fn settings(config: &Config, engine: Option<&Engine>) -> anyhow::Result<Sett
         deadline: config.scorer.deadline,
         rules: config.rules.clone(),
         holdout_percent: compression.holdout_percent,
+        most: Most {
+            nesting: config.limits.nesting,
+            blocks: config.limits.blocks,
+            tokens: config.limits.score_tokens,
+            queue: config.limits.queue,
+        },
     })
 }
 

@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use std::cell::Cell;
 
 use super::walk::Walk;
-use super::{Dropped, Status};
+use super::{Compressor, Dropped, Status};
 use crate::config::{self, Fine, Method, Mode, Rule, Subject};
 use crate::detect::{Region, reply};
 use crate::engine::Limits;
@@ -181,12 +181,44 @@ impl Walk<'_> {
 
     /// What becomes of a piece of code that is to be chosen from; and what that was chosen from, unless it was known.
     pub fn decide<'j>(&'j self, job: &'j Job) -> (Verdict, Option<JudgedCode<'j>>) {
+        if let Some(reason) = self.is_beyond(job.size) {
+            return (Verdict::Skipped(reason), None);
+        }
         let mut judged = None;
         let verdict = match self.keep(job, &mut judged) {
             Ok(keep) => self.stages.run(Stage::Splice, || self.with(job, &keep)),
             Err(verdict) => verdict,
         };
         (verdict, judged)
+    }
+
+    /// Whether a piece of code of this size comes after as much as is looked at. All that came before it counts, whether it
+    /// was decided about before or not: a conversation that has grown is cut off at the same place.
+    fn is_beyond(&self, size: Tokens) -> Option<&'static str> {
+        let most = self.compressor.settings.most;
+        let (blocks, tokens) = self.seen.get();
+        let (blocks, tokens) = (blocks + 1, Tokens(tokens.0 + size.0));
+        if blocks > most.blocks {
+            return Some("blocks");
+        }
+        if tokens > most.tokens {
+            // The first that is too much is the end, as with a deadline: what comes after it is not looked at.
+            self.seen.set((blocks, most.tokens));
+            return Some("score-tokens");
+        }
+        self.seen.set((blocks, tokens));
+        None
+    }
+
+    /// Why code of this size, about which nothing is decided yet, is not to be judged now.
+    fn is_refused(&self, size: Tokens) -> Option<Reason> {
+        let Compressor { settings, queue, .. } = self.compressor;
+        let asks_model = self.compressor.engine().is_some() && settings.method != Method::Lexical;
+        if asks_model && self.place.get_or_init(|| queue.enter(settings.most.queue)).is_none() {
+            return Some(Reason::Busy);
+        }
+        let allowance = self.overrides.allowance.as_ref();
+        allowance.is_some_and(|allowance| !allowance.take(size)).then_some(Reason::Rate)
     }
 
     /// What becomes of it when the lines `keep` of its source stay.
@@ -255,6 +287,9 @@ impl Walk<'_> {
         let cancel = &self.limits.cancel;
         let decision = self.compressor.ledger.decide(key, cancel, || {
             is_new = true;
+            if let Some(reason) = self.is_refused(job.size) {
+                return Ok(Decision::Leave(reason));
+            }
             let chosen = self.judge(job, &self.limits, self.stages).and_then(|code| {
                 let chosen = code.choose(self.target(job), &self.limits, self.stages);
                 *judged = Some(code);

@@ -113,7 +113,7 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
-    use crate::compress::{Cancel, Compressor, Overrides, Settings, Status};
+    use crate::compress::{Cancel, Compressor, Most, Overrides, Settings, Status};
     use crate::config::{BlockScore, Fine, Method, Mode};
     use crate::ledger::{Ledger, LedgerConfig};
     use crate::prune::Budget;
@@ -179,6 +179,7 @@ mod tests {
             deadline: Duration::from_secs(600),
             rules: Vec::new(),
             holdout_percent: 0,
+            most: Most::ALL,
         };
         let ledger = Arc::new(Ledger::open(LedgerConfig { memory_bytes: 1 << 20, ..LedgerConfig::default() }));
         let compressor = || Compressor::new(Err("no model".into()), settings.clone(), ledger.clone());

@@ -8,6 +8,7 @@ pub mod explain;
 mod identity;
 mod job;
 mod known;
+mod queue;
 mod walk;
 
 use std::fmt;
@@ -26,6 +27,8 @@ use crate::wire::{self, WireError};
 use explain::Explanation;
 pub use identity::Conversation;
 use known::Known;
+pub use queue::Allowance;
+use queue::Queue;
 
 /// How requests are compressed.
 #[derive(Debug, Clone)]
@@ -52,9 +55,30 @@ pub struct Settings {
     pub rules: Vec<Rule>,
     /// Share of conversations, in percent, that are left as they are to be compared with the others; 0: none.
     pub holdout_percent: u8,
+    /// What is more than is looked at.
+    pub most: Most,
 }
 
-/// What one request asks for itself, stronger than rules and settings.
+/// The most that is looked at of one request, and of all at a time. What is beyond it stays as it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Most {
+    /// Levels of JSON in JSON; a deeper body is left as it is.
+    pub nesting: usize,
+    /// Pieces of code, from the request's beginning.
+    pub blocks: usize,
+    /// Tokens of code, from the request's beginning, in the upstream model's vocabulary.
+    pub tokens: Tokens,
+    /// Requests that the model scores or that wait for it.
+    pub queue: usize,
+}
+
+impl Most {
+    /// There is no limit.
+    pub const ALL: Self =
+        Self { nesting: usize::MAX, blocks: usize::MAX, tokens: Tokens(usize::MAX), queue: usize::MAX };
+}
+
+/// What holds for one request alone: what it asks for itself, stronger than rules and settings, and what it may cost.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Overrides {
     /// Whether it is compressed.
@@ -65,6 +89,8 @@ pub struct Overrides {
     pub budget: Option<Tokens>,
     /// How long scoring may take.
     pub deadline: Option<Duration>,
+    /// Who says how much of its code may be judged; none: all.
+    pub allowance: Option<Allowance>,
 }
 
 /// Compresses request bodies. Shared by all requests.
@@ -75,6 +101,7 @@ pub struct Compressor {
     settings: Settings,
     ledger: Arc<Ledger>,
     known: Arc<Known>,
+    queue: Queue,
 }
 
 /// A model that scores.
@@ -165,14 +192,16 @@ impl Compressor {
     /// requests with code to compress fail over to the original.
     pub fn new(engine: Result<Scorer, String>, settings: Settings, ledger: Arc<Ledger>) -> Self {
         let score = score::scorer(settings.method, settings.weights);
-        Self { engine: Arc::new(engine), score, settings, ledger, known: Arc::new(Known::new()) }
+        let known = Arc::new(Known::new());
+        Self { engine: Arc::new(engine), score, settings, ledger, known, queue: Queue::default() }
     }
 
     /// Another with these settings, and with the same model, ledger and memory.
     pub fn with_settings(&self, settings: Settings) -> Self {
         let score = score::scorer(settings.method, settings.weights);
-        let Self { engine, ledger, known, .. } = self;
-        Self { engine: engine.clone(), score, settings, ledger: ledger.clone(), known: known.clone() }
+        let Self { engine, ledger, known, queue, .. } = self;
+        let (engine, ledger, known) = (engine.clone(), ledger.clone(), known.clone());
+        Self { engine, score, settings, ledger, known, queue: queue.clone() }
     }
 
     /// Another with this model, and with the same ledger and memory.
@@ -188,6 +217,9 @@ impl Compressor {
     /// Compresses a request's body, whichever API it is for. Takes as long as scoring does, up to the deadline.
     pub fn compress(&self, body: &[u8], overrides: &Overrides, cancel: &Cancel) -> Outcome {
         let stages = Stages::default();
+        if stages.run(Stage::Detect, || wire::is_deeper(body, self.settings.most.nesting)) {
+            return Outcome { status: Status::Skipped("nesting"), stages: stages.times(), ..Outcome::default() };
+        }
         match stages.run(Stage::Detect, || wire::parse(body)) {
             Ok(chat) => {
                 let conversation = Conversation::of(&chat);

@@ -1,11 +1,12 @@
 //! How one request is gone through: message by message, each piece of code judged by what came before it.
 
-use std::cell::Cell;
+use std::cell::{Cell, OnceCell};
 use std::time::Instant;
 
 use super::conversation::{Calls, Orders, regions};
 use super::explain::Block;
 use super::job::{Job, Verdict};
+use super::queue::Place;
 use super::{Cancel, Compressor, Dropped, Outcome, Overrides, Status};
 use crate::detect::call::Use;
 use crate::detect::{Region, reply};
@@ -55,6 +56,8 @@ pub fn walk(
         ledger_hits: Cell::new(0),
         ledger_misses: Cell::new(0),
         deadline_misses: Cell::new(0),
+        seen: Cell::default(),
+        place: OnceCell::new(),
     };
     walk.run(body)
 }
@@ -97,6 +100,10 @@ pub struct Walk<'a> {
     pub(super) ledger_misses: Cell<usize>,
     /// Of these, the ones for which the time was up.
     pub(super) deadline_misses: Cell<usize>,
+    /// Pieces of code that were to be chosen from so far, and their tokens.
+    pub(super) seen: Cell<(usize, Tokens)>,
+    /// Among those who have code scored, once that was asked for; none: there was none free.
+    pub(super) place: OnceCell<Option<Place>>,
 }
 
 /// What is known of the request once it is gone through.

@@ -41,6 +41,15 @@ pub(super) const KEYS: &[Key] = &[
         |c, v| store(&mut c.server.drain_timeout, v.duration()),
     ),
     key(
+        "server",
+        "api_keys_env",
+        |c| quoted(c.server.api_keys_env.as_ref()?),
+        |c, v| store(&mut c.server.api_keys_env, variable_name(v.text()?).map(Some)),
+    ),
+    key("server", "insecure", |c| plain(c.server.insecure), |c, v| store(&mut c.server.insecure, v.boolean())),
+    key("server", "tls_cert", |c| path(c.server.tls_cert.as_ref()), |c, v| store(&mut c.server.tls_cert, some_path(v))),
+    key("server", "tls_key", |c| path(c.server.tls_key.as_ref()), |c, v| store(&mut c.server.tls_key, some_path(v))),
+    key(
         "upstream",
         "base_url",
         |c| quoted(&c.upstream.base_url),
@@ -274,6 +283,40 @@ pub(super) const KEYS: &[Key] = &[
         },
     ),
     key("limits", "body_bytes", |c| plain(c.limits.body_bytes), |c, v| store(&mut c.limits.body_bytes, v.count())),
+    key(
+        "limits",
+        "decoded_bytes",
+        |c| plain(c.limits.decoded_bytes),
+        |c, v| store(&mut c.limits.decoded_bytes, v.count()),
+    ),
+    key(
+        "limits",
+        "header_bytes",
+        |c| plain(c.limits.header_bytes),
+        |c, v| store(&mut c.limits.header_bytes, v.count()),
+    ),
+    key("limits", "requests", |c| plain(c.limits.requests), |c, v| store(&mut c.limits.requests, v.count())),
+    key("limits", "nesting", |c| plain(c.limits.nesting), |c, v| store(&mut c.limits.nesting, v.count())),
+    key("limits", "blocks", |c| plain(c.limits.blocks), |c, v| store(&mut c.limits.blocks, v.integer())),
+    key(
+        "limits",
+        "score_tokens",
+        |c| plain(c.limits.score_tokens.0),
+        |c, v| store(&mut c.limits.score_tokens, v.integer().map(Tokens)),
+    ),
+    key("limits", "queue", |c| plain(c.limits.queue), |c, v| store(&mut c.limits.queue, v.integer())),
+    key(
+        "limits",
+        "requests_per_minute",
+        |c| plain(c.limits.requests_per_minute?),
+        |c, v| store(&mut c.limits.requests_per_minute, v.count().map(Some)),
+    ),
+    key(
+        "limits",
+        "scored_tokens_per_minute",
+        |c| plain(c.limits.scored_tokens_per_minute?),
+        |c, v| store(&mut c.limits.scored_tokens_per_minute, v.count().map(Some)),
+    ),
 ];
 
 /// What stands before the share of conversations that are held out.
@@ -386,7 +429,11 @@ impl<T> Key<T> {
         (self.set)(target, value).map_err(|why| {
             let shown = value.shown();
             // What stands here in error may be a key or a password.
-            let shown = if self.name == "api_key_env" || shown.contains('@') { "wrong".into() } else { shown };
+            let shown = if ["api_key_env", "api_keys_env", "token_env"].contains(&self.name) || shown.contains('@') {
+                "wrong".into()
+            } else {
+                shown
+            };
             format!("{}.{} is {shown}; {why}", self.section, self.name)
         })
     }

@@ -7,7 +7,7 @@ use super::keys::{KEYS, Key};
 use super::loaded::{Draft, Loaded, Origin};
 use super::problem::nearest;
 use super::value::Value;
-use super::{ConfigErrors, Problem, project_dirs};
+use super::{Config, ConfigErrors, Problem, project_dirs};
 
 const FILE: &str = "lopper.toml";
 const PREFIX: &str = "LOPPER_";
@@ -29,6 +29,8 @@ pub struct Overrides {
     pub ratio: Option<String>,
     /// `--preset`
     pub preset: Option<String>,
+    /// `--insecure`
+    pub insecure: bool,
 }
 
 /// This process's variables that begin with `LOPPER_`.
@@ -83,7 +85,8 @@ fn apply_environment(draft: &mut Draft, env: impl Iterator<Item = (String, Strin
     }
     // A key may stand in a variable with our prefix; which one is known only now.
     unknown.retain(|name| {
-        let keys = [&draft.config.upstream.api_key_env, &draft.config.admin.token_env];
+        let Config { server, upstream, admin, .. } = &draft.config;
+        let keys = [&upstream.api_key_env, &admin.token_env, &server.api_keys_env];
         keys.iter().all(|key| key.as_ref() != Some(name))
     });
     for name in unknown {
@@ -99,12 +102,13 @@ fn apply_environment(draft: &mut Draft, env: impl Iterator<Item = (String, Strin
 }
 
 fn apply_flags(draft: &mut Draft, overrides: Overrides) {
-    let Overrides { listen, upstream, model, ratio, preset } = overrides;
+    let Overrides { listen, upstream, model, ratio, preset, insecure } = overrides;
     let flags = [
         ("--listen", "server", "listen", listen),
         ("--upstream", "upstream", "base_url", upstream),
         ("--preset", "compression", "preset", preset),
         ("--ratio", "compression", "ratio", ratio),
+        ("--insecure", "server", "insecure", insecure.then(|| true.to_string())),
     ];
     for (flag, section, name, value) in flags {
         let is_meant = |key: &&Key| key.section == section && key.name == name;
@@ -123,8 +127,8 @@ fn apply_flags(draft: &mut Draft, overrides: Overrides) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::Price;
     use crate::config::keys::{MATCHERS, PRICES, SETTINGS};
-    use crate::config::{Config, Price};
     use crate::text::Tokens;
     use std::collections::BTreeSet;
 
@@ -226,6 +230,11 @@ mod tests {
         assert!(config.scorer.model.unwrap().is_absolute(), "relative to the file's folder");
         assert!(config.model.sha256.unwrap().starts_with("b179c952"));
         assert!(config.ledger.path.unwrap().is_absolute());
+        assert!(config.server.tls_cert.unwrap().is_absolute() && config.server.tls_key.unwrap().is_absolute());
+        assert_eq!(
+            (config.limits.requests_per_minute, config.limits.scored_tokens_per_minute),
+            (Some(600), Some(100_000))
+        );
         assert_eq!(config.rules.len(), 2);
         assert_eq!(Price::of(&config.prices, "gpt-5-mini").and_then(|price| price.cached), Some(0.125));
         assert_eq!(config.observe.otlp_endpoint.as_deref(), Some("http://127.0.0.1:4318"));
@@ -301,6 +310,8 @@ mod tests {
         let told = problems(file, &[]);
         assert!(told.contains("not the key itself") && told.contains("without user name"), "{told}");
         assert!(!told.contains("12345") && !told.contains("hunter2"), "{told}");
+        let told = problems("[server]\napi_keys_env = 'key-12345'\n[admin]\ntoken_env = 'key-67890'\n", &[]);
+        assert!(told.contains("not the key itself") && !told.contains("12345") && !told.contains("67890"), "{told}");
     }
 
     #[test]
@@ -343,6 +354,17 @@ mod tests {
             ("sidecar", "memory_bytes", "0", true),
             ("sidecar", "max_age", "'0h'", false),
             ("limits", "body_bytes", "0", false),
+            ("limits", "decoded_bytes", "1", true),
+            ("limits", "header_bytes", "0", false),
+            ("limits", "requests", "0", false),
+            ("limits", "nesting", "0", false),
+            ("limits", "blocks", "0", true),
+            ("limits", "score_tokens", "-1", false),
+            ("limits", "queue", "0", true),
+            ("limits", "requests_per_minute", "0", false),
+            ("limits", "scored_tokens_per_minute", "5_000_000_000", false),
+            ("server", "insecure", "'yes'", false),
+            ("server", "api_keys_env", "'key-1, key-2'", false),
         ];
         for (section, key, value, fits) in cases {
             let loaded = try_load(&format!("[{section}]\n{key} = {value}\n"), &[], Overrides::default());

@@ -69,6 +69,15 @@ pub struct Server {
     pub listen: SocketAddr,
     /// How long requests in flight may go on after the signal to stop.
     pub drain_timeout: Duration,
+    /// Name of the environment variable with the keys of which each request must carry one; none: no key is asked for.
+    pub api_keys_env: Option<String>,
+    /// Whether others than this machine may be let in without a key.
+    pub insecure: bool,
+    /// A PEM file with the certificate chain for TLS; set together with `tls_key`, or neither. In a configuration file,
+    /// relative to that file's folder, as `tls_key` is.
+    pub tls_cert: Option<PathBuf>,
+    /// A PEM file with its private key.
+    pub tls_key: Option<PathBuf>,
 }
 
 /// `[upstream]`
@@ -295,6 +304,24 @@ pub struct Model {
 pub struct Limits {
     /// Longest request body that is read, in bytes; above 0.
     pub body_bytes: usize,
+    /// Longest that a body may be once it is decoded, in bytes; above 0.
+    pub decoded_bytes: usize,
+    /// Longest head of a request, in bytes; above 0.
+    pub header_bytes: usize,
+    /// Requests at a time, WebSockets included; above 0.
+    pub requests: usize,
+    /// Levels of JSON in JSON beyond which a body is not looked into; above 0.
+    pub nesting: usize,
+    /// Pieces of code of a request that are chosen from.
+    pub blocks: usize,
+    /// Tokens of code of a request that are chosen from.
+    pub score_tokens: Tokens,
+    /// Requests whose code is scored or waits for it, at a time; 0: none.
+    pub queue: usize,
+    /// Requests of a client in a minute; none: any number.
+    pub requests_per_minute: Option<u32>,
+    /// Tokens of a client's code that are chosen from anew in a minute; none: any number.
+    pub scored_tokens_per_minute: Option<u32>,
 }
 
 impl Config {
@@ -349,7 +376,14 @@ fn project_dirs() -> Option<ProjectDirs> {
 
 impl Default for Server {
     fn default() -> Self {
-        Self { listen: (Ipv4Addr::LOCALHOST, 8787).into(), drain_timeout: Duration::from_secs(30) }
+        Self {
+            listen: (Ipv4Addr::LOCALHOST, 8787).into(),
+            drain_timeout: Duration::from_secs(30),
+            api_keys_env: None,
+            insecure: false,
+            tls_cert: None,
+            tls_key: None,
+        }
     }
 }
 
@@ -430,6 +464,17 @@ impl Default for Model {
 
 impl Default for Limits {
     fn default() -> Self {
-        Self { body_bytes: 64 << 20 }
+        Self {
+            body_bytes: 64 << 20,
+            decoded_bytes: 64 << 20,
+            header_bytes: 64 << 10,
+            requests: 4096,
+            nesting: 128,
+            blocks: 1000,
+            score_tokens: Tokens(1_000_000),
+            queue: 64,
+            requests_per_minute: None,
+            scored_tokens_per_minute: None,
+        }
     }
 }

@@ -105,6 +105,19 @@ pub enum EngineError {
     /// The file is not there.
     #[error("no model file at {0}; get one with `lopper model fetch`, or set scorer.model")]
     Missing(PathBuf),
+    /// It is another file than it should be.
+    #[error(
+        "{path} is not the model expected and is not loaded: SHA-256 expected {expected}, got {got}; get it again with `lopper \
+         model fetch`, or correct sha256 in the section [model] of lopper.toml"
+    )]
+    Checksum {
+        /// The file.
+        path: PathBuf,
+        /// From the configuration.
+        expected: String,
+        /// Of the file.
+        got: String,
+    },
     /// llama.cpp refused the file.
     #[error("{path} can't be loaded as a GGUF model: {reason}")]
     Load {

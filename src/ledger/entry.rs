@@ -25,6 +25,8 @@ pub fn encode(key: &Key, decision: &Decision) -> Vec<u8> {
         Decision::Leave(Reason::Deadline) => bytes.push(1),
         Decision::Leave(Reason::Syntax) => bytes.push(2),
         Decision::Leave(Reason::FewUnits) => bytes.push(3),
+        Decision::Leave(Reason::Busy) => bytes.push(4),
+        Decision::Leave(Reason::Rate) => bytes.push(5),
     }
     let checksum = checksum(key, &bytes);
     bytes.extend(checksum);
@@ -55,6 +57,8 @@ pub fn decode(key: &Key, bytes: &[u8]) -> Option<Decision> {
         1 => Reason::Deadline,
         2 => Reason::Syntax,
         3 => Reason::FewUnits,
+        4 => Reason::Busy,
+        5 => Reason::Rate,
         _ => return None,
     };
     rest.is_empty().then_some(Decision::Leave(reason))
@@ -107,14 +111,16 @@ mod tests {
 
     proptest! {
         #[test]
-        fn what_is_written_is_read(steps in prop::collection::vec((0usize..100_000, 0usize..100_000), 0..40), reason in 0..4) {
+        fn what_is_written_is_read(steps in prop::collection::vec((0usize..100_000, 0usize..100_000), 0..40), reason in 0..6) {
             let mut at = 0;
             let lines = steps.iter().map(|(gap, length)| { let start = at + gap; at = start + length; Lines::new(start, at) });
             let decision = match reason {
                 0 => Decision::Keep(lines.collect()),
                 1 => Decision::Leave(Reason::Deadline),
                 2 => Decision::Leave(Reason::Syntax),
-                _ => Decision::Leave(Reason::FewUnits),
+                3 => Decision::Leave(Reason::FewUnits),
+                4 => Decision::Leave(Reason::Busy),
+                _ => Decision::Leave(Reason::Rate),
             };
             let written = encode(&key(), &decision);
             prop_assert_eq!(decode(&key(), &written), Some(decision));

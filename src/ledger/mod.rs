@@ -53,6 +53,10 @@ pub enum Reason {
     Syntax,
     /// It has too few functions and types to choose from.
     FewUnits,
+    /// As many as may have their code scored did. That stays so, as with the deadline.
+    Busy,
+    /// The client had as much code judged as it may. That stays so, as with the deadline.
+    Rate,
 }
 
 impl Reason {
@@ -62,6 +66,8 @@ impl Reason {
             Self::Deadline => "deadline",
             Self::Syntax => "syntax",
             Self::FewUnits => "few-units",
+            Self::Busy => "busy",
+            Self::Rate => "rate",
         }
     }
 }

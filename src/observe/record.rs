@@ -64,7 +64,7 @@ pub enum Outcome {
 pub const OTHER: &str = "other";
 
 /// Reasons to skip a request that has no code or is not to be looked into.
-const WITHOUT_CODE: [&str; 6] = ["no-code", "not-chat", "off", "bypass", "encoding", "holdout"];
+const WITHOUT_CODE: [&str; 7] = ["no-code", "not-chat", "nesting", "off", "bypass", "encoding", "holdout"];
 
 impl Outcome {
     /// In words, such as `skipped:small`.

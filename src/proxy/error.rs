@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::header::{CONNECTION, CONTENT_TYPE, UPGRADE};
+use http::header::{CONNECTION, CONTENT_TYPE, RETRY_AFTER, UPGRADE, WWW_AUTHENTICATE};
 use http::{HeaderName, HeaderValue, Response, StatusCode};
 use serde_json::json;
 
@@ -44,11 +44,46 @@ pub enum ProxyError {
     },
     /// The client's body is longer than the limit once it is decoded.
     #[error(
-        "the request body is larger than {limit} bytes when it is decoded; raise `limits.body_bytes` to let it through"
+        "the request body is larger than {limit} bytes when it is decoded; raise `limits.decoded_bytes` to let it through"
     )]
     DecodedTooLarge {
         /// The limit in bytes.
         limit: usize,
+    },
+    /// The head of the request is longer than the limit.
+    #[error("the head of the request is larger than {limit} bytes; raise `limits.header_bytes` to let it through")]
+    HeadTooLarge {
+        /// The limit in bytes.
+        limit: usize,
+    },
+    /// Where the body ends could be seen in more than one way.
+    #[error(
+        "the request's `transfer-encoding` is not `chunked` alone, without `content-length`; send one of these two headers, once"
+    )]
+    Framing,
+    /// It carries none of the keys that let a client in.
+    #[error("{}", key_needed(*takes_usual))]
+    Key {
+        /// Whether a client's usual key would do.
+        takes_usual: bool,
+    },
+    /// A web page elsewhere asks, and would use a key that is not its own.
+    #[error(
+        "this comes from a web page elsewhere, or by a name that is not this machine's, and Lopper adds a key of its own; \
+         set `server.api_keys_env` and send a key, or ask for http://127.0.0.1"
+    )]
+    Page,
+    /// As many requests are in as may be.
+    #[error("Lopper has as many requests in hand as `limits.requests` allows; try again in a moment")]
+    Busy,
+    /// The client has sent as many requests as it may.
+    #[error(
+        "this client has sent as many requests as `limits.requests_per_minute` allows; try again in {} s",
+        seconds(*wait)
+    )]
+    TooMany {
+        /// Until there may be another.
+        wait: Duration,
     },
     /// A header that sets something for one request has no usable value, or stands there twice.
     #[error("the header {name} is `{shown}`; it must be {must}, given once")]
@@ -121,6 +156,22 @@ impl ProxyError {
             headers.insert(UPGRADE, HeaderValue::from_static("HTTP/1.1"));
             headers.insert(CONNECTION, HeaderValue::from_static("upgrade"));
         }
+        match self {
+            Self::TooMany { wait } => {
+                headers.insert(RETRY_AFTER, seconds(*wait).into());
+            }
+            Self::Busy => {
+                headers.insert(RETRY_AFTER, seconds(Duration::ZERO).into());
+            }
+            Self::Key { .. } => {
+                headers.insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+            }
+            // What follows on this connection may be part of this request to somebody else.
+            Self::Framing => {
+                headers.insert(CONNECTION, HeaderValue::from_static("close"));
+            }
+            _ => {}
+        }
         response
     }
 
@@ -136,6 +187,12 @@ impl ProxyError {
             Self::BodyTooLarge { .. } | Self::DecodedTooLarge { .. } => {
                 (StatusCode::PAYLOAD_TOO_LARGE, CLIENT, "body_too_large")
             }
+            Self::HeadTooLarge { .. } => (StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE, CLIENT, "headers_too_large"),
+            Self::Framing => (StatusCode::BAD_REQUEST, CLIENT, "invalid_framing"),
+            Self::Key { .. } => (StatusCode::UNAUTHORIZED, "authentication_error", "invalid_api_key"),
+            Self::Page => (StatusCode::FORBIDDEN, CLIENT, "foreign_page"),
+            Self::Busy => (StatusCode::SERVICE_UNAVAILABLE, "server_error", "too_many_requests_at_once"),
+            Self::TooMany { .. } => (StatusCode::TOO_MANY_REQUESTS, "rate_limit_error", "rate_limit_exceeded"),
             Self::Header { .. } => (StatusCode::BAD_REQUEST, CLIENT, "invalid_header"),
             Self::WebSocket { .. } => (StatusCode::UPGRADE_REQUIRED, CLIENT, "websocket_not_supported"),
             Self::Unreachable { .. } => (StatusCode::BAD_GATEWAY, "upstream_error", "upstream_unreachable"),
@@ -144,6 +201,20 @@ impl ProxyError {
             Self::ShuttingDown => (StatusCode::SERVICE_UNAVAILABLE, "server_error", "shutting_down"),
         }
     }
+}
+
+/// Whole seconds to wait, at least one.
+fn seconds(wait: Duration) -> u64 {
+    (wait.as_secs() + u64::from(wait.subsec_nanos() > 0)).max(1)
+}
+
+fn key_needed(takes_usual: bool) -> String {
+    let or = if takes_usual {
+        ", or as the API key that the client sends (`Authorization: Bearer KEY` or `x-api-key: KEY`)"
+    } else {
+        ""
+    };
+    format!("Lopper asks for a key here, and this request has none or a wrong one; send it as `x-lopper-key: KEY`{or}")
 }
 
 /// The innermost cause of an error: the one that says what happened rather than where.

@@ -15,12 +15,13 @@ use super::body::{RequestBody, ResponseBody};
 use super::encoding::{self, EncodingError};
 use super::entry::{Entry, Report};
 use super::error::ProxyError;
+use super::gate::{Admitted, Gate, Inside};
 use super::live::{Compress, Live};
 use super::local::{Local, answer_locally};
 use super::route::Route;
 use super::upstream::Upstream;
 use super::{blocking, headers, overrides, tunnel, watch};
-use crate::compress::{Cancel, Overrides, Status};
+use crate::compress::{Allowance, Cancel, Overrides, Status};
 use crate::observe::{Observer, trace};
 
 /// What all requests share.
@@ -33,6 +34,8 @@ pub(crate) struct Proxy {
     pub observer: Arc<Observer>,
     /// Cancelled when the server ends: WebSockets end with it.
     pub closing: CancellationToken,
+    /// Who is let in.
+    pub gate: Gate,
 }
 
 impl Proxy {
@@ -47,8 +50,18 @@ impl Proxy {
         trace::continue_in(&span, &mut parts.headers);
         let mut entry = Entry::new(&self.observer, &parts);
         entry.count_request(&body);
-        let answer = self.intercept(&live, parts, RequestBody::Stream(body), &mut entry);
-        let answer = answer.instrument(span.clone()).await;
+        let body = RequestBody::Stream(body);
+        let (answer, place) = match self.gate.admit(&live, &mut parts) {
+            Ok(Admitted { place, allowance }) => {
+                parts.extensions.insert(place.clone());
+                parts.extensions.insert(allowance);
+                (self.intercept(&live, parts, body, &mut entry).instrument(span.clone()).await, Some(place))
+            }
+            Err(error) => {
+                body.discard().await;
+                (Err(error), None)
+            }
+        };
         let mut response = answer.unwrap_or_else(|error| {
             tracing::warn!(%method, path, %error, "answered with an error of our own");
             error.response()
@@ -61,7 +74,7 @@ impl Proxy {
         entry.answered(status);
         let (reads, echoes) = (entry.report.is_some(), self.observer.echoed_markers());
         watch::watch(response, reads, &echoes, move |passed| {
-            let _span = span;
+            let _held = (span, place);
             entry.close(passed);
         })
     }
@@ -80,15 +93,15 @@ impl Proxy {
         if let (Route::Sidecar, Some(sidecar)) = (route, &self.sidecar) {
             // It tells of its requests itself.
             entry.silence();
-            return answer_locally("sidecar", sidecar.clone(), parts, body, live.body_limit).await;
+            return answer_locally("sidecar", sidecar.clone(), parts, body, &live.limits).await;
         }
         if route != Route::Compress {
             overrides::remove(&mut parts.headers);
             entry.sends(None);
-            return live.upstream.forward(parts, body, live.body_limit).await;
+            return live.upstream.forward(parts, body, &live.limits).await;
         }
         let overrides = match overrides::read(&parts.headers) {
-            Ok(overrides) => overrides,
+            Ok(overrides) => Overrides { allowance: allowance(&parts.extensions), ..overrides },
             Err(error) => {
                 body.discard().await;
                 return Err(error);
@@ -103,7 +116,7 @@ impl Proxy {
             }
         };
         entry.sends(Some(&body));
-        live.upstream.forward(parts, body, live.body_limit).await
+        live.upstream.forward(parts, body, &live.limits).await
     }
 
     /// Answers a client that asks for a WebSocket. Where its messages would be requests to compress, it is refused;
@@ -123,10 +136,18 @@ impl Proxy {
         }
         overrides::remove(&mut parts.headers);
         match &*live.upstream {
-            Upstream::Http(upstream) => tunnel::open(upstream, parts, self.closing.clone()).await,
-            Upstream::Embedded(_) => live.upstream.forward(parts, body, live.body_limit).await,
+            Upstream::Http(upstream) => {
+                let place = parts.extensions.get::<Arc<Inside>>().cloned();
+                tunnel::open(upstream, parts, self.closing.clone(), place).await
+            }
+            Upstream::Embedded(_) => live.upstream.forward(parts, body, &live.limits).await,
         }
     }
+}
+
+/// How much of a request's code may be judged.
+pub(super) fn allowance(extensions: &http::Extensions) -> Option<Allowance> {
+    extensions.get::<Option<Allowance>>().cloned().flatten()
 }
 
 /// Puts the body that is to be sent in the place of the client's, and makes the headers fit it.
@@ -142,9 +163,9 @@ async fn compress_body(
         entry.report = Some(Report::skipped("encoding"));
         return Ok(body);
     };
-    let original = body.read(live.body_limit).await?;
+    let original = body.read(live.limits.body_bytes).await?;
     entry.read(original.len());
-    let (encoded, limit) = (original.clone(), live.body_limit);
+    let (encoded, limit) = (original.clone(), live.limits.decoded_bytes);
     let (compress, overrides, is_encoded) = (compress.clone(), overrides.clone(), !codings.is_empty());
     let captures = entry.captures();
     let work = move |cancel: &Cancel| {

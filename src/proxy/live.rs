@@ -2,9 +2,10 @@
 
 use std::sync::Arc;
 
+use super::rates::Rates;
 use super::upstream::Upstream;
 use crate::compress::{Cancel, Compressor, Outcome, Overrides};
-use crate::config::Mode;
+use crate::config::{Limits, Mode};
 
 /// Makes a request's body smaller. Blocks, for seconds perhaps.
 pub(crate) type Compress = dyn Fn(&[u8], &Overrides, &Cancel) -> Outcome + Send + Sync;
@@ -17,23 +18,26 @@ pub struct Live {
     pub(crate) compresses: bool,
     /// Who answers.
     pub(crate) upstream: Arc<Upstream>,
-    /// Bytes, of a body as it arrives and of what it decodes to.
-    pub(crate) body_limit: usize,
+    /// What is too much.
+    pub(crate) limits: Limits,
+    /// What clients have asked for.
+    pub(crate) rates: Arc<Rates>,
 }
 
 impl Live {
     /// Requests go to `upstream`, made smaller by `compressor` where they ask for it, or, if `compresses`, do not ask for
-    /// something else. No body may be longer than `body_limit` bytes.
+    /// something else. What is past `limits` is refused, and what is past `rates`.
     pub fn new(
         compressor: Option<Arc<Compressor>>,
         compresses: bool,
         upstream: Arc<Upstream>,
-        body_limit: usize,
+        limits: Limits,
+        rates: Arc<Rates>,
     ) -> Self {
         let compress = compressor.map(|compressor| -> Arc<Compress> {
             Arc::new(move |body, overrides, cancel| compressor.compress(body, overrides, cancel))
         });
-        Self { compress, compresses, upstream, body_limit }
+        Self { compress, compresses, upstream, limits, rates }
     }
 
     /// Whether a request that asks for this is to be compressed.

@@ -11,6 +11,7 @@ use super::body::{self, RequestBody, ResponseBody};
 use super::encoding::{self, EncodingError};
 use super::error::ProxyError;
 use super::{blocking, headers};
+use crate::config::Limits;
 
 /// What answers requests in this process: the embedded upstream, the sidecar.
 pub trait Local: Send + Sync {
@@ -41,21 +42,21 @@ pub enum LocalBody {
 }
 
 /// Has a request answered in this process by `local`, whose name is for errors. The body is read and decoded first, both
-/// within `body_limit` bytes.
+/// within `limits`.
 pub(super) async fn answer_locally(
     name: &'static str,
     local: Arc<dyn Local>,
     mut parts: request::Parts,
     body: RequestBody,
-    body_limit: usize,
+    limits: &Limits,
 ) -> Result<Response<ResponseBody>, ProxyError> {
     let is_head = parts.method == Method::HEAD;
     let codings = encoding::codings(&parts.headers);
-    let body = body.read(body_limit).await?;
+    let (body, limit) = (body.read(limits.body_bytes).await?, limits.decoded_bytes);
     let answer = blocking::run(move |cancel| {
         let body = match &codings?[..] {
             [] => body,
-            codings => Bytes::from(encoding::decode(&body, codings, body_limit)?.into_owned()),
+            codings => Bytes::from(encoding::decode(&body, codings, limit)?.into_owned()),
         };
         headers::remove(&mut parts.headers, &[CONTENT_ENCODING]);
         parts.extensions.insert(cancel.clone());
@@ -64,7 +65,7 @@ pub(super) async fn answer_locally(
     let no_answer = || ProxyError::NoAnswer { upstream: name.into(), cause: "it panicked".into() };
     let answer = answer.await.ok_or_else(no_answer)?;
     let answer = answer.map_err(|error| match error {
-        EncodingError::TooLarge => ProxyError::DecodedTooLarge { limit: body_limit },
+        EncodingError::TooLarge => ProxyError::DecodedTooLarge { limit },
         EncodingError::Unknown => ProxyError::UnreadableBody("its content encoding is not known".into()),
         EncodingError::Invalid => ProxyError::UnreadableBody("it is not of its content encoding".into()),
     })?;

@@ -6,6 +6,7 @@ use http::{HeaderMap, HeaderName, HeaderValue};
 
 use super::error::ProxyError;
 use super::headers;
+use super::keys::KEY;
 use crate::compress::Overrides;
 use crate::config::Mode;
 use crate::text::Tokens;
@@ -32,6 +33,7 @@ pub(crate) fn read(headers: &HeaderMap) -> Result<Overrides, ProxyError> {
         budget: value(headers, BUDGET, "a whole number of tokens, at least 1", |text| {
             positive(text).map(|tokens| Tokens(tokens as usize))
         })?,
+        allowance: None,
         // 32 bits hold 49 days: later deadlines are as good as none, and can't be added to every clock.
         deadline: value(headers, DEADLINE, "a whole number of milliseconds, from 1 to 4294967295", |text| {
             positive(text).map(|milliseconds| Duration::from_millis(milliseconds.into()))
@@ -41,7 +43,7 @@ pub(crate) fn read(headers: &HeaderMap) -> Result<Overrides, ProxyError> {
 
 /// Removes these headers: they are for Lopper alone.
 pub(crate) fn remove(headers: &mut HeaderMap) {
-    headers::remove(headers, &[MODE, RATIO, BUDGET, DEADLINE]);
+    headers::remove(headers, &[MODE, RATIO, BUDGET, DEADLINE, KEY]);
 }
 
 fn mode(text: &str) -> Option<Mode> {

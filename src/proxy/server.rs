@@ -15,15 +15,19 @@ use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use hyper_util::server::conn::auto;
 use hyper_util::server::graceful::GracefulShutdown;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use super::body::ResponseBody;
 use super::error::ProxyError;
+use super::gate::Gate;
 use super::intercept::Proxy;
+use super::keys::ClientKeys;
 use super::live::Live;
 use super::local::Local;
+use super::tls::Tls;
 use crate::observe::Observer;
 
 /// How the proxy listens and what it limits.
@@ -33,6 +37,10 @@ pub struct ProxyConfig {
     pub listen: SocketAddr,
     /// How long requests in flight may go on after the signal to stop.
     pub drain_timeout: Duration,
+    /// The keys of which a request must carry one; none: all are let in.
+    pub keys: Option<ClientKeys>,
+    /// What clients are to speak TLS with; none: they do without.
+    pub tls: Option<Tls>,
 }
 
 /// Who sent a request: an extension of the requests that a [`Local`] answers.
@@ -44,6 +52,7 @@ pub struct Server {
     listener: TcpListener,
     address: SocketAddr,
     drain_timeout: Duration,
+    tls: Option<Tls>,
     proxy: Arc<Proxy>,
 }
 
@@ -58,11 +67,12 @@ impl Server {
         sidecar: Option<Arc<dyn Local>>,
         observer: Arc<Observer>,
     ) -> io::Result<Self> {
-        let ProxyConfig { listen, drain_timeout } = config;
+        let ProxyConfig { listen, drain_timeout, keys, tls } = config;
         let listener = TcpListener::bind(listen).await?;
         let address = listener.local_addr()?;
-        let proxy = Proxy { live, sidecar, observer, closing: CancellationToken::new() };
-        Ok(Self { listener, address, drain_timeout, proxy: Arc::new(proxy) })
+        let gate = Gate::new(keys, address.ip().is_loopback());
+        let proxy = Proxy { live, sidecar, observer, closing: CancellationToken::new(), gate };
+        Ok(Self { listener, address, drain_timeout, tls, proxy: Arc::new(proxy) })
     }
 
     /// The address that clients connect to.
@@ -70,10 +80,16 @@ impl Server {
         self.address
     }
 
+    /// The URL of that, without a path.
+    pub fn url(&self) -> String {
+        let scheme = if self.tls.is_some() { "https" } else { "http" };
+        format!("{scheme}://{}", self.address)
+    }
+
     /// Serves until `shutdown` resolves, then accepts no more and returns when the requests in flight are answered, or
     /// cut off after the drain timeout. WebSockets are not waited for: they end with the last request.
     pub async fn run(self, shutdown: impl Future<Output = ()>) {
-        let Self { listener, drain_timeout, proxy, .. } = self;
+        let Self { listener, drain_timeout, tls, proxy, .. } = self;
         let mut shutdown = pin!(shutdown);
         let mut connections = JoinSet::new();
         let graceful = GracefulShutdown::new();
@@ -84,7 +100,8 @@ impl Server {
                     Ok((stream, address)) => {
                         let client = ClientAddress(address);
                         let watcher = graceful.watcher();
-                        connections.spawn(serve(stream, client, proxy.clone(), watcher, out_of_time.clone()));
+                        let (tls, proxy, out_of_time) = (tls.clone(), proxy.clone(), out_of_time.clone());
+                        connections.spawn(greet(stream, client, tls, proxy, watcher, out_of_time));
                     }
                     Err(error) => {
                         tracing::warn!(%error, "cannot accept a connection");
@@ -138,9 +155,13 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 /// Time to write out the refusals after the drain timeout.
 const LAST_WORDS: Duration = Duration::from_millis(500);
 
-async fn serve(
+/// hyper's own limit for the head of a request over HTTP/1.1, in bytes.
+const HEAD_BUFFER: usize = 408 << 10;
+
+async fn greet(
     stream: TcpStream,
     client: ClientAddress,
+    tls: Option<Tls>,
     proxy: Arc<Proxy>,
     watcher: hyper_util::server::graceful::Watcher,
     out_of_time: CancellationToken,
@@ -148,6 +169,23 @@ async fn serve(
     if let Err(error) = stream.set_nodelay(true) {
         tracing::debug!(%error, "cannot switch Nagle's algorithm off");
     }
+    match tls {
+        None => serve(stream, client, proxy, watcher, out_of_time).await,
+        Some(tls) => match tls.accept(stream).await {
+            Ok(stream) => serve(stream, client, proxy, watcher, out_of_time).await,
+            Err(error) => tracing::debug!(%error, "a client did not come to speak TLS"),
+        },
+    }
+}
+
+async fn serve(
+    stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    client: ClientAddress,
+    proxy: Arc<Proxy>,
+    watcher: hyper_util::server::graceful::Watcher,
+    out_of_time: CancellationToken,
+) {
+    let header_bytes = proxy.live.load().limits.header_bytes;
     let service = service_fn(move |mut request: Request<Incoming>| {
         request.extensions_mut().insert(client);
         answer(proxy.clone(), request, out_of_time.clone())
@@ -156,6 +194,9 @@ async fn serve(
     // The answer's Date is the upstream's.
     builder.http1().auto_date_header(false);
     builder.http2().auto_date_header(false);
+    // What is longer is refused on a request's way, in words; past these it is refused without.
+    builder.http1().max_buf_size(header_bytes.saturating_mul(2).max(HEAD_BUFFER));
+    builder.http2().max_header_list_size(u32::try_from(header_bytes.saturating_mul(2)).unwrap_or(u32::MAX));
     let connection = builder.serve_connection_with_upgrades(TokioIo::new(stream), service).into_owned();
     if let Err(error) = watcher.watch(connection).await {
         tracing::debug!(%error, "a connection ended early");

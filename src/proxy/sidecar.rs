@@ -13,6 +13,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::json;
 use serde_json::value::RawValue;
 
+use super::intercept::allowance;
 use super::live::{Compress, Live};
 use super::{ClientAddress, Local, LocalBody, LocalResponse, ProxyError, entry, overrides};
 use crate::compress::{Cancel, Dropped, Outcome, Overrides, Status};
@@ -70,6 +71,7 @@ impl Sidecar {
         let options = Options::read(asked.config)?;
         let mut overrides = overrides::read(request.headers())?;
         overrides.ratio = overrides.ratio.or(options.target_ratio);
+        overrides.allowance = allowance(request.extensions());
         let started = Instant::now();
         let outcome = if bypassed(request) {
             untouched(Status::Skipped("bypass"))

@@ -11,9 +11,9 @@ use http::{Request, StatusCode};
 use tokio::sync::{mpsc, oneshot};
 
 use super::live::{Compress, Live};
-use super::{ClientAddress, Local, LocalBody, LocalResponse, ProxyConfig, Server, Upstream};
+use super::{ClientAddress, Local, LocalBody, LocalResponse, ProxyConfig, Rates, Server, Upstream};
 use crate::compress::{Cancel, Outcome, Overrides, Status};
-use crate::config::Mode;
+use crate::config::{Limits, Mode};
 use crate::observe::{self, Observer, Record};
 use crate::text::Tokens;
 
@@ -70,11 +70,14 @@ async fn start(
 }
 
 async fn serve(compress: Option<Arc<Compress>>, sidecar: Option<Arc<dyn Local>>, upstream: Upstream) -> Running {
-    let config = ProxyConfig { listen: ([127, 0, 0, 1], 0).into(), drain_timeout: Duration::ZERO };
+    let config =
+        ProxyConfig { listen: ([127, 0, 0, 1], 0).into(), drain_timeout: Duration::ZERO, keys: None, tls: None };
     let (told, records) = std::sync::mpsc::channel();
     let told = move |record: &Record| told.send(record.clone()).unwrap_or_default();
     let observer = Arc::new(Observer::new(observe::Settings { capture: 1, ..Default::default() }, Box::new(told)));
-    let live = Live { compress, compresses: true, upstream: Arc::new(upstream), body_limit: 1000 };
+    let limits = Limits { body_bytes: 1000, decoded_bytes: 1000, ..Limits::default() };
+    let rates = Arc::new(Rates::new(None, None));
+    let live = Live { compress, compresses: true, upstream: Arc::new(upstream), limits, rates };
     let live = Arc::new(ArcSwap::from_pointee(live));
     let echoed_markers = observer.echoed_markers();
     let server = Server::bind(config, live.clone(), sidecar, observer).await.unwrap();
@@ -158,8 +161,8 @@ async fn other_settings_count_from_the_next_request_on() {
     let proxy = start(|_, _, _| outcome(Status::Compressed, Some("short")), Echo).await;
     assert_eq!(post(&proxy.url, "long").await.bytes().await.unwrap(), "short");
     let live = proxy.live.load_full();
-    let off =
-        Live { compresses: false, compress: live.compress.clone(), upstream: live.upstream.clone(), body_limit: 1000 };
+    let (compress, upstream, rates) = (live.compress.clone(), live.upstream.clone(), live.rates.clone());
+    let off = Live { compresses: false, compress, upstream, limits: live.limits.clone(), rates };
     proxy.live.store(Arc::new(off));
     assert_eq!(post(&proxy.url, "long").await.bytes().await.unwrap(), "long");
 }
@@ -273,7 +276,7 @@ async fn the_limit_holds_for_what_a_body_decodes_to() {
 #[tokio::test]
 async fn headers_of_a_request_reach_its_compression() {
     let compress = |_: &[u8], overrides: &Overrides, _: &Cancel| {
-        let Overrides { mode, ratio, budget, deadline } = overrides;
+        let Overrides { mode, ratio, budget, deadline, .. } = overrides;
         outcome(Status::Failed(format!("{mode:?} {ratio:?} {budget:?} {deadline:?}")), None)
     };
     let proxy = start(compress, Echo).await;

@@ -13,7 +13,7 @@ use super::headers;
 use super::upstream::{HttpUpstream, to_client};
 
 /// Asks `upstream` for the WebSocket that a client asks for. If it accepts, the two connections are joined until either
-/// ends, or `closing` is cancelled; nobody waits for that. Any other answer is the client's.
+/// ends, or `closing` is cancelled; nobody waits for that. Until then `held` is held. Any other answer is the client's.
 ///
 /// # Errors
 /// Where the upstream gives no answer.
@@ -21,6 +21,7 @@ pub(crate) async fn open(
     upstream: &HttpUpstream,
     parts: request::Parts,
     closing: CancellationToken,
+    held: impl Send + 'static,
 ) -> Result<Response<ResponseBody>, ProxyError> {
     let mut request = Request::from_parts(parts, ());
     let client = hyper::upgrade::on(&mut request);
@@ -35,6 +36,7 @@ pub(crate) async fn open(
     head.headers.insert(CONNECTION, HeaderValue::from_static("upgrade"));
     head.headers.insert(UPGRADE, HeaderValue::from_static("websocket"));
     tokio::spawn(async move {
+        let _held = held;
         tokio::select! {
             () = closing.cancelled() => {}
             () = join(client, answer) => {}

@@ -15,6 +15,7 @@ use super::body::{RequestBody, ResponseBody};
 use super::error::{ProxyError, root_cause};
 use super::headers;
 use super::local::{Local, answer_locally};
+use crate::config::Limits;
 
 /// Where requests go.
 pub enum Upstream {
@@ -25,8 +26,8 @@ pub enum Upstream {
 }
 
 impl Upstream {
-    /// Forwards a request and returns the answer's head as soon as it is there; its body streams. `body_limit` (bytes)
-    /// holds for the embedded upstream, which takes a body in one piece.
+    /// Forwards a request and returns the answer's head as soon as it is there; its body streams. `limits` hold for the
+    /// embedded upstream, which takes a body in one piece.
     ///
     /// # Errors
     /// Where there is no answer to pass on. An error status of the upstream is an answer.
@@ -34,11 +35,11 @@ impl Upstream {
         &self,
         parts: request::Parts,
         body: RequestBody,
-        body_limit: usize,
+        limits: &Limits,
     ) -> Result<Response<ResponseBody>, ProxyError> {
         match self {
             Self::Http(upstream) => upstream.forward(parts, body).await,
-            Self::Embedded(local) => answer_locally("embedded", local.clone(), parts, body, body_limit).await,
+            Self::Embedded(local) => answer_locally("embedded", local.clone(), parts, body, limits).await,
         }
     }
 }
@@ -198,6 +199,11 @@ impl HttpUpstream {
         request.headers_mut().insert(CONNECTION, HeaderValue::from_static("Upgrade"));
         request.headers_mut().insert(UPGRADE, HeaderValue::from_static("websocket"));
         self.http1.execute(request).await.map_err(|error| self.failure(error))
+    }
+
+    /// Whether the upstream gets a key of Lopper's.
+    pub(super) fn has_key(&self) -> bool {
+        self.config.api_key.is_some()
     }
 
     /// The request for the upstream, as yet without a body.

@@ -237,5 +237,28 @@ pub fn parse(body: &[u8]) -> Result<Chat, WireError> {
     Ok(Chat { api, model: request.model.and_then(string), messages, tools })
 }
 
+/// Whether the JSON in `body` is nested deeper than `most` levels: arrays and objects in each other. Takes time linear in the
+/// body, and no memory.
+pub fn is_deeper(body: &[u8], most: usize) -> bool {
+    let (mut depth, mut in_string, mut is_escaped) = (0_usize, false, false);
+    for byte in body {
+        match byte {
+            _ if is_escaped => is_escaped = false,
+            b'\\' => is_escaped = in_string,
+            b'"' => in_string = !in_string,
+            _ if in_string => {}
+            b'[' | b'{' => {
+                depth += 1;
+                if depth > most {
+                    return true;
+                }
+            }
+            b']' | b'}' => depth = depth.saturating_sub(1),
+            _ => {}
+        }
+    }
+    false
+}
+
 #[cfg(test)]
 mod tests;

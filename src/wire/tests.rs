@@ -182,3 +182,20 @@ fn tools_may_be_offered_in_an_item() {
     assert_eq!(chat.tools, ["exec", "wait", "search"]);
     assert!(chat.messages[0].slots.is_empty());
 }
+
+#[test]
+fn depth_is_that_of_arrays_and_objects_outside_of_strings() {
+    for (body, depth) in [
+        ("", 0),
+        ("1", 0),
+        ("[]", 1),
+        ("[[],[],{}]", 2),
+        (r#"{"a":[{"b":"[[[["}],"c":[]}"#, 3),
+        (r#"["\"[[","\\",[[1]]]"#, 3),
+        ("]]]][", 1),
+    ] {
+        assert!(!is_deeper(body.as_bytes(), depth), "{body}");
+        assert!(depth == 0 || is_deeper(body.as_bytes(), depth - 1), "{body}");
+    }
+    assert!(is_deeper(&[b'['; 1 << 20], 128));
+}

@@ -52,7 +52,8 @@ impl Lopper {
             if stdout.read_line(&mut line).unwrap() == 0 {
                 panic!("lopper ended before it listened: {}", stderr(&directory));
             }
-            if let Some((_, address)) = line.trim_end().split_once("listening on http://") {
+            if let Some((scheme, address)) = line.trim_end().split_once("://") {
+                assert!(["listening on http", "listening on https"].contains(&scheme), "{line}");
                 break address.parse().unwrap();
             }
         };
@@ -69,6 +70,11 @@ impl Lopper {
         let log = self.log();
         let address = log.lines().find_map(|line| line.strip_prefix("admin      ")).expect("there is an admin port");
         format!("{address}{path}")
+    }
+
+    /// What of its own is in its folder beside its settings, such as `ledger.redb`.
+    pub fn file(&self, name: &str) -> std::path::PathBuf {
+        self.directory.path().join(name)
     }
 
     /// What it has written to stderr so far.

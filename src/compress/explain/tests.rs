@@ -9,7 +9,7 @@ use proptest::prelude::*;
 use serde_json::json;
 
 use super::*;
-use crate::compress::{Cancel, Compressor, Dropped, Overrides, Settings};
+use crate::compress::{Cancel, Compressor, Dropped, Most, Overrides, Settings};
 use crate::config::{BlockScore, Fine, Method, Mode};
 use crate::ledger::{Ledger, LedgerConfig};
 use crate::score::Weights;
@@ -34,6 +34,7 @@ fn compressor(budget: Budget, fine: Fine, mode: Mode, min_saving: f32) -> Compre
         deadline: Duration::from_secs(600),
         rules: Vec::new(),
         holdout_percent: 0,
+        most: Most::ALL,
     };
     let ledger = Ledger::open(LedgerConfig { memory_bytes: 1 << 20, ..LedgerConfig::default() });
     Compressor::new(Err("no model".into()), settings, Arc::new(ledger))
