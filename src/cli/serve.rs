@@ -58,9 +58,9 @@ pub fn run(arguments: Arguments) -> anyhow::Result<()> {
         log::requests(format, traces.as_ref());
         let is_terminal = log::is_terminal(format);
         if let Some(file) = &loaded.file {
-            eprintln!("settings   {}", file.display());
+            log::tell(format_args!("settings   {}", file.display()));
         }
-        eprintln!("upstream   {}", loaded.config.upstream.base_url);
+        log::tell(format_args!("upstream   {}", loaded.config.upstream.base_url));
         let on_record: Box<OnRecord> = if is_terminal { Box::new(log::print_line) } else { Box::new(|_| {}) };
         let observer = Arc::new(Observer::new(observed(&loaded.config), on_record));
         let stop = CancellationToken::new();
@@ -77,6 +77,7 @@ pub fn run(arguments: Arguments) -> anyhow::Result<()> {
 }
 
 async fn serve(source: Source, loaded: Loaded, observer: &Arc<Observer>, is_terminal: bool) -> anyhow::Result<()> {
+    let hang_ups = reload::HangUps::new();
     let config = loaded.config.clone();
     let for_parts = config.clone();
     let parts =
@@ -93,14 +94,14 @@ async fn serve(source: Source, loaded: Loaded, observer: &Arc<Observer>, is_term
     println!("listening on {url}");
     std::io::stdout().flush()?;
     if is_terminal {
-        eprint!("{}", how_to_point_at(&url));
+        log::tell(how_to_point_at(&url));
     }
     observer.set_ready();
     if is_loading {
         let running = running.clone();
         tokio::task::spawn_blocking(move || running.take_scorer(load_and_tell(&config, is_terminal)));
     }
-    let reloads = tokio::spawn(reload::watch(running));
+    let reloads = tokio::spawn(reload::watch(running, hang_ups));
     server.run(proxy::shutdown_signal()).await;
     reloads.abort();
     Ok(())
@@ -142,12 +143,12 @@ fn load_and_tell(config: &Config, measures: bool) -> Result<Scorer, String> {
     match &scorer {
         Ok(scorer) => introduce(&scorer.engine, measures),
         Err(_) if config.scorer.method == Method::Lexical => {
-            eprintln!("model      none: code is scored by its words alone")
+            log::tell("model      none: code is scored by its words alone")
         }
         Err(error) if config.scores_something() && score::works_without_model(config.scorer.method) => {
-            eprintln!("warning    CODE IS SCORED BY ITS WORDS ALONE: {error}");
+            log::tell(format_args!("warning    CODE IS SCORED BY ITS WORDS ALONE: {error}"));
         }
-        Err(error) if config.scores_something() => eprintln!("warning    NOTHING IS COMPRESSED: {error}"),
+        Err(error) if config.scores_something() => log::tell(format_args!("warning    NOTHING IS COMPRESSED: {error}")),
         Err(_) => {}
     }
     scorer.map_err(|error| error.to_string())
@@ -173,12 +174,12 @@ async fn start_admin(
     let Some(config) = config else { return Ok(None) };
     match AdminServer::bind(config, observer.clone()).await {
         Ok(admin) => {
-            eprintln!("admin      http://{}", admin.local_addr());
+            log::tell(format_args!("admin      http://{}", admin.local_addr()));
             Ok(Some(tokio::spawn(admin.run(stop.clone().cancelled_owned()))))
         }
         Err(error @ AdminError::NoToken(_)) => Err(error.into()),
         Err(error @ AdminError::Bind(..)) => {
-            eprintln!("warning    NO ADMIN PAGE: {error}");
+            log::tell(format_args!("warning    NO ADMIN PAGE: {error}"));
             Ok(None)
         }
     }
@@ -193,7 +194,7 @@ fn how_to_point_at(url: &str) -> String {
          \x20 codex      base_url of a model provider in ~/.codex/config.toml\n\
          \x20 opencode   provider.NAME.options.baseURL in opencode.json\n\
          \x20 continue   apiBase of a model in ~/.continue/config.yaml\n\
-         \x20 cline      API Provider \"OpenAI Compatible\", field Base URL\n\n"
+         \x20 cline      API Provider \"OpenAI Compatible\", field Base URL\n"
     )
 }
 
@@ -208,7 +209,7 @@ fn introduce(engine: &Engine, measures: bool) {
     // A failure will be told when it matters.
     let speed = measures.then(|| super::bench::scoring_speed(engine, 3 * 64, 48, 16).ok()).flatten();
     let speed = speed.map_or(String::new(), |speed| format!(", about {:.0} tokens a second", speed.rate()));
-    eprintln!("model      {} ({}, {parameters:.0} M parameters{speed})", info.name, info.format);
+    log::tell(format_args!("model      {} ({}, {parameters:.0} M parameters{speed})", info.name, info.format));
 }
 
 /// How the proxy listens under `config`.
