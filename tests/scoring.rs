@@ -122,3 +122,18 @@ fn shared_batches_change_a_score_but_little() {
     let (alone, in_company) = (mean(&alone), mean(&in_company));
     assert!((alone - in_company).abs() < 0.02, "{alone} and {in_company}");
 }
+
+#[test]
+fn a_panic_in_the_models_thread_costs_one_job() {
+    let engine = Engine::load(&support::model_options()).unwrap();
+    let score = || engine.likelihoods(forks(&engine, 90, "Why?").split_off(30), &Limits::default());
+    let before = score().unwrap();
+    // There are fewer words than that; the last token of a target is only looked up.
+    let impossible = Forks::one(engine.tokenize("a"), vec![engine.tokenize("b")[0], lopper::engine::Token(i32::MAX)]);
+    assert!(matches!(
+        engine.likelihoods(vec![impossible], &Limits::default()),
+        Err(lopper::engine::EngineError::Stopped)
+    ));
+    assert_eq!((score().unwrap(), engine.restarts(), engine.waiting()), (before, 1, 0));
+    assert!(engine.is_running());
+}

@@ -1,6 +1,7 @@
 //! What is logged, where, and in which form.
 
-use std::io::IsTerminal;
+use std::fmt::Display;
+use std::io::{IsTerminal, Write};
 
 use clap::ValueEnum;
 use tracing::{Level, Metadata};
@@ -45,7 +46,7 @@ pub fn is_terminal(format: Format) -> bool {
 /// Prints a request as one line.
 pub fn print_line(record: &crate::observe::Record) {
     if let Some(line) = line::of(record) {
-        eprintln!("{line}");
+        tell(line);
     }
 }
 
@@ -56,10 +57,17 @@ fn is_ours_or_terse(what: &Metadata<'_>) -> bool {
     crate_name == Some(env!("CARGO_CRATE_NAME")) || *what.level() <= Level::INFO
 }
 
+/// Prints a line to stderr. Where that takes none, on a full disk perhaps, nobody is told: the requests matter more.
+pub fn tell(line: impl Display) {
+    let _ = writeln!(std::io::stderr(), "{line}");
+}
+
 fn init(usual: &str, format: Format, traces: Option<&trace::Traces>) {
     // llama.cpp talks a lot; what goes wrong there comes back as an error as well.
     let filter = EnvFilter::try_from_env(FILTER).unwrap_or_else(|_| EnvFilter::new(format!("{usual},llama-cpp-2=off")));
     let log = tracing_subscriber::fmt::layer().with_writer(std::io::stderr).with_target(false);
+    // Its own complaint about a log that can't be written panics, for it goes there too.
+    let log = log.log_internal_errors(false);
     let log = match format {
         Format::Text => log.with_ansi(std::io::stderr().is_terminal()).boxed(),
         Format::Json => log.json().boxed(),

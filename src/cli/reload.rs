@@ -13,7 +13,7 @@ use super::running::Running;
 const QUIET: Duration = Duration::from_millis(100);
 
 /// Reloads `running` whenever there is a reason to, until it is dropped.
-pub async fn watch(running: Arc<Running>) {
+pub async fn watch(running: Arc<Running>, mut hang_ups: HangUps) {
     let (changed, mut changes) = mpsc::channel::<()>(1);
     let _watcher = running.file().and_then(|file| match watcher(&file, changed.clone()) {
         Ok(watcher) => Some(watcher),
@@ -22,7 +22,6 @@ pub async fn watch(running: Arc<Running>) {
             None
         }
     });
-    let mut hang_ups = hang_ups();
     loop {
         tokio::select! {
             // The sender above lives as long as this.
@@ -55,16 +54,17 @@ fn watcher(file: &Path, changed: mpsc::Sender<()>) -> notify::Result<notify::Rec
     Ok(watcher)
 }
 
+/// The SIGHUPs that come. Without one of these a process dies of the first, so it is made before anything that takes long.
 #[cfg(unix)]
-struct HangUps(Option<tokio::signal::unix::Signal>);
-
-#[cfg(unix)]
-fn hang_ups() -> HangUps {
-    HangUps(tokio::signal::unix::signal(tokio::signal::unix::SignalKind::hangup()).ok())
-}
+pub struct HangUps(Option<tokio::signal::unix::Signal>);
 
 #[cfg(unix)]
 impl HangUps {
+    /// Those from now on; of several that nobody has received yet, one.
+    pub fn new() -> Self {
+        Self(tokio::signal::unix::signal(tokio::signal::unix::SignalKind::hangup()).ok())
+    }
+
     async fn recv(&mut self) {
         match &mut self.0 {
             Some(signal) => {
@@ -75,16 +75,17 @@ impl HangUps {
     }
 }
 
+/// There are none here.
 #[cfg(not(unix))]
-struct HangUps;
-
-#[cfg(not(unix))]
-fn hang_ups() -> HangUps {
-    HangUps
-}
+pub struct HangUps;
 
 #[cfg(not(unix))]
 impl HangUps {
+    /// None.
+    pub fn new() -> Self {
+        Self
+    }
+
     async fn recv(&mut self) {
         std::future::pending().await
     }

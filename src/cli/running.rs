@@ -8,7 +8,8 @@ use arc_swap::ArcSwap;
 use super::serve;
 use crate::compress::{Cancel, Compressor, Overrides as RequestOverrides, Scorer};
 use crate::config::{self, Config, Loaded, Overrides};
-use crate::observe::{About, Observer, Sources};
+use crate::engine::Engine;
+use crate::observe::{About, Observer, ScorerState, Sources};
 use crate::proxy::{Live, Rates, Upstream};
 
 /// Sections and keys that are only read at the start; an empty name stands for all keys of a section.
@@ -208,9 +209,9 @@ impl Running {
     }
 
     fn sources(&self) -> Sources {
-        let (for_depth, for_explain) = (self.compressor.clone(), self.compressor.clone());
+        let (for_state, for_explain) = (self.compressor.clone(), self.compressor.clone());
         Sources {
-            queue_depth: Arc::new(move || for_depth.load().engine().map_or(0, |engine| engine.waiting())),
+            scorer: Arc::new(move || for_state.load().engine().map(scorer_state).unwrap_or_default()),
             explain: Arc::new(move |body, ratios| {
                 let compressor = for_explain.load_full();
                 let explanation = compressor.explain(body, &RequestOverrides::default(), ratios, &Cancel::default());
@@ -223,6 +224,10 @@ impl Running {
     fn state(&self) -> std::sync::MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+fn scorer_state(engine: &Engine) -> ScorerState {
+    ScorerState { queue_depth: engine.waiting(), is_up: engine.is_running(), restarts: engine.restarts() }
 }
 
 fn live(config: &Config, compressor: &Arc<Compressor>, upstream: &Arc<Upstream>, rates: &Arc<Rates>) -> Live {

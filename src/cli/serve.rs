@@ -64,12 +64,12 @@ pub fn run(arguments: Arguments) -> anyhow::Result<()> {
         log::requests(format, traces.as_ref());
         let is_terminal = log::is_terminal(format);
         if let Some(file) = &loaded.file {
-            eprintln!("settings   {}", file.display());
+            log::tell(format_args!("settings   {}", file.display()));
         }
-        eprintln!("upstream   {}", loaded.config.upstream.base_url);
+        log::tell(format_args!("upstream   {}", loaded.config.upstream.base_url));
         if is_open(&socket) {
             let warning = "ANYONE WHO REACHES THIS ADDRESS CAN USE THIS PROXY: server.insecure is set, and no server.api_keys_env";
-            eprintln!("warning    {warning}");
+            log::tell(format_args!("warning    {warning}"));
             tracing::warn!(listen = %socket.listen, "{warning}");
         }
         let on_record: Box<OnRecord> = if is_terminal { Box::new(log::print_line) } else { Box::new(|_| {}) };
@@ -94,6 +94,7 @@ async fn serve(
     observer: &Arc<Observer>,
     is_terminal: bool,
 ) -> anyhow::Result<()> {
+    let hang_ups = reload::HangUps::new();
     let config = loaded.config.clone();
     let for_parts = config.clone();
     let parts =
@@ -110,14 +111,14 @@ async fn serve(
     println!("listening on {url}");
     std::io::stdout().flush()?;
     if is_terminal {
-        eprint!("{}", how_to_point_at(&url));
+        log::tell(how_to_point_at(&url));
     }
     observer.set_ready();
     if is_loading {
         let running = running.clone();
         tokio::task::spawn_blocking(move || running.take_scorer(load_and_tell(&config, is_terminal)));
     }
-    let reloads = tokio::spawn(reload::watch(running));
+    let reloads = tokio::spawn(reload::watch(running, hang_ups));
     server.run(proxy::shutdown_signal()).await;
     reloads.abort();
     Ok(())
@@ -159,12 +160,12 @@ fn load_and_tell(config: &Config, measures: bool) -> Result<Scorer, String> {
     match &scorer {
         Ok(scorer) => introduce(&scorer.engine, measures),
         Err(_) if config.scorer.method == Method::Lexical => {
-            eprintln!("model      none: code is scored by its words alone")
+            log::tell("model      none: code is scored by its words alone")
         }
         Err(error) if config.scores_something() && score::works_without_model(config.scorer.method) => {
-            eprintln!("warning    CODE IS SCORED BY ITS WORDS ALONE: {error}");
+            log::tell(format_args!("warning    CODE IS SCORED BY ITS WORDS ALONE: {error}"));
         }
-        Err(error) if config.scores_something() => eprintln!("warning    NOTHING IS COMPRESSED: {error}"),
+        Err(error) if config.scores_something() => log::tell(format_args!("warning    NOTHING IS COMPRESSED: {error}")),
         Err(_) => {}
     }
     scorer.map_err(|error| error.to_string())
@@ -190,12 +191,12 @@ async fn start_admin(
     let Some(config) = config else { return Ok(None) };
     match AdminServer::bind(config, observer.clone()).await {
         Ok(admin) => {
-            eprintln!("admin      http://{}", admin.local_addr());
+            log::tell(format_args!("admin      http://{}", admin.local_addr()));
             Ok(Some(tokio::spawn(admin.run(stop.clone().cancelled_owned()))))
         }
         Err(error @ AdminError::NoToken(_)) => Err(error.into()),
         Err(error @ AdminError::Bind(..)) => {
-            eprintln!("warning    NO ADMIN PAGE: {error}");
+            log::tell(format_args!("warning    NO ADMIN PAGE: {error}"));
             Ok(None)
         }
     }
@@ -210,7 +211,7 @@ fn how_to_point_at(url: &str) -> String {
          \x20 codex      base_url of a model provider in ~/.codex/config.toml\n\
          \x20 opencode   provider.NAME.options.baseURL in opencode.json\n\
          \x20 continue   apiBase of a model in ~/.continue/config.yaml\n\
-         \x20 cline      API Provider \"OpenAI Compatible\", field Base URL\n\n"
+         \x20 cline      API Provider \"OpenAI Compatible\", field Base URL\n"
     )
 }
 
@@ -225,7 +226,7 @@ fn introduce(engine: &Engine, measures: bool) {
     // A failure will be told when it matters.
     let speed = measures.then(|| super::bench::scoring_speed(engine, 3 * 64, 48, 16).ok()).flatten();
     let speed = speed.map_or(String::new(), |speed| format!(", about {:.0} tokens a second", speed.rate()));
-    eprintln!("model      {} ({}, {parameters:.0} M parameters{speed})", info.name, info.format);
+    log::tell(format_args!("model      {} ({}, {parameters:.0} M parameters{speed})", info.name, info.format));
 }
 
 /// How the proxy listens under `config`. An error is a reason not to listen at all.

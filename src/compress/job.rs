@@ -8,7 +8,7 @@ use super::walk::Walk;
 use super::{Compressor, Dropped, Status};
 use crate::config::{self, Fine, Method, Mode, Rule, Subject};
 use crate::detect::{Region, reply};
-use crate::engine::Limits;
+use crate::engine::{EngineError, Limits};
 use crate::fim;
 use crate::history::same_file;
 use crate::ledger::{Decision, Key, Reason};
@@ -261,8 +261,9 @@ impl Walk<'_> {
     /// into `judged`.
     fn keep<'j>(&'j self, job: &'j Job, judged: &mut Option<JudgedCode<'j>>) -> Result<Vec<Lines>, Verdict> {
         let scorer = match &*self.compressor.engine {
-            Ok(scorer) => Some(scorer),
-            Err(_) if score::works_without_model(self.compressor.settings.method) => None,
+            Ok(scorer) if scorer.engine.is_running() => Some(scorer),
+            _ if score::works_without_model(self.compressor.settings.method) => None,
+            Ok(_) => return Err(Verdict::Failed(EngineError::Stopped.to_string())),
             Err(reason) => return Err(Verdict::Failed(reason.clone())),
         };
         // What is decided without a model is decided anew with one.
@@ -330,7 +331,7 @@ impl Walk<'_> {
         let Job { source, region, pinned, .. } = job;
         let code = Code { source, language: region.language, question, names, pinned };
         let judge = Judge {
-            engine: self.compressor.engine(),
+            engine: self.compressor.engine().filter(|engine| engine.is_running()),
             score: &*self.compressor.score,
             best_first: score::is_best_first(self.compressor.settings.method),
             counter: self.counter,

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::mpsc::{SyncSender, channel, sync_channel};
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError, Weak};
 use std::time::Instant;
 
 use llama_cpp_2::context::LlamaContext;
@@ -33,6 +33,8 @@ pub struct Engine {
     window: usize,
     decoded: Arc<AtomicU64>,
     waiting: Arc<AtomicUsize>,
+    /// How often its thread has panicked; gone when that has ended.
+    panics: Weak<AtomicU64>,
     info: Arc<ModelInfo>,
 }
 
@@ -95,19 +97,23 @@ impl Engine {
         let window = options.window.min(model.n_ctx_train() as usize).max(1);
         std::thread::Builder::new()
             .name("lopper-engine".into())
-            .spawn(move || match Worker::new(&worker, threads, window, ubatch, Memory::of_states(kept_bytes)) {
-                Ok(mut worker) => {
-                    // The receiver waits for this; if it is gone there is nobody to tell.
-                    let _ = ready.send(Ok(()));
-                    turns::serve(&mut worker, &queue, &Memory::of_likelihoods(kept_bytes > 0), shared_batches);
-                }
-                Err(error) => {
-                    let _ = ready.send(Err(error));
+            .spawn(move || {
+                let make = || Worker::new(&worker, threads, window, ubatch, Memory::of_states(kept_bytes));
+                match make() {
+                    Ok(first) => {
+                        let (panics, known) = (Arc::default(), Memory::of_likelihoods(kept_bytes > 0));
+                        // The receiver waits for this; if it is gone there is nobody to tell.
+                        let _ = ready.send(Ok(Arc::downgrade(&panics)));
+                        turns::serve_on(first, make, &queue, &known, shared_batches, &panics);
+                    }
+                    Err(error) => {
+                        let _ = ready.send(Err(error));
+                    }
                 }
             })
             .map_err(|error| EngineError::Context(error.to_string()))?;
-        started.recv().map_err(|_| EngineError::Stopped)??;
-        Ok(Self { model, jobs, window, decoded: Arc::default(), waiting: Arc::default(), info })
+        let panics = started.recv().map_err(|_| EngineError::Stopped)??;
+        Ok(Self { model, jobs, window, decoded: Arc::default(), waiting: Arc::default(), panics, info })
     }
 
     /// What is known of the model.
@@ -208,6 +214,16 @@ impl Engine {
     /// Jobs that wait for their scores now, those that are being scored included.
     pub fn waiting(&self) -> usize {
         self.waiting.load(Ordering::Relaxed)
+    }
+
+    /// Whether its thread runs. It starts again after a panic, so that only a lack of memory then can end it.
+    pub fn is_running(&self) -> bool {
+        self.panics.strong_count() > 0
+    }
+
+    /// How often its thread has panicked and was started again.
+    pub fn restarts(&self) -> u64 {
+        self.panics.upgrade().map_or(0, |panics| panics.load(Ordering::Relaxed))
     }
 
     /// Tokens that went through the model for scores so far.

@@ -140,8 +140,8 @@ pub enum EngineError {
     /// A batch failed.
     #[error("the model failed on a batch: {0}")]
     Decode(String),
-    /// The engine's thread is gone.
-    #[error("the model's thread has stopped")]
+    /// The engine's thread has panicked. It may be there again.
+    #[error("the model's thread panicked; the log says whether it was started again")]
     Stopped,
     /// A chat could not be turned into a prompt.
     #[error("the model can't answer this chat: {0}")]

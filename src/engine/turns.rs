@@ -2,6 +2,8 @@
 
 use std::collections::VecDeque;
 use std::ops::Range;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, Sender};
 
 use super::batch::{self, Size};
@@ -44,6 +46,33 @@ pub trait Compute {
 
     /// Reads at least `tokens` tokens in full batches and says how many; of each batch `outputs` have logits.
     fn prefill(&mut self, tokens: usize, outputs: usize) -> Result<usize, String>;
+}
+
+/// Works as [`serve`] does, and goes on when that panics, which `panics` counts: with another of `make` in the place of
+/// `first`. Those whose jobs were in progress get no answer; the others wait on. Ends also where no other can be made.
+pub fn serve_on<C: Compute>(
+    first: C,
+    make: impl Fn() -> Result<C, EngineError>,
+    queue: &Receiver<Job>,
+    known: &Memory<Likelihoods>,
+    is_shared: bool,
+    panics: &AtomicU64,
+) {
+    let mut compute = first;
+    // What a panic left half done is in `compute`, which goes, and in jobs, which are gone. What is known is known whole.
+    while catch_unwind(AssertUnwindSafe(|| serve(&mut compute, queue, known, is_shared))).is_err() {
+        panics.fetch_add(1, Ordering::Relaxed);
+        // Two would not fit where one does.
+        drop(compute);
+        compute = match make() {
+            Ok(another) => another,
+            Err(error) => {
+                tracing::error!(%error, "the model's thread panicked and can't be started again; restart Lopper");
+                return;
+            }
+        };
+        tracing::error!("the model's thread panicked and was started again; what it was scoring is left as it is");
+    }
 }
 
 /// Works until every sender of `queue` is gone. What was scored is taken from `known` and added to it. Where `is_shared`,
@@ -266,6 +295,58 @@ mod tests {
         let jobs = vec![(work(1, 2, 600), limits), (work(2, 1, 30), Limits::default())];
         assert_eq!(served(&mut noted, jobs, true), [(0, 1), (1, 1)]);
         assert_eq!(noted.batches, [[1, 2]]);
+    }
+
+    /// Panics at contexts of token 13.
+    struct Touchy;
+
+    impl Compute for Touchy {
+        fn score(&mut self, parts: &[Part]) -> Result<Vec<Scored>, String> {
+            assert!(parts.iter().all(|part| part.forks[0].context[0] != Token(13)));
+            Noted::default().score(parts)
+        }
+
+        fn prefill(&mut self, tokens: usize, _: usize) -> Result<usize, String> {
+            Ok(tokens)
+        }
+    }
+
+    /// What each job hears from a thread that `make` starts again after a panic.
+    fn heard(jobs: &[i32], make: impl Fn() -> Result<Touchy, EngineError>) -> (Vec<bool>, u64) {
+        let (queue, waiting) = channel();
+        let (panics, known) = (AtomicU64::default(), Memory::of_likelihoods(true));
+        let ask = |job: &i32| {
+            let (reply, result) = channel();
+            queue.send(Job { work: work(*job, 1, 30), limits: Limits::default(), reply }).unwrap();
+            result
+        };
+        // More than take turns at once.
+        let results: Vec<_> = jobs.iter().map(ask).collect();
+        drop(queue);
+        serve_on(Touchy, make, &waiting, &known, false, &panics);
+        drop(waiting);
+        (results.into_iter().map(|result| result.recv().is_ok()).collect(), panics.into_inner())
+    }
+
+    #[test]
+    fn a_panic_costs_the_jobs_in_progress_and_no_other() {
+        let mut jobs = vec![1, 13];
+        jobs.extend(2..=JOBS as i32 + 3);
+        let (answered, panics) = heard(&jobs, || Ok(Touchy));
+        assert_eq!(panics, 1);
+        assert!(answered[0] && !answered[1]);
+        // One was answered before the panic and made room for the next.
+        assert_eq!(answered.iter().filter(|answered| !**answered).count(), JOBS, "{answered:?}");
+        assert!(answered[JOBS + 1..].iter().all(|answered| *answered), "{answered:?}");
+        assert_eq!(heard(&[13, 13], || Ok(Touchy)).1, 1, "they took turns");
+    }
+
+    #[test]
+    fn where_the_model_does_not_come_up_again_nobody_waits_for_it() {
+        let mut jobs = vec![13];
+        jobs.extend(1..=JOBS as i32 + 3);
+        let (answered, panics) = heard(&jobs, || Err(EngineError::Stopped));
+        assert_eq!((answered.iter().any(|answered| *answered), panics), (false, 1));
     }
 
     #[test]

@@ -174,7 +174,12 @@ impl Pages {
         match parts.uri.path() {
             "/healthz" => return text(StatusCode::OK, "text/plain; charset=utf-8", "ok\n".into()),
             "/readyz" if self.observer.is_ready() => {
-                return text(StatusCode::OK, "text/plain; charset=utf-8", "ready\n".into());
+                // Requests are served either way, so either way it is ready.
+                let told = match self.observer.scorer().is_up {
+                    true => "ready\n",
+                    false => "ready, without a model: code is judged by its words alone, or left as it is\n",
+                };
+                return text(StatusCode::OK, "text/plain; charset=utf-8", told.into());
             }
             "/readyz" => {
                 let why = "the model is being loaded\n".into();

@@ -201,10 +201,10 @@ impl History {
         self.requests += 1;
         let listed = Listed::new(self.requests, record, prices);
         let minute = record.at.duration_since(UNIX_EPOCH).unwrap_or_default().as_secs() / 60;
-        // A clock that steps back counts on in the newest minute.
+        // A clock that steps back a little counts on in the newest minute; what it steps back over by an hour never was.
+        self.minutes.retain(|kept| is_within_an_hour(kept, minute));
         if self.minutes.back().is_none_or(|newest| newest.number < minute) {
             self.minutes.push_back(Minute { number: minute, ..Minute::default() });
-            self.minutes.retain(|kept| kept.number + MINUTES > minute);
         }
         self.totals.add(record, &listed);
         if let Some(newest) = self.minutes.back_mut() {
@@ -259,7 +259,7 @@ impl History {
             })
             .collect();
         let mut hour = Totals::default();
-        self.minutes.iter().filter(|kept| kept.number + MINUTES > minute).for_each(|kept| hour.merge(&kept.totals));
+        self.minutes.iter().filter(|kept| is_within_an_hour(kept, minute)).for_each(|kept| hour.merge(&kept.totals));
         let counted = self.recent.iter().filter(|listed| listed.tokens_before.is_some());
         let mut outcomes: Vec<OfOutcome> =
             self.outcomes.iter().map(|(outcome, &count)| OfOutcome { outcome: outcome.clone(), count }).collect();
@@ -281,6 +281,11 @@ impl History {
             outcomes,
         }
     }
+}
+
+/// Before or, where the clock was set back, after.
+fn is_within_an_hour(kept: &Minute, minute: u64) -> bool {
+    kept.number.abs_diff(minute) < MINUTES
 }
 
 /// The label of an outcome, without the text of an error: that could be any.
@@ -448,6 +453,31 @@ pub(super) mod tests {
         assert!(later.series.points.iter().all(|point| point.requests == 0));
         let points = history.figures(after(6000)).series.points;
         assert_eq!((points[59].requests, points[59].tokens_before, points[59].t), (1, 1000, 6000));
+    }
+
+    #[test]
+    fn a_clock_that_is_set_back_loses_no_request_and_the_hour_still_ends() {
+        let mut history = History::default();
+        let add = |history: &mut History, seconds| {
+            history.add(&Record { at: after(seconds), ..record(Outcome::Compressed) }, &[], 0)
+        };
+        add(&mut history, 6000);
+        add(&mut history, 6000 - 300);
+        let figures = history.figures(after(6000 - 300));
+        assert_eq!((figures.totals.requests, figures.hour.requests), (2, 2));
+        assert_eq!(history.figures(after(6000 + 60 * 60)).hour.requests, 0);
+
+        // Years ahead, and then right again.
+        add(&mut history, 2_000_000_000);
+        add(&mut history, 6060);
+        let figures = history.figures(after(6060));
+        assert_eq!((figures.totals.requests, figures.hour.requests), (4, 1));
+        assert_eq!(figures.series.points[59].requests, 1);
+        assert_eq!(history.figures(after(6060 + 60 * 60)).hour.requests, 0);
+
+        // Before 1970 a clock is as good as stopped.
+        history.add(&Record { at: UNIX_EPOCH - Duration::from_secs(9), ..record(Outcome::Compressed) }, &[], 0);
+        assert_eq!(history.figures(UNIX_EPOCH - Duration::from_secs(9)).hour.requests, 1);
     }
 
     #[test]

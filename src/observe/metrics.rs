@@ -5,6 +5,7 @@ use std::collections::HashSet;
 use metrics::{Unit, counter, describe_counter, describe_gauge, describe_histogram, gauge, histogram};
 use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle, PrometheusRecorder};
 
+use super::ScorerState;
 use super::record::{Outcome, Record};
 
 /// Bounds of the histograms' buckets, in seconds: from what passing a small request takes to a slow first byte.
@@ -23,9 +24,10 @@ pub struct Metrics {
 }
 
 /// What is not counted but looked at when somebody asks.
+#[derive(Default)]
 pub struct Gauges {
-    /// Requests that wait for the scorer.
-    pub queue_depth: usize,
+    /// How the scorer is.
+    pub scorer: ScorerState,
     /// Requests with code in a row that were not made smaller.
     pub uncompressed_streak: u64,
     /// Markers that answers repeated.
@@ -56,7 +58,10 @@ impl Metrics {
     /// All metrics in Prometheus' text format.
     pub fn render(&self, now: &Gauges) -> String {
         metrics::with_local_recorder(&self.recorder, || {
-            gauge!("lopper_queue_depth").set(now.queue_depth as f64);
+            let ScorerState { queue_depth, is_up, restarts } = now.scorer;
+            gauge!("lopper_queue_depth").set(queue_depth as f64);
+            gauge!("lopper_model_up").set(f64::from(u8::from(is_up)));
+            counter!("lopper_model_restarts_total").absolute(restarts);
             gauge!("lopper_uncompressed_streak").set(now.uncompressed_streak as f64);
             counter!("lopper_echoed_markers_total").absolute(now.echoed_markers);
         });
@@ -154,6 +159,7 @@ fn describe() {
             "Tokens that answers say they cost, by model and kind; cached are part of prompt.",
         ),
         ("lopper_holdout_requests_total", Unit::Count, "Requests of compared conversations, by group."),
+        ("lopper_model_restarts_total", Unit::Count, "Times that the model's thread panicked and was started again."),
         ("lopper_echoed_markers_total", Unit::Count, "Files of which an answer repeated a marker of left out lines."),
     ];
     counters.into_iter().for_each(|(name, unit, text)| describe_counter!(name, unit, text));
@@ -166,6 +172,11 @@ fn describe() {
         ),
     ];
     histograms.into_iter().for_each(|(name, text)| describe_histogram!(name, Unit::Seconds, text));
+    describe_gauge!(
+        "lopper_model_up",
+        Unit::Count,
+        "1 where a model scores, 0 where there is none or its thread ended."
+    );
     describe_gauge!("lopper_queue_depth", Unit::Count, "Jobs that wait for the scorer.");
     describe_gauge!(
         "lopper_uncompressed_streak",
@@ -185,7 +196,11 @@ mod tests {
         metrics.add(&record(Outcome::Compressed));
         metrics.add(&record(Outcome::Failed("the model failed on a batch: secret".into())));
         metrics.add(&record(Outcome::Skipped("small")));
-        let gauges = Gauges { queue_depth: 3, uncompressed_streak: 1, echoed_markers: 2 };
+        let gauges = Gauges {
+            scorer: ScorerState { queue_depth: 3, is_up: true, restarts: 4 },
+            uncompressed_streak: 1,
+            echoed_markers: 2,
+        };
         let text = metrics.render(&gauges);
         let lines: Vec<&str> =
             text.lines().filter(|line| !line.starts_with('#') && !line.contains("_bucket")).collect();
@@ -202,6 +217,8 @@ mod tests {
         lopper_failures_total{cause="model"} 1
         lopper_ledger_hits_total 3
         lopper_ledger_misses_total 6
+        lopper_model_restarts_total 4
+        lopper_model_up 1
         lopper_queue_depth 3
         lopper_request_body_bytes_total 12000
         lopper_request_tokens_after_total{model="gpt-5"} 1200
@@ -227,7 +244,7 @@ mod tests {
     fn an_audit_saves_nothing() {
         let mut metrics = Metrics::new();
         metrics.add(&record(Outcome::Audited));
-        let text = metrics.render(&Gauges { queue_depth: 0, uncompressed_streak: 0, echoed_markers: 0 });
+        let text = metrics.render(&Gauges::default());
         assert!(text.contains("lopper_request_tokens_after_total{model=\"gpt-5\"} 1000"), "{text}");
     }
 
@@ -237,7 +254,7 @@ mod tests {
         for i in 0..300 {
             metrics.add(&Record { model: Some(format!("m{i}")), ..record(Outcome::Unchanged) });
         }
-        let text = metrics.render(&Gauges { queue_depth: 0, uncompressed_streak: 0, echoed_markers: 0 });
+        let text = metrics.render(&Gauges::default());
         assert_eq!(text.matches("lopper_request_tokens_before_total{").count(), MODELS + 1);
     }
 }

@@ -82,10 +82,21 @@ pub struct About {
 /// Whom an observer asks.
 #[derive(Clone)]
 pub struct Sources {
-    /// Jobs that wait for the scorer.
-    pub queue_depth: Arc<dyn Fn() -> usize + Send + Sync>,
+    /// How the scorer is.
+    pub scorer: Arc<dyn Fn() -> ScorerState + Send + Sync>,
     /// Explains a captured body, at other ratios as well, in JSON; an error is a sentence. Takes as long as scoring does.
     pub explain: Arc<Explain>,
+}
+
+/// How the scorer is.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct ScorerState {
+    /// Jobs that wait for it.
+    pub queue_depth: usize,
+    /// Whether there is a model that scores. Without one words decide, or nothing is compressed.
+    pub is_up: bool,
+    /// How often its thread panicked and was started again.
+    pub restarts: u64,
 }
 
 /// See [`Sources::explain`].
@@ -93,7 +104,10 @@ pub type Explain = dyn Fn(&[u8], &[f32]) -> Result<Vec<u8>, String> + Send + Syn
 
 impl Default for Sources {
     fn default() -> Self {
-        Self { queue_depth: Arc::new(|| 0), explain: Arc::new(|_, _| Err("nothing is compressed here".into())) }
+        Self {
+            scorer: Arc::new(ScorerState::default),
+            explain: Arc::new(|_, _| Err("nothing is compressed here".into())),
+        }
     }
 }
 
@@ -188,6 +202,11 @@ impl Observer {
         self.ready.load(Ordering::Acquire)
     }
 
+    /// How the scorer is.
+    fn scorer(&self) -> ScorerState {
+        (self.sources.load().scorer)()
+    }
+
     /// Markers that answers repeated: to be counted up by who sees one.
     pub fn echoed_markers(&self) -> Arc<AtomicU64> {
         self.echoed_markers.clone()
@@ -195,10 +214,10 @@ impl Observer {
 
     /// The metrics in Prometheus' text format.
     fn metrics(&self) -> String {
-        let queue_depth = (self.sources.load().queue_depth)();
+        let scorer = self.scorer();
         let echoed_markers = self.echoed_markers.load(Ordering::Relaxed);
         let seen = self.seen();
-        seen.metrics.render(&Gauges { queue_depth, uncompressed_streak: seen.history.streak(), echoed_markers })
+        seen.metrics.render(&Gauges { scorer, uncompressed_streak: seen.history.streak(), echoed_markers })
     }
 
     fn summary(&self) -> Vec<u8> {

@@ -1,7 +1,7 @@
 //! What bodies are made of, and how one is read to its end without exceeding a limit.
 
 use std::pin::Pin;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
@@ -10,6 +10,7 @@ use http_body_util::combinators::BoxBody;
 use http_body_util::{BodyExt, Full};
 use hyper::body::Incoming;
 use tokio::sync::mpsc;
+use tokio::time::Sleep;
 
 use super::error::{ProxyError, root_cause};
 
@@ -55,6 +56,14 @@ pub fn channel(chunks: mpsc::Receiver<Bytes>) -> ResponseBody {
     ChannelBody(chunks).map_err(|never: std::convert::Infallible| match never {}).boxed()
 }
 
+/// The body of an upstream's answer. Where it breaks off, the client gets all that came before: the server throws away what
+/// it has not written yet when a body fails, so it is told a moment later.
+pub fn from_upstream(body: reqwest::Body) -> ResponseBody {
+    FailsLate { body, failure: None }.map_err(Into::into).boxed()
+}
+
+/// That moment. On a connection that takes bytes it is more than enough, and the answer is broken either way.
+const LAST_BYTES: Duration = Duration::from_millis(100);
 /// How much of an oversized body is still read, so that the client gets to see the refusal: closing a connection on
 /// which unread bytes wait resets it, and the response is lost.
 const DISCARD_AT_MOST: u64 = 256 << 20;
@@ -98,6 +107,41 @@ async fn discard(mut incoming: Incoming) {
     };
     // Out of time is as good as done: the refusal is sent either way.
     let _ = tokio::time::timeout(DISCARD_FOR, reading).await;
+}
+
+struct FailsLate {
+    body: reqwest::Body,
+    /// Why it broke off, and when that is told.
+    failure: Option<(reqwest::Error, Pin<Box<Sleep>>)>,
+}
+
+impl Body for FailsLate {
+    type Data = Bytes;
+    type Error = reqwest::Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Self::Error>>> {
+        if self.failure.is_none() {
+            match ready!(Pin::new(&mut self.body).poll_frame(context)) {
+                Some(Err(error)) => self.failure = Some((error, Box::pin(tokio::time::sleep(LAST_BYTES)))),
+                frame => return Poll::Ready(frame),
+            }
+        }
+        if let Some((_, moment)) = &mut self.failure {
+            ready!(moment.as_mut().poll(context));
+        }
+        Poll::Ready(self.failure.take().map(|(error, _)| Err(error)))
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.failure.is_none() && self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
 }
 
 struct ChannelBody(mpsc::Receiver<Bytes>);

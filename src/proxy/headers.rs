@@ -8,7 +8,8 @@ pub(crate) fn to_upstream(parts: &mut request::Parts) {
     let headers = &mut parts.headers;
     let takes_trailers = has_token(headers, &header::TE, "trailers");
     // `Expect` is answered by the server as soon as the body is read; the upstream would only see it after the body.
-    remove_hop_by_hop(headers, &[header::HOST, header::CONTENT_LENGTH, header::EXPECT]);
+    // Without `Trailer` its trailers are left out, as they are where a body is read.
+    remove_hop_by_hop(headers, &[header::HOST, header::CONTENT_LENGTH, header::EXPECT, header::TRAILER]);
     if takes_trailers {
         headers.insert(header::TE, HeaderValue::from_static("trailers"));
     }
@@ -50,7 +51,7 @@ fn remove_hop_by_hop(headers: &mut HeaderMap, more: &[HeaderName]) {
         .filter_map(|name| name.trim().parse().ok())
         .collect();
     let is_hop_by_hop = |name: &HeaderName| {
-        let always = ["connection", "keep-alive", "te", "trailer", "transfer-encoding", "upgrade"];
+        let always = ["connection", "keep-alive", "te", "transfer-encoding", "upgrade"];
         always.contains(&name.as_str())
             || name.as_str().starts_with("proxy-")
             || named.contains(name)

@@ -8,10 +8,9 @@ use std::time::Duration;
 use http::header::{AUTHORIZATION, CONNECTION, CONTENT_LENGTH, UPGRADE};
 use http::{HeaderValue, Response, Uri, request};
 use http_body::Body as _;
-use http_body_util::BodyExt;
 use reqwest::Url;
 
-use super::body::{RequestBody, ResponseBody};
+use super::body::{self, RequestBody, ResponseBody};
 use super::error::{ProxyError, root_cause};
 use super::headers;
 use super::local::{Local, answer_locally};
@@ -238,7 +237,7 @@ impl HttpUpstream {
 pub(super) fn to_client(response: reqwest::Response) -> Response<ResponseBody> {
     let (mut parts, body) = Response::<reqwest::Body>::from(response).into_parts();
     headers::to_client(&mut parts);
-    Response::from_parts(parts, body.map_err(Into::into).boxed())
+    Response::from_parts(parts, body::from_upstream(body))
 }
 
 fn client_builder(config: &UpstreamConfig) -> reqwest::ClientBuilder {
