@@ -59,46 +59,59 @@ fn every_setting_with_its_source() {
     insta::assert_snapshot!(report(Some(SETTINGS), &[], &environment), @r#"
     lopper.toml is valid: 3 rules
 
-    server.listen              "127.0.0.1:8787"                         default
-    server.drain_timeout       "30s"                                    default
-    upstream.base_url          "https://api.openai.com/v1"              default
-    upstream.api_key_env       not set                                  default
-    upstream.connect_timeout   "10s"                                    default
-    compression.mode           "on"                                     default
-    compression.preset         "balanced"                               default
-    compression.ratio          0.3                                      environment LOPPER_COMPRESSION_RATIO
-    compression.budget_tokens  not set                                  default
-    compression.recall         not set                                  default
-    compression.min_tokens     300                                      lopper.toml:4
-    compression.min_saving     0.2                                      default
-    compression.fine           "off"                                    default
-    scorer.model               "m.gguf"                                 environment LOPPER_SCORER_MODEL
-    scorer.method              "hybrid"                                 default
-    scorer.lexical_weight      0.5                                      default
-    scorer.unit_tokens         64                                       default
-    scorer.whole_units         0                                        default
-    scorer.block_score         "conditional_ppl"                        default
-    scorer.kv_cache_mb         256                                      default
-    scorer.threads             0                                        default
-    scorer.ubatch              0                                        default
-    scorer.shared_batches      false                                    default
-    scorer.gpu_layers          not set                                  default
-    scorer.deadline_ms         15000                                    default
-    scorer.load_in_background  false                                    default
-    ledger.path                not set                                  default
-    ledger.memory_bytes        67108864                                 default
-    ledger.disk_bytes          268435456                                default
-    sidecar.memory_bytes       67108864                                 default
-    sidecar.max_age            "1h"                                     default
-    admin.listen               "127.0.0.1:8788"                         default
-    admin.token_env            not set                                  default
-    observe.capture            0                                        default
-    observe.otlp_endpoint      not set                                  default
-    model.repository           "Qwen/Qwen2.5-Coder-0.5B-Instruct-GGUF"  default
-    model.file                 "qwen2.5-coder-0.5b-instruct-q8_0.gguf"  default
-    model.revision             "main"                                   default
-    model.sha256               not set                                  default
-    limits.body_bytes          67108864                                 default
+    server.listen                    "127.0.0.1:8787"                         default
+    server.drain_timeout             "30s"                                    default
+    server.api_keys_env              not set                                  default
+    server.insecure                  false                                    default
+    server.tls_cert                  not set                                  default
+    server.tls_key                   not set                                  default
+    upstream.base_url                "https://api.openai.com/v1"              default
+    upstream.api_key_env             not set                                  default
+    upstream.connect_timeout         "10s"                                    default
+    compression.mode                 "on"                                     default
+    compression.preset               "balanced"                               default
+    compression.ratio                0.3                                      environment LOPPER_COMPRESSION_RATIO
+    compression.budget_tokens        not set                                  default
+    compression.recall               not set                                  default
+    compression.min_tokens           300                                      lopper.toml:4
+    compression.min_saving           0.2                                      default
+    compression.fine                 "off"                                    default
+    scorer.model                     "m.gguf"                                 environment LOPPER_SCORER_MODEL
+    scorer.method                    "hybrid"                                 default
+    scorer.lexical_weight            0.5                                      default
+    scorer.unit_tokens               64                                       default
+    scorer.whole_units               0                                        default
+    scorer.block_score               "conditional_ppl"                        default
+    scorer.kv_cache_mb               256                                      default
+    scorer.threads                   0                                        default
+    scorer.ubatch                    0                                        default
+    scorer.shared_batches            false                                    default
+    scorer.gpu_layers                not set                                  default
+    scorer.deadline_ms               15000                                    default
+    scorer.load_in_background        false                                    default
+    ledger.path                      not set                                  default
+    ledger.memory_bytes              67108864                                 default
+    ledger.disk_bytes                268435456                                default
+    sidecar.memory_bytes             67108864                                 default
+    sidecar.max_age                  "1h"                                     default
+    admin.listen                     "127.0.0.1:8788"                         default
+    admin.token_env                  not set                                  default
+    observe.capture                  0                                        default
+    observe.otlp_endpoint            not set                                  default
+    model.repository                 "Qwen/Qwen2.5-Coder-0.5B-Instruct-GGUF"  default
+    model.file                       "qwen2.5-coder-0.5b-instruct-q8_0.gguf"  default
+    model.revision                   "main"                                   default
+    model.sha256                     not set                                  default
+    limits.body_bytes                67108864                                 default
+    limits.decoded_bytes             67108864                                 default
+    limits.header_bytes              65536                                    default
+    limits.requests                  4096                                     default
+    limits.nesting                   128                                      default
+    limits.blocks                    1000                                     default
+    limits.score_tokens              1000000                                  default
+    limits.queue                     64                                       default
+    limits.requests_per_minute       not set                                  default
+    limits.scored_tokens_per_minute  not set                                  default
     "#);
 }
 

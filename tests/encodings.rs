@@ -143,7 +143,7 @@ async fn an_encoded_body_on_another_route_is_not_looked_at() {
 #[tokio::test]
 async fn the_limit_holds_for_the_decoded_body() {
     let mut upstream = Upstream::start().await;
-    let lopper = Lopper::configured(&upstream.url("/v1"), "[limits]\nbody_bytes = 100000\n", &[]);
+    let lopper = Lopper::configured(&upstream.url("/v1"), "[limits]\ndecoded_bytes = 100000\n", &[]);
     for (encoding, encode) in [("gzip", gzip as Encode), ("deflate", zlib), ("zstd", zstd)] {
         let bomb = encode(&vec![b' '; 20 << 20]);
         assert!(bomb.len() < 100_000, "{encoding}");
@@ -153,7 +153,7 @@ async fn the_limit_holds_for_the_decoded_body() {
         let body: Value = serde_json::from_slice(&response.bytes().await.unwrap()).unwrap();
         assert_eq!(body["error"]["code"], "body_too_large");
         let said = body["error"]["message"].as_str().unwrap();
-        assert!(said.contains("limits.body_bytes") && said.contains("decoded"), "{said}");
+        assert!(said.contains("limits.decoded_bytes") && said.contains("decoded"), "{said}");
         assert!(upstream.recorded().is_none(), "nothing was forwarded");
     }
     let just_so = gzip(&vec![b' '; 100_000]);

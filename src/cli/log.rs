@@ -50,7 +50,7 @@ pub fn print_line(record: &crate::observe::Record) {
     }
 }
 
-/// Libraries print heads and bytes of connections, with the keys in them, where they are asked for details: whatever
+/// Libraries may print heads and bytes of connections, with the keys in them, where they are asked for details: whatever
 /// `LOPPER_LOG` says, they are not.
 fn is_ours_or_terse(what: &Metadata<'_>) -> bool {
     let crate_name = what.target().split("::").next();

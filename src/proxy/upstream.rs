@@ -6,7 +6,7 @@ use std::sync::{Arc, Once};
 use std::time::Duration;
 
 use http::header::{AUTHORIZATION, CONNECTION, CONTENT_LENGTH, UPGRADE};
-use http::{HeaderValue, Response, Uri, request};
+use http::{HeaderValue, Method, Response, Uri, request};
 use http_body::Body as _;
 use reqwest::Url;
 
@@ -207,6 +207,10 @@ impl HttpUpstream {
 
     /// The request for the upstream, as yet without a body.
     fn head(&self, mut parts: request::Parts) -> Result<reqwest::Request, ProxyError> {
+        // One asks for a tunnel, the other to see what was sent: the key that is added here.
+        if matches!(parts.method, Method::CONNECT | Method::TRACE) {
+            return Err(ProxyError::Target("CONNECT and TRACE are not passed on"));
+        }
         let url = self.config.base_url.join(&parts.uri)?;
         headers::to_upstream(&mut parts);
         if let Some(ApiKey(value)) = &self.config.api_key {
