@@ -4,6 +4,8 @@
 #![allow(dead_code, clippy::unwrap_used)]
 
 pub mod body;
+pub mod faulty;
+pub mod footprint;
 pub mod process;
 pub mod upstream;
 

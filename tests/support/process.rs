@@ -14,7 +14,11 @@ const LOG: &str = "stderr.log";
 
 /// The `lopper` command, without the settings and the proxies of whoever runs the tests.
 pub fn command() -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_lopper"));
+    bare(env!("CARGO_BIN_EXE_lopper"))
+}
+
+fn bare(program: &str) -> Command {
+    let mut command = Command::new(program);
     for (name, _) in std::env::vars_os() {
         if name.to_string_lossy().starts_with("LOPPER_") {
             command.env_remove(name);
@@ -44,7 +48,12 @@ impl Lopper {
 
     /// Starts with the text of a `lopper.toml` and environment variables, which are stronger.
     pub fn configured(upstream: &str, config: &str, environment: &[(&str, &str)]) -> Self {
-        let (mut process, directory) = spawn(upstream, config, environment);
+        Self::after("", upstream, config, environment)
+    }
+
+    /// The same in the place of a shell that has run `shell` before.
+    pub fn after(shell: &str, upstream: &str, config: &str, environment: &[(&str, &str)]) -> Self {
+        let (mut process, directory) = spawn(shell, upstream, config, environment);
         let mut stdout = BufReader::new(process.stdout.take().expect("stdout is piped"));
         let mut line = String::new();
         let address = loop {
@@ -87,6 +96,11 @@ impl Lopper {
         self.directory.path().join("lopper.toml")
     }
 
+    /// Its process.
+    pub fn id(&self) -> u32 {
+        self.process.id()
+    }
+
     /// Sends it this signal, such as `HUP`.
     pub fn signal(&self, name: &str) {
         let sent = Command::new("kill").args([&format!("-{name}"), &self.process.id().to_string()]).status().unwrap();
@@ -126,7 +140,7 @@ pub fn refusal_with(environment: &[(&str, &str)]) -> (ExitStatus, String) {
 }
 
 fn refused(upstream: &str, environment: &[(&str, &str)]) -> (ExitStatus, String) {
-    let (mut process, directory) = spawn(upstream, "", environment);
+    let (mut process, directory) = spawn("", upstream, "", environment);
     (process.wait().unwrap(), stderr(&directory))
 }
 
@@ -146,13 +160,20 @@ fn builder() -> reqwest::ClientBuilder {
     reqwest::Client::builder().no_proxy().redirect(reqwest::redirect::Policy::none())
 }
 
-fn spawn(upstream: &str, config: &str, environment: &[(&str, &str)]) -> (Child, TempDir) {
+fn spawn(shell: &str, upstream: &str, config: &str, environment: &[(&str, &str)]) -> (Child, TempDir) {
     let directory = tempfile::tempdir().unwrap();
     let file = directory.path().join("lopper.toml");
     std::fs::write(&file, config).unwrap();
     // A file and not a pipe: a pipe that nobody empties fills up and blocks the process.
     let log = File::create(directory.path().join(LOG)).unwrap();
-    let mut command = command();
+    let mut command = match shell {
+        "" => command(),
+        shell => {
+            let mut command = bare("sh");
+            command.args(["-c", &format!("{shell}; exec \"$0\" \"$@\""), env!("CARGO_BIN_EXE_lopper")]);
+            command
+        }
+    };
     command.args(["serve", "--listen", "127.0.0.1:0", "--upstream", upstream, "--config"]).arg(file);
     command.env("LOPPER_SCORER_MODEL", model());
     // One that looks at the admin port takes a free one.
