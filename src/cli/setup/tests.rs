@@ -185,7 +185,7 @@ fn files_of_every_kind_are_changed_at_all() {
     for (assistant, texts) in [
         (&codex::Codex as &dyn Assistant, [&TOML[0..1], &TOML[1..2], &TOML[3..4], &TOML[11..12], &TOML[12..13]]),
         (&aider::Aider, [&YAML[0..3], &YAML[3..4], &YAML[4..5], &YAML[7..8], &YAML[8..9]]),
-        (&continue_dev::Continue, [&YAML[12..13], &YAML[13..14], &YAML[12..16], &[""], &["\n"]]),
+        (&continue_dev::Continue, [&YAML[12..13], &YAML[13..14], &YAML[14..16], &[""], &["\n"]]),
     ] {
         for text in texts {
             there_and_back(assistant, &text.join("\n")).unwrap();
