@@ -20,6 +20,10 @@ const LOPPER: &str = "lopper";
 const TARGET: [f64; 2] = [100.0, 1000.0];
 /// So many times less than others.
 const TARGET_RATIO: f64 = 5.0;
+/// Seconds of the turn that is not counted.
+const WARM_UP: f64 = 1.0;
+/// Requests of a turn.
+const AT_LEAST: f64 = 5.0;
 /// Numbers of requests that one run may use.
 const NUMBERS: u64 = 1_000_000;
 
@@ -37,13 +41,13 @@ pub struct Arguments {
     /// A chat with code (JSON): sent again and again, it is in the ledger.
     #[arg(long, value_name = "FILE")]
     code: PathBuf,
-    /// Requests a second for the small requests directly and through Lopper; large ones are fewer.
+    /// Requests a second of the small requests; large ones are fewer.
     #[arg(long, default_value_t = 1000.0)]
     rate: f64,
-    /// Requests a second at most where all ways take part.
-    #[arg(long, default_value_t = 20.0)]
-    shared_rate: f64,
-    /// Seconds of a run at `rate`, and of one at the shared rate.
+    /// So many at most, which all ways can bear.
+    #[arg(long, value_name = "RATE")]
+    at_most: Option<f64>,
+    /// Seconds of a turn, or a few more where the rate is low.
     #[arg(long, default_value_t = 4.0)]
     seconds: f64,
     /// How often each way's turn comes.
@@ -56,8 +60,6 @@ struct Row {
     name: &'static str,
     case: Case,
     rate: f64,
-    /// Whether all ways take part, or those alone that bear the rate.
-    shared: bool,
 }
 
 /// A way's runs of a row.
@@ -72,9 +74,7 @@ pub fn run(arguments: Arguments) -> anyhow::Result<()> {
     let rows = rows(&arguments)?;
     let ways = |row: &Row| -> Vec<&Way> {
         let is_through = row.case.path.ends_with("embeddings");
-        let special = if is_through { &arguments.way_through } else { &arguments.way_chat };
-        let all = arguments.way.iter().chain(special);
-        all.filter(|way| row.shared || way.name == DIRECT || way.name == LOPPER).collect()
+        arguments.way.iter().chain(if is_through { &arguments.way_through } else { &arguments.way_chat }).collect()
     };
     let mut measured: Vec<Vec<Measured>> = rows
         .iter()
@@ -87,7 +87,8 @@ pub fn run(arguments: Arguments) -> anyhow::Result<()> {
         for round in 0..=arguments.rounds {
             for one in ways.iter_mut() {
                 used += 1;
-                let time = Duration::from_secs_f64(if round == 0 { 1.0 } else { arguments.seconds });
+                let seconds = if round == 0 { WARM_UP } else { arguments.seconds };
+                let time = Duration::from_secs_f64(seconds.max(AT_LEAST / row.rate));
                 let run = rate::run(one.way, &row.case, row.rate, time, used * NUMBERS);
                 if round > 0 {
                     one.rounds.push(run.latencies.clone());
@@ -120,15 +121,12 @@ fn rows(arguments: &Arguments) -> anyhow::Result<Vec<Row>> {
         ("chat 2 MB", chat(bodies::chat(2 << 20, Past::Known)), 0.005),
         ("chat with code, all in the ledger", chat(code), 0.2),
     ];
-    let row = |shared: bool, (name, case, share): &(&'static str, Case, f64)| Row {
-        name,
-        case: Case { method: case.method, path: case.path.clone(), body: case.body.clone() },
-        rate: if shared { (arguments.rate * share).min(arguments.shared_rate) } else { arguments.rate * share },
-        shared,
+    let rate = |share: f64| {
+        let own = arguments.rate * share;
+        // Two megabytes take others more than half a second.
+        arguments.at_most.map_or(own, |most| own.min(if share < 0.01 { most / 10.0 } else { most }))
     };
-    // Where the rates are the same one row does.
-    let own = cases.iter().filter(|(_, _, share)| arguments.rate * share > arguments.shared_rate);
-    Ok(own.map(|case| row(false, case)).chain(cases.iter().map(|case| row(true, case))).collect())
+    Ok(cases.into_iter().map(|(name, case, share)| Row { name, case, rate: rate(share) }).collect())
 }
 
 /// The same request, to be answered in one piece.
@@ -178,7 +176,7 @@ fn verdicts(rows: &[Row], measured: &[Vec<Measured>]) {
         let Some((lopper, _)) = ways.iter().find(|one| one.way.name == LOPPER).and_then(|one| added(one, ways)) else {
             continue;
         };
-        if !row.shared && row.rate >= 1000.0 {
+        if row.rate >= 1000.0 {
             println!(
                 "- {} at {:.0} a second: Lopper adds {:.0} µs (at most {:.0}: {}), to the slowest of a hundred {:.0} µs (at most {:.0}: {}).",
                 row.name,
@@ -191,12 +189,15 @@ fn verdicts(rows: &[Row], measured: &[Vec<Measured>]) {
                 says(lopper[1] <= TARGET[1])
             );
         }
-        for one in ways.iter().filter(|one| row.shared && one.way.name != LOPPER) {
+        for one in ways.iter().filter(|one| one.way.name != LOPPER) {
             let Some((other, _)) = added(one, ways) else { continue };
             let answered = one.all.latencies.len();
             if answered == 0 {
                 println!("- {}: {} answered nothing; no comparison.", row.name, one.way.name);
                 continue;
+            }
+            if one.all.unsent > 0 || one.all.latencies.quantiles().p50.as_secs_f64() > 1.0 / row.rate {
+                println!("- {}: {} can't keep up with {:.1} a second.", row.name, one.way.name, row.rate);
             }
             // The clock's noise is no divisor.
             let times = other[0] / lopper[0].max(1.0);

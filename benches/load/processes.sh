@@ -9,7 +9,7 @@ lopper=target/release/lopper
 model=${LOPPER_SCORER_MODEL:-models/SmolLM2-135M-Instruct.Q8_0.gguf}
 [ -f "$model" ] || scripts/fetch-model
 
-# The proxies get the last core that this shell may use, alone; the stub and the clients the others.
+# A proxy gets the last core that this shell may use, alone; the stub and the clients the others.
 mapfile -t cores < <(taskset -cp $$ | sed 's/.*: //' | tr ',' '\n' | while IFS=- read -r first last; do seq "$first" "${last:-$first}"; done)
 [ ${#cores[@]} -ge 2 ] || fail "there is one core only." "A proxy and its load need a core each; use a machine with two or more."
 proxy_core=${cores[-1]}
@@ -48,10 +48,10 @@ listening() {
     fail "$1 does not listen; above is what it said."
 }
 
-# start_lopper UPSTREAM: starts Lopper with its defaults in front of it; sets `lopper_url` and `lopper_pid`.
+# start_lopper UPSTREAM CORES: starts Lopper with its defaults in front of it; sets `lopper_url` and `lopper_pid`.
 start_lopper() {
     LOPPER_SCORER_MODEL=$model LOPPER_ADMIN_LISTEN=off \
-        start lopper "$proxy_core" "$lopper" serve --listen 127.0.0.1:0 --upstream "$1/v1"
+        start lopper "$2" "$lopper" serve --listen 127.0.0.1:0 --upstream "$1/v1"
     lopper_pid=$pid
     lopper_url=$(listening lopper)
 }
@@ -65,6 +65,6 @@ measure() {
 about_machine() {
     local name
     name=$(sed -n 's/^model name[[:space:]]*: //p' /proc/cpuinfo | head -n 1)
-    echo "Measured on ${name:-this machine}, ${#cores[@]} cores, load average $(cut -d' ' -f1-3 /proc/loadavg) before; a proxy on core" \
-        "$proxy_core alone, the stub and the clients on ${load_cores//,/, }; $("$lopper" --version)."
+    echo "Measured on ${name:-this machine}, ${#cores[@]} cores, load average $(cut -d' ' -f1-3 /proc/loadavg) before; $("$lopper" --version)." \
+        "A proxy runs on core $proxy_core alone, the stub and the clients on ${load_cores//,/, }."
 }
