@@ -177,6 +177,24 @@ impl Shared {
     }
 }
 
+/// A step that sends this.
+pub fn send(text: impl AsRef<[u8]>) -> Step {
+    Step::Send(text.as_ref().to_vec())
+}
+
+/// A step that sends an event stream's head, with the body in chunks, and chunks of it.
+pub fn stream(pieces: &[&[u8]]) -> Step {
+    let mut bytes =
+        b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n".to_vec();
+    bytes.extend(pieces.iter().flat_map(|piece| chunk(piece)));
+    Step::Send(bytes)
+}
+
+/// A chunk of a body.
+pub fn chunk(piece: &[u8]) -> Vec<u8> {
+    [format!("{:x}\r\n", piece.len()).as_bytes(), piece, b"\r\n"].concat()
+}
+
 /// Ends a connection with a reset.
 pub fn reset(stream: TcpStream) {
     stream.set_zero_linger().unwrap();
