@@ -12,7 +12,7 @@ use arc_swap::ArcSwap;
 use http::{Request, Response};
 use hyper::body::Incoming;
 use hyper::service::service_fn;
-use hyper_util::rt::{TokioExecutor, TokioIo};
+use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto;
 use hyper_util::server::graceful::GracefulShutdown;
 use tokio::io::{AsyncRead, AsyncWrite};
@@ -150,6 +150,8 @@ pub async fn shutdown_signal() {
     interrupt.await;
 }
 
+/// How long the head of a request may take, and a connection may wait for its next one: longer than clients keep theirs.
+const HEAD_TIMEOUT: Duration = Duration::from_secs(300);
 /// Pause after a failed accept.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 /// Time to write out the refusals after the drain timeout.
@@ -193,6 +195,7 @@ async fn serve(
     let mut builder = auto::Builder::new(TokioExecutor::new());
     // The answer's Date is the upstream's.
     builder.http1().auto_date_header(false);
+    builder.http1().timer(TokioTimer::new()).header_read_timeout(HEAD_TIMEOUT);
     builder.http2().auto_date_header(false);
     // What is longer is refused on a request's way, in words; past these it is refused without.
     builder.http1().max_buf_size(header_bytes.saturating_mul(2).max(HEAD_BUFFER));
