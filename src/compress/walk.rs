@@ -18,7 +18,7 @@ use crate::stages::{Stage, Stages};
 use crate::text::{Span, Tokens};
 use crate::tokens::Counter;
 use crate::wire::splice::{TextEdit, splice};
-use crate::wire::{Chat, Role, Slot};
+use crate::wire::{Api, Chat, Role, Slot};
 
 /// Compresses the request `chat`, which was read from `body`. Where it is to be explained, `ratios` are the others at which
 /// the choice is made as well, and the second result has a block for each piece of code; else it is empty.
@@ -34,11 +34,17 @@ pub fn walk(
     let counter = Counter::for_model(chat.model.as_deref());
     let deadline = overrides.deadline.unwrap_or(compressor.settings.deadline);
     let limits = Limits { cancel: cancel.clone(), deadline: Some(Instant::now() + deadline) };
-    let (calls, regions, orders) = stages.run(Stage::Detect, || {
+    let (calls, regions) = stages.run(Stage::Detect, || {
         let calls = Calls::new(chat);
         let regions: Vec<_> = chat.messages.iter().map(|message| regions(message, &calls, &compressor.known)).collect();
-        (calls, regions, Orders::new(chat))
+        (calls, regions)
     });
+    // What the rest of the texts says is only asked for the sake of code.
+    let has_code = regions.iter().flatten().any(|regions| !regions.is_empty());
+    if !has_code && chat.api != Api::Completions {
+        return (untouched(compressor, chat, stages, "no-code"), Vec::new());
+    }
+    let orders = stages.run(Stage::Detect, || Orders::new(chat));
     let code = |message: usize, slot: usize| regions[message][slot].iter().map(|region| region.span).collect();
     let walk = Walk {
         compressor,

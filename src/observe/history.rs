@@ -219,7 +219,9 @@ impl History {
         }
         self.recent.push_front(listed);
         self.recent.truncate(RECENT);
-        self.forget_bodies(captures);
+        if record.captured.is_some() {
+            self.forget_bodies(captures);
+        }
         self.streak.add(&record.outcome)
     }
 
