@@ -227,4 +227,6 @@ impl Drop for Landing<'_> {
 }
 
 #[cfg(test)]
+mod fuzz;
+#[cfg(test)]
 mod tests;
