@@ -13,6 +13,9 @@ pub mod dropped;
 pub mod engine;
 pub mod eval;
 pub mod fim;
+#[cfg(test)]
+#[path = "../tests/fuzz/harness.rs"]
+mod fuzz;
 pub mod history;
 pub mod ledger;
 pub mod observe;

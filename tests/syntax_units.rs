@@ -2,10 +2,14 @@
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on should stop")]
 
+#[path = "support/partition.rs"]
+mod partition;
+
 use std::fmt::Write;
 
 use lopper::syntax::{Language, Parsed, SyntaxError, Unit, UnitKind, units};
-use lopper::text::{LineIndex, Lines};
+use lopper::text::Lines;
+use partition::{assert_blocks_partition, assert_partition};
 use proptest::prelude::*;
 
 /// The sample file of each language; its name says the language.
@@ -222,43 +226,6 @@ fn languages_go_by_many_names() {
     ];
     for (line, language) in shebangs {
         assert_eq!(Language::from_shebang(line), language, "{line}");
-    }
-}
-
-/// Every line in one unit, and the parts of each unit where they are promised to be.
-fn assert_partition(source: &str, units: &[Unit]) {
-    let mut next = 0;
-    for (i, unit) in units.iter().enumerate() {
-        assert_eq!(unit.lines.start, next, "unit {i}");
-        assert!(!unit.lines.is_empty(), "unit {i}");
-        assert_eq!(unit.signature.start, unit.lines.start, "unit {i}");
-        assert!(unit.signature.start <= unit.head.start && unit.head.start <= unit.head.end, "unit {i}");
-        assert!(unit.head.end <= unit.signature.end, "unit {i}");
-        assert!(unit.signature.start <= unit.signature.end && unit.signature.end <= unit.tail.start, "unit {i}");
-        assert!(unit.tail.start <= unit.tail.end, "unit {i}");
-        assert_eq!(unit.tail.end, unit.lines.end, "unit {i}");
-        if let Some(parent) = unit.parent {
-            assert!(parent < i && units[parent].kind == UnitKind::TypeHeader, "unit {i}");
-        }
-        assert!(unit.kind != UnitKind::Closer || unit.parent.is_some(), "unit {i}");
-        next = unit.lines.end;
-    }
-    assert_eq!(next, LineIndex::new(source).count());
-}
-
-/// Every line between the signature and the tail of each unit in one block.
-fn assert_blocks_partition(source: &str, language: Language, units: &[Unit]) {
-    let bodies: Vec<Lines> = units.iter().map(|unit| Lines::new(unit.signature.end, unit.tail.start)).collect();
-    let blocks = Parsed::new(source, language).unwrap().blocks(&bodies);
-    assert_eq!(blocks.len(), bodies.len());
-    for (body, blocks) in bodies.iter().zip(blocks) {
-        let mut next = body.start;
-        for block in blocks {
-            assert_eq!(block.start, next, "{body:?}");
-            assert!(!block.is_empty(), "{body:?}");
-            next = block.end;
-        }
-        assert_eq!(next, body.end, "{body:?}");
     }
 }
 

@@ -1,6 +1,7 @@
 //! How one request is gone through: message by message, each piece of code judged by what came before it.
 
 use std::cell::{Cell, OnceCell};
+use std::collections::BTreeSet;
 use std::time::Instant;
 
 use super::conversation::{Calls, Orders, regions};
@@ -117,7 +118,12 @@ pub struct Walk<'a> {
 struct Sum {
     edits: Vec<(Vec<Span>, Vec<TextEdit>)>,
     dropped: Vec<Dropped>,
+    /// Which of these were given back: by their place in `dropped`.
+    given_back: BTreeSet<usize>,
+    /// Tokens.
     saved: usize,
+    /// Tokens of what was given back.
+    added: usize,
     audited: bool,
     statuses: Vec<Status>,
     blocks: Vec<Block>,
@@ -225,28 +231,30 @@ impl Walk<'_> {
     }
 
     /// What is appended to a text that says "unchanged since it was read" of a file that was shown in part: the lines
-    /// left out then. Without them the client's word would be wrong.
+    /// left out then, unless an earlier such text has them. Without them the client's word would be wrong.
     fn stub(&self, slot: &Slot, sum: &mut Sum) -> Option<TextEdit> {
         if !reply::is_unchanged_stub(&slot.text) {
             return None;
         }
         let Use::Read { paths, .. } = &self.calls.of(slot)?.does else { return None };
-        let is_read = |dropped: &&Dropped| {
+        let is_read = |dropped: &Dropped| {
             dropped.path.as_ref().is_some_and(|path| paths.iter().any(|read| same_file(read, path)))
         };
-        let missing: Vec<&Dropped> = sum.dropped.iter().filter(is_read).collect();
+        let is_missing = |at: &usize| is_read(&sum.dropped[*at]) && !sum.given_back.contains(at);
+        let missing: Vec<usize> = (0..sum.dropped.len()).filter(is_missing).collect();
         if missing.is_empty() || sum.audited {
             return None;
         }
         let mut replacement = String::from("\n\n");
-        for Dropped { path, first, last, text, .. } in missing {
+        for Dropped { path, first, last, text, .. } in missing.iter().map(|&at| &sum.dropped[at]) {
             let path = path.as_deref().unwrap_or_default();
             let line_break = if text.ends_with('\n') { "" } else { "\n" };
             replacement += &format!("{}s {first}-{last} of {path}, left out above:]\n", render::MARKER_PREFIX);
             replacement += text;
             replacement += line_break;
         }
-        sum.saved = sum.saved.saturating_sub(self.count(&replacement).0);
+        sum.added += self.count(&replacement).0;
+        sum.given_back.extend(missing);
         let end = slot.text.len();
         Some(TextEdit { span: Span { start: end, end }, replacement })
     }
@@ -270,7 +278,7 @@ impl Sum {
     }
 
     fn close(self, body: &[u8], before: Tokens) -> Outcome {
-        let after = Tokens(before.0.saturating_sub(self.saved));
+        let after = Tokens((before.0 + self.added).saturating_sub(self.saved));
         let outcome = |status, body, tokens_after, dropped| Outcome {
             status,
             body,

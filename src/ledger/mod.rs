@@ -233,4 +233,6 @@ impl Drop for Landing<'_> {
 }
 
 #[cfg(test)]
+mod fuzz;
+#[cfg(test)]
 mod tests;

@@ -2,6 +2,9 @@
 
 use serde_json::Value;
 
+/// No answer has so many tokens; a number above is a mistake, and would spoil every sum that it goes into.
+const MOST_TOKENS: u64 = 1 << 40;
+
 /// Tokens that the upstream counted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Usage {
@@ -40,7 +43,10 @@ impl Reading {
     }
 
     fn add(&mut self, told: &Value) {
-        let number = |path: &[&str]| path.iter().try_fold(told, |value, key| value.get(key)).and_then(Value::as_u64);
+        let number = |path: &[&str]| {
+            let found = path.iter().try_fold(told, |value, key| value.get(key)).and_then(Value::as_u64);
+            found.filter(|tokens| *tokens <= MOST_TOKENS)
+        };
         let mut usage = self.usage.unwrap_or_default();
         let cached_in_details =
             number(&["prompt_tokens_details", "cached_tokens"]).or(number(&["input_tokens_details", "cached_tokens"]));
@@ -54,7 +60,7 @@ impl Reading {
         if let Some(prompt) = number(&["prompt_tokens"]).or(number(&["input_tokens"])) {
             // Anthropic's input tokens are those beside the cache.
             let beside = if read.or(written).is_some() { usage.cached + usage.cache_write } else { 0 };
-            usage.prompt = prompt.saturating_add(beside);
+            usage.prompt = prompt + beside;
         }
         if let Some(output) = number(&["completion_tokens"]).or(number(&["output_tokens"])) {
             usage.output = output;
@@ -92,6 +98,12 @@ mod tests {
             json!({"type": "message_delta", "usage": {"output_tokens": 7}}),
         ];
         assert_eq!(read(&events), Usage { prompt: 100, cached: 60, cache_write: 10, output: 7 });
+    }
+
+    #[test]
+    fn what_no_answer_can_cost_is_not_read() {
+        let usage = json!({"input_tokens": 5, "cache_read_input_tokens": u64::MAX, "cache_creation_input_tokens": 3, "output_tokens": 1e300});
+        assert_eq!(read(&[json!({"usage": usage})]), Usage { prompt: 8, cached: 0, cache_write: 3, output: 0 });
     }
 
     #[test]

@@ -31,6 +31,8 @@ pub mod upstream;
 mod watch;
 
 #[cfg(test)]
+mod fuzz;
+#[cfg(test)]
 mod tests;
 
 pub use embedded::Embedded;

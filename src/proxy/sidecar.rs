@@ -19,6 +19,7 @@ use super::{ClientAddress, Local, LocalBody, LocalResponse, ProxyError, entry, o
 use crate::compress::{Cancel, Dropped, Outcome, Overrides, Status};
 use crate::dropped::{self, DroppedTexts};
 use crate::observe::{Observer, Record};
+use crate::text::Tokens;
 use crate::tokens::Counter;
 
 const COMPRESS: &str = "/v1/compress";
@@ -82,13 +83,15 @@ impl Sidecar {
         let Outcome { status, body: compressed, tokens_before, mut tokens_after, dropped: left_out, .. } = outcome;
         // In an audit something would be left out, but nothing is.
         let kept = self.dropped.put(if compressed.is_some() { left_out } else { Vec::new() });
-        let named = compressed.as_deref().filter(|_| options.names_hashes);
+        let model: Option<String> = asked.model.and_then(|model| serde_json::from_str(model.get()).ok());
+        let counter = Counter::for_model(model.as_deref());
+        let notes = || kept.iter().map(|kept| counter.count(&dropped::hash_note(&kept.hash))).sum::<Tokens>();
+        // Where the hashes would cost more than was saved, the markers go without.
+        let named = compressed.as_deref().filter(|_| options.names_hashes && tokens_after + notes() <= tokens_before);
         let named = named.and_then(|compressed| dropped::name_in_markers(body, compressed, &kept));
         let mut ccr_hashes = Vec::new();
         if named.is_some() {
-            let model: Option<String> = asked.model.and_then(|model| serde_json::from_str(model.get()).ok());
-            let counter = Counter::for_model(model.as_deref());
-            tokens_after += kept.iter().map(|kept| counter.count(&dropped::hash_note(&kept.hash))).sum();
+            tokens_after += notes();
             ccr_hashes.extend(kept.iter().map(|kept| kept.hash.as_str()));
         }
         let sent = named.or(compressed);

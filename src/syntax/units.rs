@@ -22,12 +22,17 @@ const MAX_NAME: usize = 100;
 /// The units of a text: in order, each line in one of them.
 pub(super) fn units(&Parsed { source, grammar, ref tree }: &Parsed) -> Vec<Unit> {
     let splitter = Splitter { source, grammar };
-    let pieces = splitter.pieces(tree.root_node(), Place { in_type: false, depth: 0, opening: 0 });
+    let mut pieces = splitter.pieces(tree.root_node(), Place { in_type: false, depth: 0, opening: 0 });
+    let lines = LineIndex::new(source).count();
+    // Nothing that the grammar has a name for, such as a semicolon: lines all the same.
+    if pieces.is_empty() {
+        pieces.push(Piece::Leaf(Leaf::run(UnitKind::Statement, 0, lines)));
+    }
     let mut outline = Outline::default();
     for piece in pieces {
         outline.add(piece, None);
     }
-    outline.into_units(LineIndex::new(source).count())
+    outline.into_units(lines)
 }
 
 /// Where a list of pieces stands.

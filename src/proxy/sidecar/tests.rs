@@ -7,7 +7,6 @@ use serde_json::Value;
 
 use super::*;
 use crate::observe;
-use crate::text::Tokens;
 
 const ORIGINAL: &str = r#"{"messages": [ {"role":"user","content":"caf\u00e9"},{"content":"why?\na\nb\nc","role":"user"} ],"model":"m","n":1.0}"#;
 const COMPRESSED: &str = r#"{"messages": [ {"role":"user","content":"caf\u00e9"},{"content":"why?\n# [lopper: lines 1-2]\nc","role":"user"} ],"model":"m","n":1.0}"#;
@@ -137,6 +136,20 @@ fn hashes_stand_in_the_markers_where_asked_for() {
     assert_eq!(answered["ccr_hashes"], json!([hash]));
     assert!(text.contains(&format!("# [lopper: lines 1-2; hash={hash}]\\nc")), "{text}");
     assert!(answered["tokens_after"].as_u64().unwrap() > 40, "the hash costs tokens");
+}
+
+#[test]
+fn hashes_that_cost_more_than_was_saved_are_left_out() {
+    let body = ORIGINAL.replace("\"n\"", r#""config":{"mode":"ccr"},"n""#);
+    let compressed = COMPRESSED.replace("\"n\"", r#""config":{"mode":"ccr"},"n""#);
+    let tokens_before = Tokens(41);
+    let little = move |_: &[u8], _: &Overrides, _: &Cancel| Outcome {
+        tokens_before,
+        ..outcome(Status::Compressed, Some(&compressed))
+    };
+    let (status, answered, text) = compress(&sidecar(little), &body);
+    assert_eq!((status, &answered["ccr_hashes"], &answered["tokens_after"]), (200, &json!([]), &json!(40)));
+    assert!(text.contains(messages(COMPRESSED)), "{text}");
 }
 
 #[test]
