@@ -9,11 +9,11 @@ use std::time::Duration;
 use arc_swap::ArcSwap;
 use bytes::Bytes;
 use http::{Method, Request};
-use lopper::compress::{Cancel, Compressor, Dropped, Outcome, Overrides, Settings, Status};
-use lopper::config::{BlockScore, Fine, Method as Scoring, Mode};
+use lopper::compress::{Cancel, Compressor, Dropped, Most, Outcome, Overrides, Settings, Status};
+use lopper::config::{BlockScore, Fine, Limits, Method as Scoring, Mode};
 use lopper::ledger::{Ledger, LedgerConfig};
 use lopper::observe::{self, Observer};
-use lopper::proxy::{Live, Local, LocalBody, LocalResponse, Sidecar, SidecarConfig, Upstream};
+use lopper::proxy::{Live, Local, LocalBody, LocalResponse, Rates, Sidecar, SidecarConfig, Upstream};
 use lopper::prune::Budget;
 use lopper::score::Weights;
 use lopper::text::{Span, Tokens};
@@ -113,7 +113,8 @@ fn explain() {
 fn sidecar() {
     let compressors = Compressors::new().0.map(Arc::new);
     let sidecars = compressors.map(|compressor| {
-        let live = Live::new(Some(compressor), true, Arc::new(Upstream::Embedded(Arc::new(Nobody))), usize::MAX);
+        let (upstream, rates) = (Upstream::Embedded(Arc::new(Nobody)), Rates::new(None, None));
+        let live = Live::new(Some(compressor), true, Arc::new(upstream), Limits::default(), Arc::new(rates));
         let observer = Arc::new(Observer::new(observe::Settings::default(), Box::new(|_| {})));
         let config = SidecarConfig { memory_bytes: 1 << 20, max_age: Duration::from_secs(60) };
         Sidecar::new(Arc::new(ArcSwap::from_pointee(live)), observer, config)
@@ -220,6 +221,7 @@ fn compressor(budget: Budget, fine: Fine, min_saving: f32) -> Compressor {
         deadline: Duration::from_secs(3600),
         rules: vec![lopper::config::Rule { line: 1, mode: Some(Mode::On), ..Default::default() }],
         holdout_percent: 0,
+        most: Most::ALL,
     };
     // Little memory: decisions are forgotten as well.
     let ledger = Ledger::open(LedgerConfig { memory_bytes: 1 << 18, ..LedgerConfig::default() });
