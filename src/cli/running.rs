@@ -194,7 +194,7 @@ impl Running {
             listen: state.about.listen.clone(),
             upstream: state.loaded.config.upstream.base_url.clone(),
             scorer: setting("scorer", "method"),
-            model: self.compressor.load().engine().map(model_name),
+            model: self.compressor.load().engine().map(|engine| engine.info().label()),
             mode: setting("compression", "mode"),
             amount,
             preset: setting("compression", "preset"),
@@ -220,12 +220,6 @@ impl Running {
     fn state(&self) -> std::sync::MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
-}
-
-/// The file's name, which the user knows it by; what stands inside is often longer and says less.
-fn model_name(engine: &Engine) -> String {
-    let path = &engine.info().path;
-    path.file_stem().map_or_else(|| engine.info().name.clone(), |stem| stem.to_string_lossy().into_owned())
 }
 
 fn scorer_state(engine: &Engine) -> ScorerState {

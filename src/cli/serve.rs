@@ -226,7 +226,7 @@ fn introduce(engine: &Engine, measures: bool) {
     // A failure will be told when it matters.
     let speed = measures.then(|| super::bench::scoring_speed(engine, 3 * 64, 48, 16).ok()).flatten();
     let speed = speed.map_or(String::new(), |speed| format!(", about {:.0} tokens a second", speed.rate()));
-    log::tell(format_args!("model      {} ({}, {parameters:.0} M parameters{speed})", info.name, info.format));
+    log::tell(format_args!("model      {} ({parameters:.0} M parameters{speed})", info.label()));
 }
 
 /// How the proxy listens under `config`. An error is a reason not to listen at all.

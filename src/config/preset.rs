@@ -35,7 +35,7 @@ impl Preset {
         let (ratio, min_tokens, min_saving, fine) = match self {
             Self::Careful => (0.6, 1000, 0.3, Fine::Off),
             Self::Balanced => (0.4, 500, 0.2, Fine::Off),
-            Self::Tight => (0.2, 300, 0.1, Fine::Auto),
+            Self::Tight => (0.2, 300, 0.1, Fine::Off),
         };
         match name {
             "ratio" => compression.ratio = ratio,

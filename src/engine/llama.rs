@@ -70,6 +70,13 @@ pub struct Speed {
     pub seconds: f64,
 }
 
+impl ModelInfo {
+    /// The file's name without its ending, which the user knows it by; the name inside is often longer and says less.
+    pub fn label(&self) -> String {
+        self.path.file_stem().map_or_else(|| self.name.clone(), |stem| stem.to_string_lossy().into_owned())
+    }
+}
+
 impl Speed {
     /// Tokens a second.
     pub fn rate(self) -> f64 {
