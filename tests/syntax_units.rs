@@ -199,6 +199,11 @@ fn a_text_that_is_hard_to_parse_is_given_up() {
     for language in [Language::Java, Language::C, Language::Go, Language::JavaScript] {
         assert_eq!(units(&unended, language), Err(SyntaxError::TooHard), "{language:?}");
     }
+    let errors = format!("def f\n  x = e\n{}end\n", "    > e\n".repeat(1_000));
+    assert_eq!(units(&errors, Language::Ruby), Err(SyntaxError::TooHard));
+    // Few bytes a step, but all of it forward.
+    let table = format!("X = [{}]\n", "1,".repeat(50_000));
+    assert!(units(&table, Language::Ruby).is_ok());
 }
 
 #[test]

@@ -19,6 +19,13 @@ const BASE_STEPS: usize = 1_000;
 /// outcome is always the same.
 const BYTES_PER_STEP: usize = 4;
 
+/// Steps from which the parser is no further than before, and later goes on: so many in any text, and one more for so many
+/// bytes. Real code, with mistakes or without, takes three at most (those after its end, when the tree is put in order, do not
+/// count). Where every line is a mistake with many ways to go on, they are most of the steps, and each takes a hundred times
+/// as long as others.
+const BASE_STALLS: usize = 200;
+const BYTES_PER_STALL: usize = 1024;
+
 /// How much of the text the parser is given at a time, in bytes.
 const CHUNK: usize = 1024;
 
@@ -66,9 +73,18 @@ fn parse(source: &str, grammar: &Grammar) -> Option<Tree> {
         let end = (chunk_end..source.len()).find(|&end| source.is_char_boundary(end)).unwrap_or(source.len());
         &source[byte..end]
     };
-    let mut check = |_: &ParseState| {
+    let mut stalls_left = BASE_STALLS + source.len() / BYTES_PER_STALL;
+    let (mut reached, mut stalls) = (0, 0);
+    let mut check = |state: &ParseState| {
         steps_left = steps_left.saturating_sub(1);
-        if steps_left == 0 || reads_left.get() == 0 { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+        if state.current_byte_offset() > reached {
+            reached = state.current_byte_offset();
+            stalls_left = stalls_left.saturating_sub(std::mem::take(&mut stalls));
+        } else {
+            stalls += 1;
+        }
+        let is_over = steps_left == 0 || stalls_left == 0 || reads_left.get() == 0;
+        if is_over { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
     };
     let options = ParseOptions::new().progress_callback(&mut check);
     let tree = parser.parse_with_options(&mut read, None, Some(options))?;
