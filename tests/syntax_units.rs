@@ -206,6 +206,24 @@ fn a_text_that_is_hard_to_parse_is_given_up() {
     assert!(units(&table, Language::Ruby).is_ok());
 }
 
+/// Their parser would end the process.
+#[test]
+fn long_words_of_heredocs_are_not_parsed() {
+    let word = "a b ".repeat(64);
+    for head in ["<<\"", "<<~'", "<<-`"] {
+        let quote = &head[head.len() - 1..];
+        let source = format!("x {head}{word}{quote}\ntext\n{word}\n");
+        assert_eq!(units(&source, Language::Ruby), Err(SyntaxError::LongHeredoc));
+    }
+    for length in [255, 256] {
+        let word = "W".repeat(length);
+        let parsed = units(&format!("x = <<~{word}\n  text\n{word}\n"), Language::Ruby);
+        assert_eq!(parsed == Err(SyntaxError::LongHeredoc), length > 255, "{parsed:?}");
+    }
+    let apart = format!("x << \"{word}\"\n");
+    assert!(units(&apart, Language::Ruby).is_ok());
+}
+
 #[test]
 fn languages_go_by_many_names() {
     let tags =

@@ -5,8 +5,8 @@ use std::ops::ControlFlow;
 
 use tree_sitter::{Node, ParseOptions, ParseState, Parser, Tree};
 
-use super::SyntaxError;
 use super::grammar::{Grammar, OPTIONAL};
+use super::{Language, SyntaxError};
 
 /// The longest text that is parsed, in bytes. Longer ones are data or generated code.
 const MAX_BYTES: usize = 1 << 19;
@@ -33,6 +33,10 @@ const CHUNK: usize = 1024;
 /// string never ends, it runs to the end of the text again from every place it might start at.
 const READS_PER_CHUNK: usize = 32;
 
+/// The longest word that ends a here-document, in characters. The scanner of Ruby's grammar keeps its length in a byte, and
+/// where it does not fit it ends the process.
+const MAX_HEREDOC_WORD: usize = 255;
+
 /// The largest share of bytes in error that is still clean: a macro or a new keyword the grammar does not know, but not a
 /// text in another language.
 const MAX_ERROR_SHARE: f32 = 0.01;
@@ -45,6 +49,9 @@ pub(super) fn parse_clean(source: &str, grammar: &Grammar) -> Result<Tree, Synta
     if source.len() > MAX_BYTES {
         return Err(SyntaxError::TooLarge { bytes: source.len(), limit: MAX_BYTES });
     }
+    if grammar.language == Language::Ruby && has_long_heredoc(source) {
+        return Err(SyntaxError::LongHeredoc);
+    }
     let tree = parse(source, grammar).ok_or(SyntaxError::TooHard)?;
     let errors = Errors::of(&tree, grammar);
     let error_share = errors.bytes as f32 / source.len() as f32;
@@ -52,6 +59,20 @@ pub(super) fn parse_clean(source: &str, grammar: &Grammar) -> Result<Tree, Synta
         return Err(SyntaxError::NotClean { error_share, line: errors.first_row.unwrap_or(0) + 1 });
     }
     Ok(tree)
+}
+
+/// Whether anything that may be the head of a here-document, such as `<<~END` or `<<"a b"`, has a word that is too long.
+fn has_long_heredoc(source: &str) -> bool {
+    source.match_indices("<<").any(|(at, _)| {
+        let head = source[at..].trim_start_matches(['<', '~', '-']);
+        let is_too_long = |word: &str, is_part: &dyn Fn(char) -> bool| {
+            word.chars().take(MAX_HEREDOC_WORD + 1).take_while(|c| is_part(*c)).count() > MAX_HEREDOC_WORD
+        };
+        match head.chars().next() {
+            Some(quote @ ('"' | '\'' | '`')) => is_too_long(&head[1..], &|c| c != quote),
+            _ => is_too_long(head, &|c| c.is_ascii_alphanumeric() || c == '_' || !c.is_ascii()),
+        }
+    })
 }
 
 fn parse(source: &str, grammar: &Grammar) -> Option<Tree> {
