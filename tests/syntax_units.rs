@@ -199,6 +199,29 @@ fn a_text_that_is_hard_to_parse_is_given_up() {
     for language in [Language::Java, Language::C, Language::Go, Language::JavaScript] {
         assert_eq!(units(&unended, language), Err(SyntaxError::TooHard), "{language:?}");
     }
+    let errors = format!("def f\n  x = e\n{}end\n", "    > e\n".repeat(1_000));
+    assert_eq!(units(&errors, Language::Ruby), Err(SyntaxError::TooHard));
+    // Few bytes a step, but all of it forward.
+    let table = format!("X = [{}]\n", "1,".repeat(50_000));
+    assert!(units(&table, Language::Ruby).is_ok());
+}
+
+/// Their parser would end the process.
+#[test]
+fn long_words_of_heredocs_are_not_parsed() {
+    let word = "a b ".repeat(64);
+    for head in ["<<\"", "<<~'", "<<-`"] {
+        let quote = &head[head.len() - 1..];
+        let source = format!("x {head}{word}{quote}\ntext\n{word}\n");
+        assert_eq!(units(&source, Language::Ruby), Err(SyntaxError::LongHeredoc));
+    }
+    for length in [255, 256] {
+        let word = "W".repeat(length);
+        let parsed = units(&format!("x = <<~{word}\n  text\n{word}\n"), Language::Ruby);
+        assert_eq!(parsed == Err(SyntaxError::LongHeredoc), length > 255, "{parsed:?}");
+    }
+    let apart = format!("x << \"{word}\"\n");
+    assert!(units(&apart, Language::Ruby).is_ok());
 }
 
 #[test]

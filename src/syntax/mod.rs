@@ -213,6 +213,9 @@ pub enum SyntaxError {
     /// The parser took more steps than a text of this length is allowed.
     #[error("parsing was given up: the text is too ambiguous for its grammar")]
     TooHard,
+    /// A here-document ends with a word that the parser can't hold.
+    #[error("a here-document in the text ends with a word that is too long to be parsed")]
+    LongHeredoc,
     /// The text is not, or not only, code in this language.
     #[error("the text does not parse cleanly: first error in line {line}, {:.1} % of it in error", error_share * 100.0)]
     NotClean {

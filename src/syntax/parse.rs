@@ -5,8 +5,8 @@ use std::ops::ControlFlow;
 
 use tree_sitter::{Node, ParseOptions, ParseState, Parser, Tree};
 
-use super::SyntaxError;
 use super::grammar::{Grammar, OPTIONAL};
+use super::{Language, SyntaxError};
 
 /// The longest text that is parsed, in bytes. Longer ones are data or generated code.
 const MAX_BYTES: usize = 1 << 19;
@@ -19,12 +19,23 @@ const BASE_STEPS: usize = 1_000;
 /// outcome is always the same.
 const BYTES_PER_STEP: usize = 4;
 
+/// Steps from which the parser is no further than before, and later goes on: so many in any text, and one more for so many
+/// bytes. Real code, with mistakes or without, takes three at most (those after its end, when the tree is put in order, do not
+/// count). Where every line is a mistake with many ways to go on, they are most of the steps, and each takes a hundred times
+/// as long as others.
+const BASE_STALLS: usize = 200;
+const BYTES_PER_STALL: usize = 1024;
+
 /// How much of the text the parser is given at a time, in bytes.
 const CHUNK: usize = 1024;
 
 /// How often the parser may ask for each chunk, on average; real code has it ask ten times at most. Where a comment or
 /// string never ends, it runs to the end of the text again from every place it might start at.
 const READS_PER_CHUNK: usize = 32;
+
+/// The longest word that ends a here-document, in characters. The scanner of Ruby's grammar keeps its length in a byte, and
+/// where it does not fit it ends the process.
+const MAX_HEREDOC_WORD: usize = 255;
 
 /// The largest share of bytes in error that is still clean: a macro or a new keyword the grammar does not know, but not a
 /// text in another language.
@@ -38,6 +49,9 @@ pub(super) fn parse_clean(source: &str, grammar: &Grammar) -> Result<Tree, Synta
     if source.len() > MAX_BYTES {
         return Err(SyntaxError::TooLarge { bytes: source.len(), limit: MAX_BYTES });
     }
+    if grammar.language == Language::Ruby && has_long_heredoc(source) {
+        return Err(SyntaxError::LongHeredoc);
+    }
     let tree = parse(source, grammar).ok_or(SyntaxError::TooHard)?;
     let errors = Errors::of(&tree, grammar);
     let error_share = errors.bytes as f32 / source.len() as f32;
@@ -45,6 +59,20 @@ pub(super) fn parse_clean(source: &str, grammar: &Grammar) -> Result<Tree, Synta
         return Err(SyntaxError::NotClean { error_share, line: errors.first_row.unwrap_or(0) + 1 });
     }
     Ok(tree)
+}
+
+/// Whether anything that may be the head of a here-document, such as `<<~END` or `<<"a b"`, has a word that is too long.
+fn has_long_heredoc(source: &str) -> bool {
+    source.match_indices("<<").any(|(at, _)| {
+        let head = source[at..].trim_start_matches(['<', '~', '-']);
+        let is_too_long = |word: &str, is_part: &dyn Fn(char) -> bool| {
+            word.chars().take(MAX_HEREDOC_WORD + 1).take_while(|c| is_part(*c)).count() > MAX_HEREDOC_WORD
+        };
+        match head.chars().next() {
+            Some(quote @ ('"' | '\'' | '`')) => is_too_long(&head[1..], &|c| c != quote),
+            _ => is_too_long(head, &|c| c.is_ascii_alphanumeric() || c == '_' || !c.is_ascii()),
+        }
+    })
 }
 
 fn parse(source: &str, grammar: &Grammar) -> Option<Tree> {
@@ -66,9 +94,18 @@ fn parse(source: &str, grammar: &Grammar) -> Option<Tree> {
         let end = (chunk_end..source.len()).find(|&end| source.is_char_boundary(end)).unwrap_or(source.len());
         &source[byte..end]
     };
-    let mut check = |_: &ParseState| {
+    let mut stalls_left = BASE_STALLS + source.len() / BYTES_PER_STALL;
+    let (mut reached, mut stalls) = (0, 0);
+    let mut check = |state: &ParseState| {
         steps_left = steps_left.saturating_sub(1);
-        if steps_left == 0 || reads_left.get() == 0 { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+        if state.current_byte_offset() > reached {
+            reached = state.current_byte_offset();
+            stalls_left = stalls_left.saturating_sub(std::mem::take(&mut stalls));
+        } else {
+            stalls += 1;
+        }
+        let is_over = steps_left == 0 || stalls_left == 0 || reads_left.get() == 0;
+        if is_over { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
     };
     let options = ParseOptions::new().progress_callback(&mut check);
     let tree = parser.parse_with_options(&mut read, None, Some(options))?;
