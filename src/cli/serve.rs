@@ -108,12 +108,13 @@ async fn serve(
         .with_context(|| format!("can't listen on {}; choose another --listen", config.server.listen))?;
     let url = server.url();
     running.listens_on(url.clone());
+    // Before it is said: who reads that may ask at once.
+    observer.set_ready();
     println!("listening on {url}");
     std::io::stdout().flush()?;
     if is_terminal {
         log::tell(how_to_point_at(&url));
     }
-    observer.set_ready();
     if is_loading {
         let running = running.clone();
         tokio::task::spawn_blocking(move || running.take_scorer(load_and_tell(&config, is_terminal)));
