@@ -90,12 +90,17 @@ pub(super) fn push(pieces: &mut Vec<Piece>, piece: Piece) {
 }
 
 /// Units in the making, with the parents of each.
-#[derive(Default)]
 pub(super) struct Outline {
     leaves: Vec<(Leaf, Option<usize>)>,
+    line_count: usize,
 }
 
 impl Outline {
+    /// Of a text with so many lines.
+    pub(super) fn new(line_count: usize) -> Self {
+        Self { leaves: Vec::new(), line_count }
+    }
+
     pub(super) fn add(&mut self, piece: Piece, parent: Option<usize>) {
         match piece {
             Piece::Leaf(leaf) => {
@@ -115,6 +120,10 @@ impl Outline {
 
     /// Adds `leaf` and says at which index. Two headers, or two closers, that share a line become one.
     fn add_leaf(&mut self, leaf: Leaf, parent: Option<usize>) -> usize {
+        // What the parser missed at the end of a broken text has no line.
+        if leaf.start >= self.line_count && !self.leaves.is_empty() {
+            return self.leaves.len() - 1;
+        }
         if let Some((last, last_parent)) = self.leaves.last_mut()
             && leaf.start < last.end
         {
@@ -134,8 +143,8 @@ impl Outline {
     }
 
     /// Gives the blank lines before each unit to it, and those at the end to the last.
-    pub(super) fn into_units(self, line_count: usize) -> Vec<Unit> {
-        let count = self.leaves.len();
+    pub(super) fn into_units(self) -> Vec<Unit> {
+        let (count, line_count) = (self.leaves.len(), self.line_count);
         let mut start = 0;
         let unit = |(i, (leaf, parent)): (usize, (Leaf, Option<usize>))| {
             let end = if i + 1 == count { line_count } else { leaf.end };

@@ -28,11 +28,11 @@ pub(super) fn units(&Parsed { source, grammar, ref tree }: &Parsed) -> Vec<Unit>
     if pieces.is_empty() {
         pieces.push(Piece::Leaf(Leaf::run(UnitKind::Statement, 0, lines)));
     }
-    let mut outline = Outline::default();
+    let mut outline = Outline::new(lines);
     for piece in pieces {
         outline.add(piece, None);
     }
-    outline.into_units(lines)
+    outline.into_units()
 }
 
 /// Where a list of pieces stands.
