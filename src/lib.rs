@@ -18,6 +18,7 @@ pub mod fim;
 mod fuzz;
 pub mod history;
 pub mod ledger;
+pub mod net;
 pub mod observe;
 pub mod proxy;
 pub mod prune;

@@ -4,15 +4,12 @@
 mod support;
 
 use serde_json::{Value, json};
-use support::process::{Lopper, client, refusal_with};
+use support::process::{FREE_ADMIN_PORT, LEXICAL, Lopper, client, refusal_with};
 use support::upstream::{Reply, Upstream};
 
 /// 380 lines, about 3,000 tokens.
 const INVENTORY: &str = include_str!("fixtures/inventory.py");
 const QUESTION: &str = "Why can a shipment fail although the pieces were reserved before?";
-/// Decides in milliseconds.
-const LEXICAL: &str = "[scorer]\nmethod = 'lexical'\n";
-const FREE_PORT: (&str, &str) = ("LOPPER_ADMIN_LISTEN", "127.0.0.1:0");
 
 struct Watched {
     upstream: Upstream,
@@ -21,7 +18,7 @@ struct Watched {
 
 impl Watched {
     async fn new(config: &str) -> Self {
-        Self::with(config, &[FREE_PORT]).await
+        Self::with(config, &[FREE_ADMIN_PORT]).await
     }
 
     async fn with(config: &str, environment: &[(&str, &str)]) -> Self {
@@ -179,7 +176,7 @@ async fn a_hundred_requests_without_an_effect_raise_an_alarm() {
 #[tokio::test]
 async fn a_token_guards_what_is_told() {
     let environment =
-        [FREE_PORT, ("LOPPER_ADMIN_TOKEN_ENV", "LOPPER_ADMIN_TOKEN"), ("LOPPER_ADMIN_TOKEN", "open sesame")];
+        [FREE_ADMIN_PORT, ("LOPPER_ADMIN_TOKEN_ENV", "LOPPER_ADMIN_TOKEN"), ("LOPPER_ADMIN_TOKEN", "open sesame")];
     let watched = Watched::with("", &environment).await;
     assert_eq!(watched.get("/api/summary").await.0, 401);
     assert_eq!(watched.get("/healthz").await.0, 200);

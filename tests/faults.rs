@@ -9,21 +9,9 @@ mod support;
 use bytes::Bytes;
 use http_body_util::BodyExt;
 use serde_json::Value;
-use support::faulty::{Faulty, Step, chunk, send, stream};
+use support::faulty::{CHAT, FILES, Faulty, Step, chunk, pair, send, stream};
 use support::footprint::Footprint;
-use support::process::{Lopper, client, h2c_client};
-
-const CHAT: &str = "/v1/chat/completions";
-/// A route whose requests pass through.
-const FILES: &str = "/v1/files";
-const LEXICAL: &str = "[scorer]\nmethod = 'lexical'\n";
-const FREE_PORT: (&str, &str) = ("LOPPER_ADMIN_LISTEN", "127.0.0.1:0");
-
-async fn pair(script: Vec<Step>) -> (Faulty, Lopper) {
-    let upstream = Faulty::start(script).await;
-    let lopper = Lopper::configured(&upstream.url("/v1"), LEXICAL, &[FREE_PORT]);
-    (upstream, lopper)
-}
+use support::process::{client, h2c_client};
 
 /// An answer as a client sees it.
 #[derive(Debug, PartialEq)]

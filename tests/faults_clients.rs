@@ -5,26 +5,15 @@
 mod support;
 
 use serde_json::json;
-use support::faulty::{Faulty, Step, chunk, reset, send, stream};
+use support::faulty::{CHAT, FILES, Faulty, Step, chunk, pair, reset, send, stream};
 use support::footprint::{Footprint, waiting};
-use support::process::{Lopper, client};
+use support::process::{FREE_ADMIN_PORT, LEXICAL, Lopper, client};
 use support::upstream::{Reply, Upstream};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
-const CHAT: &str = "/v1/chat/completions";
-/// A route whose requests pass through.
-const FILES: &str = "/v1/files";
-const LEXICAL: &str = "[scorer]\nmethod = 'lexical'\n";
-const FREE_PORT: (&str, &str) = ("LOPPER_ADMIN_LISTEN", "127.0.0.1:0");
 /// 380 lines, about 3,000 tokens.
 const INVENTORY: &str = include_str!("fixtures/inventory.py");
-
-async fn pair(script: Vec<Step>) -> (Faulty, Lopper) {
-    let upstream = Faulty::start(script).await;
-    let lopper = Lopper::configured(&upstream.url("/v1"), LEXICAL, &[FREE_PORT]);
-    (upstream, lopper)
-}
 
 async fn connected(lopper: &Lopper) -> TcpStream {
     let stream = TcpStream::connect(lopper.address).await.unwrap();
@@ -123,7 +112,7 @@ async fn a_client_that_leaves_takes_its_request_with_it() {
 async fn a_client_that_leaves_while_code_is_scored_leaves_nothing_behind() {
     let upstream = Faulty::start(vec![Step::Request, send("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok")]).await;
     let config = "[scorer]\nmethod = 'hybrid'\nunit_tokens = 0\n";
-    let lopper = Lopper::configured(&upstream.url("/v1"), config, &[FREE_PORT]);
+    let lopper = Lopper::configured(&upstream.url("/v1"), config, &[FREE_ADMIN_PORT]);
     let content = format!("Why can a shipment fail?\n\n`inventory.py`:\n```python\n{INVENTORY}```\n");
     let body = json!({"model": "gpt-5", "messages": [{"role": "user", "content": content}]}).to_string();
     let mut before = None;

@@ -10,12 +10,10 @@ use std::process::Command;
 
 use serde_json::json;
 use support::footprint::metric;
-use support::process::{Lopper, client};
+use support::process::{FREE_ADMIN_PORT, LEXICAL, Lopper, client};
 use support::upstream::Upstream;
 
 const CHAT: &str = "/v1/chat/completions";
-const LEXICAL: &str = "[scorer]\nmethod = 'lexical'\n";
-const FREE_PORT: (&str, &str) = ("LOPPER_ADMIN_LISTEN", "127.0.0.1:0");
 const INVENTORY: &str = include_str!("fixtures/inventory.py");
 
 fn body(question: &str) -> String {
@@ -62,7 +60,7 @@ async fn without_a_usable_model_words_decide_and_it_is_told() {
     for (model, why) in no_models(folder.path()) {
         let model = model.to_str().unwrap();
         let start = |config: &str| {
-            Lopper::configured(&upstream.url("/v1"), config, &[FREE_PORT, ("LOPPER_SCORER_MODEL", model)])
+            Lopper::configured(&upstream.url("/v1"), config, &[FREE_ADMIN_PORT, ("LOPPER_SCORER_MODEL", model)])
         };
         let (words, none) = (start(""), start("[scorer]\nmethod = 'perplexity'\n"));
         let (status, arrived) = sent(&words, &mut upstream, "Why can a shipment fail?").await;
@@ -87,7 +85,7 @@ async fn without_a_usable_model_words_decide_and_it_is_told() {
 #[tokio::test]
 async fn a_model_that_is_there_is_told_as_well() {
     let upstream = Upstream::start().await;
-    let lopper = Lopper::configured(&upstream.url("/v1"), LEXICAL, &[FREE_PORT]);
+    let lopper = Lopper::configured(&upstream.url("/v1"), LEXICAL, &[FREE_ADMIN_PORT]);
     let ready = client().get(lopper.admin("/readyz")).send().await.unwrap();
     assert_eq!(ready.text().await.unwrap(), "ready\n");
     assert_eq!(metric(&lopper, "lopper_model_up").await, 1);

@@ -5,16 +5,15 @@ mod support;
 
 use bytes::Bytes;
 use serde_json::{Value, json};
-use support::process::{Lopper, client};
+use support::process::{FREE_ADMIN_PORT, LEXICAL, Lopper, client};
 use support::upstream::{Reply, Upstream};
 use tokio::sync::mpsc;
 
 const INVENTORY: &str = include_str!("fixtures/inventory.py");
-const LEXICAL: &str = "[scorer]\nmethod = 'lexical'\n";
 
 async fn start() -> (Upstream, Lopper) {
     let upstream = Upstream::start().await;
-    let lopper = Lopper::configured(&upstream.url("/v1"), LEXICAL, &[("LOPPER_ADMIN_LISTEN", "127.0.0.1:0")]);
+    let lopper = Lopper::configured(&upstream.url("/v1"), LEXICAL, &[FREE_ADMIN_PORT]);
     (upstream, lopper)
 }
 

@@ -5,7 +5,7 @@ mod support;
 
 use reqwest::RequestBuilder;
 use serde_json::json;
-use support::process::{Lopper, client, h2c_client};
+use support::process::{FREE_ADMIN_PORT, Lopper, client, h2c_client};
 use support::upstream::{Reply, Upstream};
 
 const INVENTORY: &str = include_str!("fixtures/inventory.py");
@@ -63,7 +63,7 @@ async fn no_secret_is_told_or_kept() {
     );
     let (client_key, upstream_key) = (format!("{PLANTED}-lopper"), format!("{PLANTED}-upstream"));
     let environment = [
-        ("LOPPER_ADMIN_LISTEN", "127.0.0.1:0"),
+        FREE_ADMIN_PORT,
         ("LOPPER_LOG", "trace"),
         ("LOPPER_SERVER_API_KEYS_ENV", "LOPPER_CLIENT_KEYS"),
         ("LOPPER_CLIENT_KEYS", &client_key),

@@ -8,7 +8,7 @@ use super::http::{Connection, request};
 use super::latency::Latencies;
 use super::process::Process;
 use super::rate::{self, Case, Run};
-use super::way::Way;
+use super::way::{Compared, Way};
 
 /// Connections that send as fast as they can.
 const CONNECTIONS: usize = 32;
@@ -17,15 +17,8 @@ const TURNS: u64 = 4;
 
 #[derive(clap::Args)]
 pub struct Arguments {
-    /// The way without the proxy.
-    #[arg(long, value_name = "NAME=URL")]
-    direct: Way,
-    /// The way through it.
-    #[arg(long, value_name = "NAME=URL")]
-    through: Way,
-    /// The proxy's process.
-    #[arg(long)]
-    pid: u32,
+    #[command(flatten)]
+    compared: Compared,
     /// How many.
     #[arg(long, default_value_t = 100_000)]
     requests: u64,
@@ -38,7 +31,7 @@ pub struct Arguments {
 }
 
 pub fn run(arguments: Arguments) -> anyhow::Result<()> {
-    let Arguments { direct, through, pid, requests, rate, seconds } = arguments;
+    let Arguments { compared: Compared { direct, through, pid }, requests, rate, seconds } = arguments;
     let case = through_case();
     let process = Process(pid);
     let start = process.held()?;

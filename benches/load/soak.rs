@@ -18,7 +18,7 @@ use super::latency::Latencies;
 use super::many;
 use super::process::{HEADING, Held, Process};
 use super::rate::Case;
-use super::way::Way;
+use super::way::{Compared, Way};
 
 /// Every so many rounds through the fixtures the code gets new names.
 const ROUNDS_ALIKE: u64 = 4;
@@ -35,15 +35,8 @@ const FLAT: f64 = 10.0;
 
 #[derive(clap::Args)]
 pub struct Arguments {
-    /// The way without the proxy.
-    #[arg(long, value_name = "NAME=URL")]
-    direct: Way,
-    /// The way through it.
-    #[arg(long, value_name = "NAME=URL")]
-    through: Way,
-    /// The proxy's process.
-    #[arg(long)]
-    pid: u32,
+    #[command(flatten)]
+    compared: Compared,
     /// Folder with fixtures.toml and the requests it names.
     #[arg(long, value_name = "FOLDER")]
     fixtures: PathBuf,
@@ -80,7 +73,7 @@ struct Passed {
 }
 
 pub fn run(arguments: Arguments) -> anyhow::Result<()> {
-    let Arguments { direct, through, pid, fixtures, model, seconds, clients } = arguments;
+    let Arguments { compared: Compared { direct, through, pid }, fixtures, model, seconds, clients } = arguments;
     let manifest: Manifest = toml::from_str(&std::fs::read_to_string(fixtures.join("fixtures.toml"))?)?;
     let mut cases = Vec::new();
     for Fixture { name, path } in manifest.fixture {

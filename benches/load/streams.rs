@@ -7,7 +7,7 @@ use anyhow::{Context, ensure};
 use super::latency::Latencies;
 use super::process::{HEADING, Held, Process};
 use super::stub;
-use super::way::Way;
+use super::way::{Compared, Way};
 
 /// Time in which the streams are opened, one after the other.
 const RAMP: Duration = Duration::from_secs(5);
@@ -16,15 +16,8 @@ const PATIENCE: Duration = Duration::from_secs(30);
 
 #[derive(clap::Args)]
 pub struct Arguments {
-    /// The way without the proxy.
-    #[arg(long, value_name = "NAME=URL")]
-    direct: Way,
-    /// The way through it.
-    #[arg(long, value_name = "NAME=URL")]
-    through: Way,
-    /// The proxy's process.
-    #[arg(long)]
-    pid: u32,
+    #[command(flatten)]
+    compared: Compared,
     /// How many.
     #[arg(long, default_value_t = 1000)]
     streams: u32,
@@ -37,7 +30,7 @@ pub struct Arguments {
 }
 
 pub fn run(arguments: Arguments) -> anyhow::Result<()> {
-    let Arguments { direct, through, pid, streams, seconds, pause } = arguments;
+    let Arguments { compared: Compared { direct, through, pid }, streams, seconds, pause } = arguments;
     let process = Process(pid);
     let events = seconds * 1000 / pause;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;

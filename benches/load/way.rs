@@ -26,6 +26,20 @@ pub struct Way {
     tls: Option<Arc<ClientConfig>>,
 }
 
+/// The two ways that are compared.
+#[derive(clap::Args)]
+pub struct Compared {
+    /// The way without the proxy.
+    #[arg(long, value_name = "NAME=URL")]
+    pub direct: Way,
+    /// The way through it.
+    #[arg(long, value_name = "NAME=URL")]
+    pub through: Way,
+    /// The proxy's process.
+    #[arg(long)]
+    pub pid: u32,
+}
+
 /// Something to talk over.
 pub trait Wire: Read + Write + Send {}
 impl<T: Read + Write + Send> Wire for T {}

@@ -11,7 +11,7 @@ use reqwest::Url;
 use serde_json::Value;
 
 use crate::config::{self, Config, Overrides};
-use crate::proxy;
+use crate::net;
 use crate::proxy::error::root_cause;
 
 /// The variable with the admin port's token, for commands that ask it.
@@ -28,6 +28,14 @@ pub struct Admin {
 }
 
 impl Admin {
+    /// The one at `url`, or else the one that the settings say: those in `file`, or in the usual one.
+    ///
+    /// # Errors
+    /// As those of [`Self::at`] and [`Self::usual`].
+    pub fn asked(url: Option<&str>, file: Option<&Path>) -> anyhow::Result<Self> {
+        url.map_or_else(|| Self::usual(file), Self::at)
+    }
+
     /// The one that the settings say: those in `file`, or in the usual one.
     ///
     /// # Errors
@@ -100,12 +108,10 @@ impl Admin {
 
     /// Status and body; an error says why there are none.
     fn ask(&self, path: &str, timeout: Duration) -> Result<(StatusCode, Vec<u8>), String> {
-        proxy::install_crypto();
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
         let answer = runtime.map_err(|error| error.to_string())?.block_on(async {
-            // A bare container has no certificates, and the admin port needs none.
-            let client = || reqwest::Client::builder().no_proxy().timeout(timeout);
-            let client = client().build().or_else(|_| client().tls_certs_only([]).build())?;
+            // The admin port itself speaks no TLS; what stands in front of it may.
+            let client = net::client(|| reqwest::Client::builder().no_proxy().timeout(timeout), false)?;
             let request = client.get(format!("{}{path}", self.url));
             let request = match &self.token {
                 Some(token) => request.header(AUTHORIZATION, token),

@@ -18,9 +18,9 @@ use crate::config::{self, Config, EMBEDDED, Overrides};
 use crate::engine::chat::ChatModel;
 use crate::ledger::{Ledger, LedgerConfig};
 use crate::observe::{self, Observer};
-use crate::proxy::{self, Embedded, Live, Local, LocalResponse, ProxyConfig, Server, Upstream};
+use crate::proxy::{Embedded, Live, Local, LocalResponse, ProxyConfig, Server, Upstream};
 use crate::text::Tokens;
-use crate::{detect, render, wire};
+use crate::{detect, net, render, wire};
 
 /// A question about a file of several hundred lines, as an assistant would send it.
 const REQUEST: &str = include_str!("../../examples/chat-request.json");
@@ -100,7 +100,7 @@ impl Local for Recorder {
 /// Sends the request through the proxy and shows what became of it.
 async fn ask(url: &str, recorder: &Recorder) -> anyhow::Result<()> {
     eprintln!("sending the request in examples/chat-request.json through the proxy at {url}");
-    proxy::install_crypto();
+    net::install_crypto();
     let request = reqwest::Client::builder().no_proxy().build()?.post(url);
     let request = request.header(http::header::CONTENT_TYPE, "application/json").body(REQUEST);
     let mut response = request.send().await?;

@@ -17,7 +17,7 @@ use super::load_engine;
 use crate::config::{self, Config, Loaded, Method, Overrides};
 use crate::engine::Engine;
 use crate::proxy::error::root_cause;
-use crate::{proxy, score};
+use crate::{net, score};
 
 /// Tokens that the speed is measured on: half a second with a small model.
 const MEASURED_TOKENS: usize = 512;
@@ -242,26 +242,19 @@ fn upstream(config: &Config, report: &mut Report) -> anyhow::Result<()> {
 /// The status of the upstream's list of models, or why there is none. As the proxy asks: with the environment's proxy,
 /// but not for this machine.
 fn models(base: &str, connect: Duration, key: Option<HeaderValue>) -> Result<StatusCode, String> {
-    proxy::install_crypto();
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let url =
         reqwest::Url::parse(&format!("{}/models", base.trim_end_matches('/'))).map_err(|error| error.to_string())?;
-    let host = url.host_str().unwrap_or_default().trim_matches(['[', ']']);
-    let is_here = host == "localhost" || host.parse::<std::net::IpAddr>().is_ok_and(|ip| ip.is_loopback());
+    let is_here = net::is_loopback(url.host_str().unwrap_or_default());
     let status = runtime.map_err(|error| error.to_string())?.block_on(async {
-        let client = || {
+        let builder = || {
             let builder = reqwest::Client::builder()
                 .connect_timeout(connect)
                 .timeout(connect + ANSWER)
                 .redirect(reqwest::redirect::Policy::none());
             if is_here { builder.no_proxy() } else { builder }
         };
-        let client = match client().build() {
-            // Without encryption no certificates are needed, and a bare container has none.
-            Err(_) if url.scheme() == "http" => client().tls_certs_only([]).build()?,
-            built => built?,
-        };
-        let request = client.get(url);
+        let request = net::client(builder, url.scheme() != "http")?.get(url);
         let request = match key {
             Some(key) => request.header(AUTHORIZATION, key),
             None => request,

@@ -47,7 +47,10 @@ pub struct Arguments {
 pub fn run(arguments: Arguments) -> anyhow::Result<()> {
     let explanation = match &arguments.request {
         Some(request) => explain(request, &arguments)?,
-        None => admin::last(&asked(&arguments)?, &arguments.ratio)?,
+        None => {
+            let admin = Admin::asked(arguments.admin.as_deref(), arguments.config.as_deref())?;
+            admin::last(&admin, &arguments.ratio)?
+        }
     };
     let mut out = std::io::stdout().lock();
     if arguments.json {
@@ -57,14 +60,6 @@ pub fn run(arguments: Arguments) -> anyhow::Result<()> {
         out.write_all(table::render(&explanation, out.is_terminal()).as_bytes())?;
     }
     Ok(())
-}
-
-/// The admin port of the proxy that is asked.
-fn asked(arguments: &Arguments) -> anyhow::Result<Admin> {
-    match &arguments.admin {
-        Some(url) => Admin::at(url),
-        None => Admin::usual(arguments.config.as_deref()),
-    }
 }
 
 fn ratio(text: &str) -> Result<f32, String> {

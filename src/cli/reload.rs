@@ -1,5 +1,7 @@
 //! When the settings are read again: when their file changes, and at SIGHUP.
 
+#[cfg(unix)]
+use std::io::IsTerminal;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -12,7 +14,7 @@ use super::running::Running;
 /// How long a file must be left alone: editors write in several steps.
 const QUIET: Duration = Duration::from_millis(100);
 
-/// Reloads `running` whenever there is a reason to, until it is dropped.
+/// Reloads `running` whenever there is a reason to, until its terminal is closed or this is dropped.
 pub async fn watch(running: Arc<Running>, mut hang_ups: HangUps) {
     let (changed, mut changes) = mpsc::channel::<()>(1);
     let _watcher = running.file().and_then(|file| match watcher(&file, changed.clone()) {
@@ -28,7 +30,7 @@ pub async fn watch(running: Arc<Running>, mut hang_ups: HangUps) {
             _ = changes.recv() => {
                 while let Ok(Some(())) = tokio::time::timeout(QUIET, changes.recv()).await {}
             }
-            () = hang_ups.recv() => {}
+            is_closed = hang_ups.recv() => if is_closed { return },
         }
         let running = running.clone();
         // It reads files, and may set up TLS.
@@ -56,22 +58,27 @@ fn watcher(file: &Path, changed: mpsc::Sender<()>) -> notify::Result<notify::Rec
 
 /// The SIGHUPs that come. Without one of these a process dies of the first, so it is made before anything that takes long.
 #[cfg(unix)]
-pub struct HangUps(Option<tokio::signal::unix::Signal>);
+pub struct HangUps {
+    signal: Option<tokio::signal::unix::Signal>,
+    /// Whether Lopper was started in a terminal.
+    had_terminal: bool,
+}
 
 #[cfg(unix)]
 impl HangUps {
     /// Those from now on; of several that nobody has received yet, one.
     pub fn new() -> Self {
-        Self(tokio::signal::unix::signal(tokio::signal::unix::SignalKind::hangup()).ok())
+        let signal = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::hangup()).ok();
+        Self { signal, had_terminal: std::io::stderr().is_terminal() }
     }
 
-    async fn recv(&mut self) {
-        match &mut self.0 {
-            Some(signal) => {
-                signal.recv().await;
-            }
+    /// Whether the next one says that the terminal is closed, and not that there is something to reload.
+    async fn recv(&mut self) -> bool {
+        match &mut self.signal {
+            Some(signal) => signal.recv().await,
             None => std::future::pending().await,
-        }
+        };
+        self.had_terminal && !std::io::stderr().is_terminal()
     }
 }
 
@@ -86,7 +93,7 @@ impl HangUps {
         Self
     }
 
-    async fn recv(&mut self) {
+    async fn recv(&mut self) -> bool {
         std::future::pending().await
     }
 }

@@ -57,8 +57,8 @@ struct State {
     loaded: Loaded,
     upstream: Arc<Upstream>,
     rates: Arc<Rates>,
-    /// What it says of itself.
-    about: About,
+    /// Where clients connect; empty until that is known.
+    url: String,
 }
 
 impl Running {
@@ -77,11 +77,11 @@ impl Running {
             live: Arc::new(ArcSwap::from_pointee(live)),
             compressor: Arc::new(ArcSwap::new(compressor)),
             observer,
-            state: Mutex::new(State { loaded, upstream, rates, about: About::default() }),
+            state: Mutex::new(State { loaded, upstream, rates, url: String::new() }),
             source,
         });
         running.observer.ask(running.sources());
-        running.introduce(|_| {});
+        running.introduce();
         running
     }
 
@@ -97,7 +97,8 @@ impl Running {
 
     /// Says where clients connect.
     pub fn listens_on(&self, url: String) {
-        self.introduce(|about| about.listen = url);
+        self.state().url = url;
+        self.introduce();
     }
 
     /// Scores with this model from now on; an error is why there is none.
@@ -112,7 +113,7 @@ impl Running {
             Err(error) => tracing::error!("the model that was loaded can't be used: {error:#}"),
         }
         drop(state);
-        self.introduce(|_| {});
+        self.introduce();
     }
 
     /// Reads the settings again. A request that has begun keeps the old ones. What is wrong is logged, and all stays as it
@@ -131,7 +132,7 @@ impl Running {
             return;
         }
         drop(state);
-        self.introduce(|_| {});
+        self.introduce();
     }
 
     fn apply(&self, state: &mut State, loaded: Loaded) -> anyhow::Result<()> {
@@ -177,31 +178,18 @@ impl Running {
         self.compressor.store(compressor);
     }
 
-    fn introduce(&self, change: impl FnOnce(&mut About)) {
-        let mut state = self.state();
-        let setting = |section: &str, name: &str| {
-            let mut settings = state.loaded.settings();
-            let found = settings.find(|setting| setting.section == section && setting.name == name);
-            found.and_then(|setting| setting.value).unwrap_or_default().trim_matches('"').to_owned()
-        };
-        let compression = &state.loaded.config.compression;
-        let amount = match (compression.recall, compression.budget_tokens) {
-            (Some(recall), _) => format!("recall {recall}"),
-            (None, Some(tokens)) => format!("{} tokens", tokens.0),
-            (None, None) => format!("ratio {}", compression.ratio),
-        };
-        let mut about = About {
-            listen: state.about.listen.clone(),
-            upstream: state.loaded.config.upstream.base_url.clone(),
-            scorer: setting("scorer", "method"),
-            model: self.compressor.load().engine().map(|engine| engine.info().label()),
-            mode: setting("compression", "mode"),
-            amount,
-            preset: setting("compression", "preset"),
-        };
-        change(&mut about);
-        state.about = about.clone();
-        self.observer.introduce(about);
+    fn introduce(&self) {
+        let state = self.state();
+        let (config, compressor) = (&state.loaded.config, self.compressor.load());
+        self.observer.introduce(About {
+            listen: state.url.clone(),
+            upstream: config.upstream.base_url.clone(),
+            scorer: config.scorer.method.name().to_owned(),
+            model: compressor.engine().map(|engine| engine.info().label()),
+            mode: config.compression.mode_name(),
+            amount: compressor.amount(),
+            preset: config.compression.preset.name().to_owned(),
+        });
     }
 
     fn sources(&self) -> Sources {

@@ -119,8 +119,15 @@ async fn serve(
         let running = running.clone();
         tokio::task::spawn_blocking(move || running.take_scorer(load_and_tell(&config, is_terminal)));
     }
-    let reloads = tokio::spawn(reload::watch(running, hang_ups));
-    server.run(proxy::shutdown_signal()).await;
+    let mut reloads = tokio::spawn(reload::watch(running, hang_ups));
+    let stop = async {
+        tokio::select! {
+            () = proxy::shutdown_signal() => {}
+            // The terminal is closed. Where it ended in a panic Lopper goes on with the settings it has.
+            Ok(()) = &mut reloads => {}
+        }
+    };
+    server.run(stop).await;
     reloads.abort();
     Ok(())
 }
@@ -236,9 +243,7 @@ fn socket(config: &Config) -> anyhow::Result<ProxyConfig> {
     let keys = match api_keys_env {
         None => None,
         Some(name) => {
-            let keys = std::env::var(name)
-                .with_context(|| format!("server.api_keys_env names {name}, which is not set in the environment"))?;
-            let keys = ClientKeys::read(&keys);
+            let keys = ClientKeys::read(&variable("server.api_keys_env", name)?);
             Some(keys.with_context(|| format!("server.api_keys_env names {name}, which has no key in it"))?)
         }
     };
@@ -306,8 +311,7 @@ pub fn http_upstream(config: &Config) -> anyhow::Result<Upstream> {
     let api_key = match &config.upstream.api_key_env {
         None => None,
         Some(name) => {
-            let key = std::env::var(name)
-                .with_context(|| format!("upstream.api_key_env names {name}, which is not set in the environment"))?;
+            let key = variable("upstream.api_key_env", name)?;
             Some(ApiKey::new(&key).with_context(|| format!("the key in {name} can't be used"))?)
         }
     };
@@ -317,4 +321,9 @@ pub fn http_upstream(config: &Config) -> anyhow::Result<Upstream> {
         connect_timeout: config.upstream.connect_timeout,
     };
     Ok(Upstream::Http(HttpUpstream::new(http)?))
+}
+
+/// The value of the environment variable `name`, which the setting `key` has.
+fn variable(key: &str, name: &str) -> anyhow::Result<String> {
+    std::env::var(name).with_context(|| format!("{key} names {name}, which is not set in the environment"))
 }

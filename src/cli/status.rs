@@ -8,6 +8,7 @@ use clap::Args;
 use serde::Deserialize;
 
 use super::admin::Admin;
+use crate::observe::line::thousands;
 
 /// Minutes that a bar of the picture stands for, so that an hour fits beside its name.
 const MINUTES_A_BAR: usize = 2;
@@ -26,10 +27,7 @@ pub struct Arguments {
 }
 
 pub fn run(arguments: Arguments) -> anyhow::Result<()> {
-    let admin = match &arguments.admin {
-        Some(url) => Admin::at(url)?,
-        None => Admin::usual(arguments.config.as_deref())?,
-    };
+    let admin = Admin::asked(arguments.admin.as_deref(), arguments.config.as_deref())?;
     let answer = admin.get("/api/summary")?;
     let text = if arguments.json {
         format!("{answer:#}\n")
@@ -184,7 +182,7 @@ impl Summary {
             .chunks(MINUTES_A_BAR)
             .map(|points| points.iter().map(|point| point.tokens_before.saturating_sub(point.tokens_after)).sum())
             .collect();
-        let mut rows = vec![("requests", grouped(sum(|point| point.requests))), ("tokens", change(before, after))];
+        let mut rows = vec![("requests", thousands(sum(|point| point.requests))), ("tokens", change(before, after))];
         let cost = self.hour.as_ref().and_then(|hour| hour.cost);
         rows.extend(money(cost, saved.filter(|saved| *saved > 0.0)));
         if bars.iter().any(|bar| *bar > 0) {
@@ -196,16 +194,17 @@ impl Summary {
     fn since_start(&self) -> String {
         let Totals { requests, with_code, compressed, failed, tokens_before, tokens_after, .. } = self.totals;
         let Totals { prompt_tokens, cached_tokens, output_tokens, cost, saved, .. } = self.totals;
-        let failed = if failed > 0 { format!(", {} failed", grouped(failed)) } else { String::new() };
+        let failed = if failed > 0 { format!(", {} failed", thousands(failed)) } else { String::new() };
         let requests = format!(
             "{}; {} with code, {} compressed{failed}",
-            grouped(requests),
-            grouped(with_code),
-            grouped(compressed)
+            thousands(requests),
+            thousands(with_code),
+            thousands(compressed)
         );
         let mut rows = vec![("requests", requests), ("tokens", change(tokens_before, tokens_after))];
         if prompt_tokens + output_tokens > 0 {
-            let (prompt, cached, output) = (grouped(prompt_tokens), grouped(cached_tokens), grouped(output_tokens));
+            let (prompt, cached, output) =
+                (thousands(prompt_tokens), thousands(cached_tokens), thousands(output_tokens));
             rows.push(("billed", format!("{prompt} tokens of prompts, {cached} of them cached; {output} of answers")));
         }
         rows.extend(money(cost, saved));
@@ -214,7 +213,7 @@ impl Summary {
             self.first_byte_ms.as_ref().map(|latency| ("upstream", format!("{} to the first byte", latency.text()))),
         );
         if !self.outcomes.is_empty() {
-            let shown = |Outcome { outcome, count }: &Outcome| format!("{outcome} {}", grouped(*count));
+            let shown = |Outcome { outcome, count }: &Outcome| format!("{outcome} {}", thousands(*count));
             rows.push(("outcomes", self.outcomes.iter().map(shown).collect::<Vec<_>>().join(", ")));
         }
         table(&rows)
@@ -223,7 +222,7 @@ impl Summary {
 
 impl Percentiles {
     fn text(&self) -> String {
-        let [p50, p90, p99] = [self.p50, self.p90, self.p99].map(|ms| grouped(ms.round() as u64));
+        let [p50, p90, p99] = [self.p50, self.p90, self.p99].map(|ms| thousands(ms.round() as u64));
         format!("p50 {p50} ms, p90 {p90} ms, p99 {p99} ms")
     }
 }
@@ -232,8 +231,8 @@ impl Holdout {
     fn text(&self) -> String {
         let share = format!(
             "{} compressed, {} not ({:.0} %)",
-            grouped(self.treated.conversations),
-            grouped(self.held_out.conversations),
+            thousands(self.treated.conversations),
+            thousands(self.held_out.conversations),
             self.share * 100.0
         );
         let mut rows = vec![("groups", share)];
@@ -274,21 +273,10 @@ fn change(before: u64, after: u64) -> String {
     let saved = 100.0 * (1.0 - after as f64 / before.max(1) as f64);
     match before {
         0 => "none".to_owned(),
-        _ => format!("{} → {} ({})", grouped(before), grouped(after), format!("{:+.0} %", -saved).replace('-', "−")),
-    }
-}
-
-/// With commas between thousands.
-fn grouped(number: u64) -> String {
-    let digits = number.to_string();
-    let mut text = String::new();
-    for (at, digit) in digits.chars().enumerate() {
-        if at > 0 && (digits.len() - at).is_multiple_of(3) {
-            text.push(',');
+        _ => {
+            format!("{} → {} ({})", thousands(before), thousands(after), format!("{:+.0} %", -saved).replace('-', "−"))
         }
-        text.push(digit);
     }
-    text
 }
 
 /// In the two largest units.
@@ -320,7 +308,7 @@ mod tests {
     #[test]
     fn numbers_are_written_for_people() {
         for (number, written) in [(0, "0"), (999, "999"), (1000, "1,000"), (1_234_567, "1,234,567")] {
-            assert_eq!(grouped(number), written);
+            assert_eq!(thousands(number), written);
         }
         for (seconds, written) in
             [(0.4, "0 s"), (59.0, "59 s"), (61.0, "1 min"), (7_380.0, "2 h 3 min"), (90_000.0, "1 d 1 h")]

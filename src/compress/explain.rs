@@ -174,12 +174,7 @@ impl Walk<'_> {
             question: question.map(|question| question.text),
             rule: effective.rule.map(|rule| config::place(&settings.rules, rule)),
             mode: effective.mode.name().to_owned(),
-            amount: match (effective.budget, settings.recall) {
-                (Budget::Ratio(ratio), _) => format!("ratio {ratio}"),
-                (Budget::Tokens(tokens), _) => format!("{} tokens", tokens.0),
-                (Budget::Coverage(_), Some(recall)) => format!("recall {recall}"),
-                (Budget::Coverage(coverage), None) => format!("coverage {coverage}"),
-            },
+            amount: settings.amount(effective.budget),
             fine: self.is_fine(effective),
             verdict: self.told(verdict),
             late: false,

@@ -1,7 +1,6 @@
 //! What becomes of one piece of code: whether it may be touched, how much of it is to stay, and what that is.
 
 use std::borrow::Cow;
-
 use std::cell::Cell;
 
 use super::walk::Walk;

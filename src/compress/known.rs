@@ -110,15 +110,12 @@ impl Found {
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
+    use proptest::prelude::*;
 
     use super::*;
-    use crate::compress::{Cancel, Compressor, Most, Overrides, Settings, Status};
-    use crate::config::{BlockScore, Fine, Method, Mode};
+    use crate::compress::tests::lexical;
+    use crate::compress::{Cancel, Compressor, Overrides, Status};
     use crate::ledger::{Ledger, LedgerConfig};
-    use crate::prune::Budget;
-    use crate::score::Weights;
-    use proptest::prelude::*;
 
     #[test]
     fn counts_are_the_counters() {
@@ -162,27 +159,8 @@ mod tests {
 
     #[test]
     fn a_request_that_is_sent_again_is_sent_as_before() {
-        let settings = Settings {
-            mode: Mode::On,
-            budget: Budget::Ratio(0.4),
-            recall: None,
-            min_tokens: Tokens(500),
-            min_saving: 0.2,
-            fine: Fine::Off,
-            method: Method::Lexical,
-            weights: Weights {
-                lexical: 0.5,
-                unit_tokens: Tokens(64),
-                whole_units: 0,
-                blocks: BlockScore::ConditionalPpl,
-            },
-            deadline: Duration::from_secs(600),
-            rules: Vec::new(),
-            holdout_percent: 0,
-            most: Most::ALL,
-        };
         let ledger = Arc::new(Ledger::open(LedgerConfig { memory_bytes: 1 << 20, ..LedgerConfig::default() }));
-        let compressor = || Compressor::new(Err("no model".into()), settings.clone(), ledger.clone());
+        let compressor = || Compressor::new(Err("no model".into()), lexical(), ledger.clone());
         let code = include_str!("../../tests/fixtures/inventory.py");
         let text = format!("Why can a shipment fail?\n\na.py\n```python\n{code}```\n\nb.py\n```python\n{code}```\n");
         let body = serde_json::json!({"model": "m", "messages": [{"role": "user", "content": text}]}).to_string();

@@ -9,6 +9,8 @@ mod identity;
 mod job;
 mod known;
 mod queue;
+#[cfg(test)]
+mod tests;
 mod walk;
 
 use std::fmt;
@@ -23,12 +25,15 @@ use crate::prune::Budget;
 use crate::score::{self, Score, Weights};
 use crate::stages::{Stage, StageTimes, Stages};
 use crate::text::Tokens;
-use crate::wire::{self, WireError};
+use crate::wire::{self, Chat, WireError};
 use explain::Explanation;
 pub use identity::Conversation;
 use known::Known;
 pub use queue::Allowance;
 use queue::Queue;
+
+/// Bytes of a body that is glanced at where nothing may wait: about what is read in 200 microseconds.
+const GLANCE: usize = 8 << 10;
 
 /// How requests are compressed.
 #[derive(Debug, Clone)]
@@ -57,6 +62,18 @@ pub struct Settings {
     pub holdout_percent: u8,
     /// What is more than is looked at.
     pub most: Most,
+}
+
+impl Settings {
+    /// How much `budget` is, for a person: such as `ratio 0.4`, `4000 tokens` or `recall 0.9`.
+    fn amount(&self, budget: Budget) -> String {
+        match (budget, self.recall) {
+            (Budget::Ratio(ratio), _) => format!("ratio {ratio}"),
+            (Budget::Tokens(tokens), _) => format!("{} tokens", tokens.0),
+            (Budget::Coverage(_), Some(recall)) => format!("recall {recall}"),
+            (Budget::Coverage(coverage), None) => format!("coverage {coverage}"),
+        }
+    }
 }
 
 /// The most that is looked at of one request, and of all at a time. What is beyond it stays as it is.
@@ -110,6 +127,15 @@ pub struct Scorer {
     pub engine: Engine,
     /// A hash of its file: decisions of another model are not its own.
     pub fingerprint: [u8; 32],
+}
+
+/// A request that was read and not gone through yet.
+struct Read {
+    chat: Chat,
+    conversation: Option<Conversation>,
+    /// Whether it is left alone to be compared; `None` where none is.
+    is_held_out: Option<bool>,
+    stages: Stages,
 }
 
 /// What became of a request.
@@ -175,6 +201,13 @@ pub enum Status {
     Failed(String),
 }
 
+impl Outcome {
+    /// A request that was not looked into, for this reason.
+    fn skipped(why: &'static str) -> Self {
+        Self { status: Status::Skipped(why), ..Self::default() }
+    }
+}
+
 impl fmt::Display for Status {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -209,6 +242,11 @@ impl Compressor {
         Self { engine: Arc::new(engine), ..self.with_settings(settings) }
     }
 
+    /// How much of a block is to stay where no rule says otherwise, such as `ratio 0.4`.
+    pub fn amount(&self) -> String {
+        self.settings.amount(self.settings.budget)
+    }
+
     /// The model that scores, if there is one.
     pub fn engine(&self) -> Option<&Engine> {
         self.engine.as_ref().as_ref().ok().map(|scorer| &scorer.engine)
@@ -216,25 +254,45 @@ impl Compressor {
 
     /// Compresses a request's body, whichever API it is for. Takes as long as scoring does, up to the deadline.
     pub fn compress(&self, body: &[u8], overrides: &Overrides, cancel: &Cancel) -> Outcome {
+        let read = match self.read(body, overrides) {
+            Ok(read) => read,
+            Err(why) => return Outcome::skipped(why),
+        };
+        let walked = || walk::walk(self, body, &read.chat, overrides, cancel, &read.stages, None).0;
+        let outcome = read.held_out(self).unwrap_or_else(walked);
+        read.close(outcome)
+    }
+
+    /// What [`Self::compress`] would make of a body, where that is seen in well under a millisecond: of one that is small
+    /// and has nothing to compress. `None` says nothing.
+    pub fn glance(&self, body: &[u8], overrides: &Overrides) -> Option<Outcome> {
+        if body.len() > GLANCE {
+            return None;
+        }
+        let read = match self.read(body, overrides) {
+            Ok(read) => read,
+            Err(why) => return Some(Outcome::skipped(why)),
+        };
+        let outcome = read.held_out(self).or_else(|| walk::without_code(self, &read.chat, &read.stages))?;
+        Some(read.close(outcome))
+    }
+
+    /// Reads a body as a conversation.
+    ///
+    /// # Errors
+    /// Why it is skipped: it is none, or too deep.
+    fn read(&self, body: &[u8], overrides: &Overrides) -> Result<Read, &'static str> {
         let stages = Stages::default();
         if stages.run(Stage::Detect, || wire::is_deeper(body, self.settings.most.nesting)) {
-            return Outcome { status: Status::Skipped("nesting"), stages: stages.times(), ..Outcome::default() };
+            return Err("nesting");
         }
-        match stages.run(Stage::Detect, || wire::parse(body)) {
-            Ok(chat) => {
-                let conversation = Conversation::of(&chat);
-                let percent = self.settings.holdout_percent;
-                // What a request asks for itself is no experiment.
-                let grouped = conversation.filter(|_| percent > 0 && overrides.mode.is_none());
-                let held_out = grouped.map(|conversation| conversation.is_held_out(percent));
-                let outcome = match held_out {
-                    Some(true) => walk::untouched(self, &chat, &stages, "holdout"),
-                    _ => walk::walk(self, body, &chat, overrides, cancel, &stages, None).0,
-                };
-                Outcome { conversation, held_out, ..outcome }
-            }
-            Err(_) => Outcome { status: Status::Skipped("not-chat"), ..Outcome::default() },
-        }
+        let chat = stages.run(Stage::Detect, || wire::parse(body)).map_err(|_| "not-chat")?;
+        let conversation = Conversation::of(&chat);
+        let percent = self.settings.holdout_percent;
+        // What a request asks for itself is no experiment.
+        let grouped = conversation.filter(|_| percent > 0 && overrides.mode.is_none());
+        let is_held_out = grouped.map(|conversation| conversation.is_held_out(percent));
+        Ok(Read { chat, conversation, is_held_out, stages })
     }
 
     /// What [`Self::compress`] does with a request, and why: on the same way, with decisions that were taken staying as
@@ -253,5 +311,17 @@ impl Compressor {
         let chat = stages.run(Stage::Detect, || wire::parse(body))?;
         let (outcome, blocks) = walk::walk(self, body, &chat, overrides, cancel, &stages, Some(ratios));
         Ok(Explanation::new(&chat, &outcome, blocks))
+    }
+}
+
+impl Read {
+    /// What becomes of a conversation that is left alone to be compared.
+    fn held_out(&self, compressor: &Compressor) -> Option<Outcome> {
+        let is_held_out = self.is_held_out == Some(true);
+        is_held_out.then(|| walk::untouched(compressor, &self.chat, &self.stages, "holdout"))
+    }
+
+    fn close(self, outcome: Outcome) -> Outcome {
+        Outcome { conversation: self.conversation, held_out: self.is_held_out, ..outcome }
     }
 }

@@ -21,6 +21,9 @@ use crate::tokens::Counter;
 use crate::wire::splice::{TextEdit, splice};
 use crate::wire::{Api, Chat, Role, Slot};
 
+/// Why a request without code is left as it is.
+const NO_CODE: &str = "no-code";
+
 /// Compresses the request `chat`, which was read from `body`. Where it is to be explained, `ratios` are the others at which
 /// the choice is made as well, and the second result has a block for each piece of code; else it is empty.
 pub fn walk(
@@ -35,15 +38,10 @@ pub fn walk(
     let counter = Counter::for_model(chat.model.as_deref());
     let deadline = overrides.deadline.unwrap_or(compressor.settings.deadline);
     let limits = Limits { cancel: cancel.clone(), deadline: Some(Instant::now() + deadline) };
-    let (calls, regions) = stages.run(Stage::Detect, || {
-        let calls = Calls::new(chat);
-        let regions: Vec<_> = chat.messages.iter().map(|message| regions(message, &calls, &compressor.known)).collect();
-        (calls, regions)
-    });
+    let (calls, regions) = stages.run(Stage::Detect, || code_of(compressor, chat));
     // What the rest of the texts says is only asked for the sake of code.
-    let has_code = regions.iter().flatten().any(|regions| !regions.is_empty());
-    if !has_code && chat.api != Api::Completions {
-        return (untouched(compressor, chat, stages, "no-code"), Vec::new());
+    if is_without_code(chat, &regions) {
+        return (untouched(compressor, chat, stages, NO_CODE), Vec::new());
     }
     let orders = stages.run(Stage::Detect, || Orders::new(chat));
     let code = |message: usize, slot: usize| regions[message][slot].iter().map(|region| region.span).collect();
@@ -69,11 +67,27 @@ pub fn walk(
     walk.run(body)
 }
 
+/// What becomes of a request that has no code; `None` where it has some.
+pub fn without_code(compressor: &Compressor, chat: &Chat, stages: &Stages) -> Option<Outcome> {
+    let (_, regions) = stages.run(Stage::Detect, || code_of(compressor, chat));
+    is_without_code(chat, &regions).then(|| untouched(compressor, chat, stages, NO_CODE))
+}
+
+/// The tool calls of a request, and the pieces of code in it by message and slot.
+fn code_of<'a>(compressor: &Compressor, chat: &'a Chat) -> (Calls<'a>, Vec<Vec<Vec<Region>>>) {
+    let calls = Calls::new(chat);
+    let regions = chat.messages.iter().map(|message| regions(message, &calls, &compressor.known)).collect();
+    (calls, regions)
+}
+
+/// The prompt of a completion is code as a whole.
+fn is_without_code(chat: &Chat, regions: &[Vec<Vec<Region>>]) -> bool {
+    chat.api != Api::Completions && regions.iter().flatten().all(Vec::is_empty)
+}
+
 /// What becomes of a request that is left as it is, for this reason.
 pub fn untouched(compressor: &Compressor, chat: &Chat, stages: &Stages, why: &'static str) -> Outcome {
-    let counter = Counter::for_model(chat.model.as_deref());
-    let slots = chat.messages.iter().flat_map(|message| &message.slots);
-    let tokens = stages.run(Stage::Detect, || slots.map(|slot| compressor.known.count(counter, &slot.text)).sum());
+    let tokens = tokens(compressor, chat, stages);
     Outcome {
         status: Status::Skipped(why),
         tokens_before: tokens,
@@ -83,6 +97,13 @@ pub fn untouched(compressor: &Compressor, chat: &Chat, stages: &Stages, why: &'s
         stages: stages.times(),
         ..Outcome::default()
     }
+}
+
+/// Tokens of all texts of a request.
+fn tokens(compressor: &Compressor, chat: &Chat, stages: &Stages) -> Tokens {
+    let counter = Counter::for_model(chat.model.as_deref());
+    let slots = chat.messages.iter().flat_map(|message| &message.slots);
+    stages.run(Stage::Detect, || slots.map(|slot| compressor.known.count(counter, &slot.text)).sum())
 }
 
 /// One request on its way.
@@ -133,8 +154,7 @@ impl Walk<'_> {
     fn run(mut self, body: &[u8]) -> (Outcome, Vec<Block>) {
         let (chat, regions) = (self.chat, self.regions);
         let mut sum = Sum::default();
-        let slots = || chat.messages.iter().flat_map(|message| &message.slots);
-        let before: Tokens = self.stages.run(Stage::Detect, || slots().map(|slot| self.count(&slot.text)).sum());
+        let before = tokens(self.compressor, chat, self.stages);
         for (index, message) in chat.messages.iter().enumerate() {
             for (number, slot) in message.slots.iter().enumerate() {
                 let mut edits = Vec::new();
@@ -308,5 +328,5 @@ fn overall(statuses: Vec<Status>) -> Status {
         Status::Skipped("small") => 0,
         _ => 1,
     };
-    statuses.into_iter().max_by_key(weight).unwrap_or(Status::Skipped("no-code"))
+    statuses.into_iter().max_by_key(weight).unwrap_or(Status::Skipped(NO_CODE))
 }

@@ -7,7 +7,7 @@ use super::globs::Globs;
 use super::price::Price;
 use super::rule::Rule;
 use super::value::{Value, base_url, in_units, is_path_part, is_sha256, some_of, some_text, variable_name};
-use super::{BlockScore, Config, Fine, Method, Mode, Preset};
+use super::{BlockScore, Config, Fine, HOLDOUT, Method, Mode, Preset};
 use crate::text::Tokens;
 
 /// A key of `lopper.toml`, stored in a `T`.
@@ -70,10 +70,7 @@ pub(super) const KEYS: &[Key] = &[
     key(
         "compression",
         "mode",
-        |c| match c.compression.holdout_percent {
-            0 => quoted(c.compression.mode.name()),
-            percent => quoted(&format!("{HOLDOUT}{percent}")),
-        },
+        |c| quoted(&c.compression.mode_name()),
         |c, v| {
             let percent = v.text().ok().and_then(|text| text.strip_prefix(HOLDOUT)).map(str::parse);
             let (mode, percent) = match percent {
@@ -319,8 +316,6 @@ pub(super) const KEYS: &[Key] = &[
     ),
 ];
 
-/// What stands before the share of conversations that are held out.
-const HOLDOUT: &str = "holdout:";
 /// In the place of an address: none.
 const OFF: &str = "off";
 

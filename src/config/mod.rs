@@ -115,6 +115,19 @@ pub struct Compression {
     pub fine: Fine,
 }
 
+/// What stands before the share of conversations that are held out, in a mode.
+const HOLDOUT: &str = "holdout:";
+
+impl Compression {
+    /// The mode as it is written in a file: `on`, `off`, `audit`, or `holdout:10`.
+    pub fn mode_name(&self) -> String {
+        match self.holdout_percent {
+            0 => self.mode.name().to_owned(),
+            percent => format!("{HOLDOUT}{percent}"),
+        }
+    }
+}
+
 /// Whether requests are compressed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Mode {

@@ -14,7 +14,7 @@ use super::Measured;
 use super::cases::Case;
 use crate::text::Lines;
 use crate::tokens::Counter;
-use crate::{proxy, render};
+use crate::{net, render};
 
 /// The name that results are reported under.
 pub const METHOD: &str = "through";
@@ -44,7 +44,7 @@ impl Through {
     /// # Errors
     /// When `base` is no URL.
     pub fn new(base: &str) -> anyhow::Result<Self> {
-        proxy::install_crypto();
+        net::install_crypto();
         let url = format!("{}/compress", base.trim_end_matches('/'));
         let parsed = reqwest::Url::parse(&url).ok().filter(|url| matches!(url.scheme(), "http" | "https"));
         parsed.with_context(|| format!("--through {base} is no URL, such as http://127.0.0.1:8787/v1"))?;

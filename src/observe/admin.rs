@@ -1,10 +1,9 @@
 //! The admin port: a page with figures, the same as JSON, metrics, and whether Lopper is up.
 
-use std::collections::HashSet;
 use std::convert::Infallible;
 use std::future::Future;
 use std::io;
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
@@ -27,6 +26,7 @@ use tokio::net::TcpListener;
 use tokio::task::JoinSet;
 
 use super::Observer;
+use crate::net;
 
 /// The page: one file.
 const PAGE: &str = include_str!("dashboard.html");
@@ -243,9 +243,8 @@ fn ratios(query: &str) -> Result<Vec<f32>, String> {
         ratio.ok_or_else(|| format!("a ratio is {value:?}; it must be above 0 and at most 1"))
     });
     let ratios: Vec<f32> = ratios.collect::<Result<_, _>>()?;
-    let distinct = ratios.iter().map(|ratio| ratio.to_bits()).collect::<HashSet<_>>().len();
-    if distinct > RATIOS {
-        return Err(format!("there are {distinct} ratios; ask for at most {RATIOS} at once"));
+    if ratios.len() > RATIOS {
+        return Err(format!("there are {} ratios; ask for at most {RATIOS} at once", ratios.len()));
     }
     Ok(ratios)
 }
@@ -253,10 +252,7 @@ fn ratios(query: &str) -> Result<Vec<f32>, String> {
 /// Whether a request was meant for this machine: a page elsewhere whose name was made to point here is not (DNS rebinding).
 fn is_this_machine(headers: &HeaderMap) -> bool {
     let host = headers.get(HOST).and_then(|host| host.to_str().ok()?.parse::<Authority>().ok());
-    host.is_some_and(|host| {
-        let name = host.host().trim_matches(['[', ']']);
-        name.eq_ignore_ascii_case("localhost") || name.parse::<IpAddr>().is_ok_and(|address| address.is_loopback())
-    })
+    host.is_some_and(|host| net::is_loopback(host.host()))
 }
 
 /// Only the page's own script and style run, by their hashes, and only this server is asked.

@@ -237,6 +237,11 @@ impl History {
         self.recent.iter().take(LISTED).collect()
     }
 
+    /// What the newest request cost, where that is known.
+    pub fn newest_cost(&self) -> Option<f64> {
+        self.recent.front()?.cost
+    }
+
     /// The text of a request that was captured.
     pub fn body(&self, id: u64) -> Option<bytes::Bytes> {
         self.recent.iter().find(|listed| listed.id == id)?.body.clone()

@@ -12,14 +12,14 @@ pub fn of(record: &Record) -> Option<String> {
         (Outcome::Passed, _) if record.status < 400 => return None,
         (Outcome::Passed, _) => parts.push(record.path.chars().take(60).collect()),
         (Outcome::Compressed, Some((before, after))) => {
-            parts.push(format!("{} → {} tokens", thousands(before), thousands(after)));
+            parts.push(format!("{} → {} tokens", thousands(before as u64), thousands(after as u64)));
             parts.push(format!("−{:.0} %", record.saved_share().unwrap_or_default() * 100.0));
         }
         (Outcome::Audited, Some((before, after))) => {
-            parts.push(format!("{} tokens (audit: would be {})", thousands(before), thousands(after)));
+            parts.push(format!("{} tokens (audit: would be {})", thousands(before as u64), thousands(after as u64)));
         }
         (outcome, tokens) => {
-            parts.extend(tokens.map(|(before, _)| format!("{} tokens", thousands(before))));
+            parts.extend(tokens.map(|(before, _)| format!("{} tokens", thousands(before as u64))));
             parts.push(outcome.label());
         }
     }
@@ -38,7 +38,7 @@ fn shortened(name: &str) -> String {
 }
 
 /// `12480` as `12,480`.
-pub fn thousands(number: usize) -> String {
+pub fn thousands(number: u64) -> String {
     let digits = number.to_string();
     let mut shown = String::new();
     for (i, digit) in digits.chars().enumerate() {

@@ -156,7 +156,7 @@ impl Observer {
         seen.metrics.add(record);
         let alarm = seen.history.add(record, &settings.prices, settings.capture);
         if let Some(conversation) = record.conversation {
-            let cost = seen.history.listed().first().and_then(|listed| listed.cost);
+            let cost = seen.history.newest_cost();
             seen.holdout.add(conversation, record.usage.unwrap_or_default().prompt, cost);
         }
         drop(seen);

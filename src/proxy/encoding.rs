@@ -139,7 +139,7 @@ fn ends(rest: &[u8]) -> Result<(), EncodingError> {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use std::io::Write;
 
     use flate2::Compression;
@@ -152,27 +152,27 @@ mod tests {
 
     const LIMIT: usize = 1 << 20;
     /// 300 times `lopper `, as Google's encoder writes it at quality 5.
-    const BROTLI: &[u8] = b"\x1b\x33\x08\x00\x04\x36\xc6\xd6\xf5\x9f\x5e\x90\x14\xb6\x45\xf2\xfc\x4e\x73\x00";
+    pub const BROTLI: &[u8] = b"\x1b\x33\x08\x00\x04\x36\xc6\xd6\xf5\x9f\x5e\x90\x14\xb6\x45\xf2\xfc\x4e\x73\x00";
 
-    fn gzip(text: &[u8]) -> Vec<u8> {
+    pub fn gzip(text: &[u8]) -> Vec<u8> {
         let mut encoder = GzEncoder::new(Vec::new(), Compression::fast());
         encoder.write_all(text).unwrap();
         encoder.finish().unwrap()
     }
 
-    fn zlib(text: &[u8]) -> Vec<u8> {
+    pub fn zlib(text: &[u8]) -> Vec<u8> {
         let mut encoder = ZlibEncoder::new(Vec::new(), Compression::fast());
         encoder.write_all(text).unwrap();
         encoder.finish().unwrap()
     }
 
-    fn raw_deflate(text: &[u8]) -> Vec<u8> {
+    pub fn raw_deflate(text: &[u8]) -> Vec<u8> {
         let mut encoder = DeflateEncoder::new(Vec::new(), Compression::fast());
         encoder.write_all(text).unwrap();
         encoder.finish().unwrap()
     }
 
-    fn zstd(text: &[u8]) -> Vec<u8> {
+    pub fn zstd(text: &[u8]) -> Vec<u8> {
         compress_to_vec(text, CompressionLevel::Fastest)
     }
 
@@ -191,7 +191,7 @@ mod tests {
         encoded
     }
 
-    type Encode = fn(&[u8]) -> Vec<u8>;
+    pub type Encode = fn(&[u8]) -> Vec<u8>;
     const ALL: [(Coding, Encode); 5] = [
         (Coding::Gzip, gzip),
         (Coding::Deflate, zlib),

@@ -1,7 +1,6 @@
 //! Answers as they are relayed, encoded bodies and our own headers, whatever came over the wire. `scripts/fuzz` runs these
 //! longer.
 
-use std::io::Write;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -9,14 +8,12 @@ use std::sync::mpsc;
 use std::task::{Context, Poll, Waker};
 
 use bytes::Bytes;
-use flate2::Compression;
-use flate2::write::{DeflateEncoder, GzEncoder, ZlibEncoder};
 use http::header::{CONTENT_ENCODING, CONTENT_TYPE};
 use http::{HeaderMap, HeaderName, HeaderValue, Response};
 use http_body::{Body, Frame};
 use http_body_util::{BodyExt, StreamBody};
-use ruzstd::encoding::{CompressionLevel, compress_to_vec};
 
+use super::encoding::tests::{BROTLI, Encode, gzip, raw_deflate, zlib, zstd};
 use super::encoding::{self, Coding, EncodingError};
 use super::{overrides, watch};
 use crate::fuzz::{Dice, fuzz, mutate};
@@ -114,35 +111,9 @@ fn relayed(content_type: &str, encoding: Option<&str>, pieces: &[&[u8]]) -> (u64
     (echoes.load(Ordering::Relaxed), passed.reading.usage, passed.reading.model)
 }
 
-type Encode = fn(&[u8]) -> Vec<u8>;
 const ENCODERS: [(Coding, Encode); 4] =
     [(Coding::Gzip, gzip), (Coding::Deflate, zlib), (Coding::Deflate, raw_deflate), (Coding::Zstd, zstd)];
 const CODINGS: [Coding; 4] = [Coding::Gzip, Coding::Deflate, Coding::Brotli, Coding::Zstd];
-
-fn gzip(text: &[u8]) -> Vec<u8> {
-    let mut encoder = GzEncoder::new(Vec::new(), Compression::fast());
-    encoder.write_all(text).unwrap();
-    encoder.finish().unwrap()
-}
-
-fn zlib(text: &[u8]) -> Vec<u8> {
-    let mut encoder = ZlibEncoder::new(Vec::new(), Compression::fast());
-    encoder.write_all(text).unwrap();
-    encoder.finish().unwrap()
-}
-
-fn raw_deflate(text: &[u8]) -> Vec<u8> {
-    let mut encoder = DeflateEncoder::new(Vec::new(), Compression::fast());
-    encoder.write_all(text).unwrap();
-    encoder.finish().unwrap()
-}
-
-fn zstd(text: &[u8]) -> Vec<u8> {
-    compress_to_vec(text, CompressionLevel::Fastest)
-}
-
-/// 300 times `lopper `, as Google's encoder writes it: what broken Brotli is made of.
-const BROTLI: &[u8] = b"\x1b\x33\x08\x00\x04\x36\xc6\xd6\xf5\x9f\x5e\x90\x14\xb6\x45\xf2\xfc\x4e\x73\x00";
 
 /// A text encoded once or twice, and maybe broken after.
 fn encoded(dice: &mut Dice) -> Vec<u8> {

@@ -15,6 +15,7 @@ use super::live::Live;
 use super::rates::Client;
 use super::upstream::Upstream;
 use crate::compress::Allowance;
+use crate::net;
 
 /// Lets requests in.
 pub(crate) struct Gate {
@@ -118,14 +119,9 @@ fn is_no_stranger(parts: &request::Parts, is_local: bool) -> bool {
 fn is_own_origin(origin: &HeaderValue) -> bool {
     let Some((scheme, host)) = origin.to_str().ok().and_then(|origin| origin.split_once("://")) else { return false };
     match scheme {
-        "http" | "https" => host.parse::<Authority>().is_ok_and(|host| is_loopback(host.host())),
+        "http" | "https" => host.parse::<Authority>().is_ok_and(|host| net::is_loopback(host.host())),
         _ => true,
     }
-}
-
-fn is_loopback(host: &str) -> bool {
-    let name = host.trim_matches(['[', ']']);
-    name.eq_ignore_ascii_case("localhost") || name.parse::<IpAddr>().is_ok_and(|address| address.is_loopback())
 }
 
 /// Whether nobody elsewhere can have the name: an address, one word, or in a domain that is not the public net's.

@@ -153,7 +153,7 @@ pub(super) fn allowance(extensions: &http::Extensions) -> Option<Allowance> {
 /// Puts the body that is to be sent in the place of the client's, and makes the headers fit it.
 async fn compress_body(
     live: &Live,
-    compress: &Arc<Compress>,
+    compress: &Arc<dyn Compress>,
     overrides: &Overrides,
     headers: &mut HeaderMap,
     body: RequestBody,
@@ -165,16 +165,22 @@ async fn compress_body(
     };
     let original = body.read(live.limits.body_bytes).await?;
     entry.read(original.len());
+    let (is_encoded, captures) = (!codings.is_empty(), entry.captures());
+    let started = Instant::now();
+    // Another thread costs more than what is small and has no code.
+    if !is_encoded && let Some(outcome) = blocking::unless_it_panics(|| compress.glance(&original, overrides)) {
+        entry.captured = captures.then(|| original.clone());
+        entry.report = Some(Report { outcome, is_counted: true, took: started.elapsed() });
+        return Ok(RequestBody::Whole(original));
+    }
     let (encoded, limit) = (original.clone(), live.limits.decoded_bytes);
-    let (compress, overrides, is_encoded) = (compress.clone(), overrides.clone(), !codings.is_empty());
-    let captures = entry.captures();
+    let (compress, overrides) = (compress.clone(), overrides.clone());
     let work = move |cancel: &Cancel| {
         let body = encoding::decode(&encoded, &codings, limit)?;
-        let outcome = compress(&body, &overrides, cancel);
+        let outcome = compress.compress(&body, &overrides, cancel);
         let captured = captures.then(|| if is_encoded { Bytes::from(body.into_owned()) } else { encoded.clone() });
         Ok((outcome, captured))
     };
-    let started = Instant::now();
     // A panic costs the saving, not the request.
     let result = blocking::run(work).await;
     let took = started.elapsed();

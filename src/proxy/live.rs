@@ -7,13 +7,37 @@ use super::upstream::Upstream;
 use crate::compress::{Cancel, Compressor, Outcome, Overrides};
 use crate::config::{Limits, Mode};
 
-/// Makes a request's body smaller. Blocks, for seconds perhaps.
-pub(crate) type Compress = dyn Fn(&[u8], &Overrides, &Cancel) -> Outcome + Send + Sync;
+/// Makes requests' bodies smaller.
+pub(crate) trait Compress: Send + Sync {
+    /// What becomes of a body, where that is seen so soon that nobody need wait for it.
+    fn glance(&self, _body: &[u8], _overrides: &Overrides) -> Option<Outcome> {
+        None
+    }
+
+    /// What becomes of a body. Blocks, for seconds perhaps.
+    fn compress(&self, body: &[u8], overrides: &Overrides, cancel: &Cancel) -> Outcome;
+}
+
+impl Compress for Compressor {
+    fn glance(&self, body: &[u8], overrides: &Overrides) -> Option<Outcome> {
+        Self::glance(self, body, overrides)
+    }
+
+    fn compress(&self, body: &[u8], overrides: &Overrides, cancel: &Cancel) -> Outcome {
+        Self::compress(self, body, overrides, cancel)
+    }
+}
+
+impl<F: Fn(&[u8], &Overrides, &Cancel) -> Outcome + Send + Sync> Compress for F {
+    fn compress(&self, body: &[u8], overrides: &Overrides, cancel: &Cancel) -> Outcome {
+        self(body, overrides, cancel)
+    }
+}
 
 /// Who compresses and who answers.
 pub struct Live {
     /// `None` when nothing can be compressed.
-    pub(crate) compress: Option<Arc<Compress>>,
+    pub(crate) compress: Option<Arc<dyn Compress>>,
     /// Whether requests are compressed that do not say so themselves.
     pub(crate) compresses: bool,
     /// Who answers.
@@ -34,9 +58,7 @@ impl Live {
         limits: Limits,
         rates: Arc<Rates>,
     ) -> Self {
-        let compress = compressor.map(|compressor| -> Arc<Compress> {
-            Arc::new(move |body, overrides, cancel| compressor.compress(body, overrides, cancel))
-        });
+        let compress = compressor.map(|compressor| compressor as Arc<dyn Compress>);
         Self { compress, compresses, upstream, limits, rates }
     }
 

@@ -44,5 +44,4 @@ pub use rates::Rates;
 pub use server::{ClientAddress, ProxyConfig, Server, shutdown_signal};
 pub use sidecar::{Sidecar, SidecarConfig};
 pub use tls::{Tls, TlsError};
-pub(crate) use upstream::install_crypto;
 pub use upstream::{ApiKey, BaseUrl, HttpUpstream, Upstream, UpstreamConfig};

@@ -14,7 +14,7 @@ use hyper::body::Incoming;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto;
-use hyper_util::server::graceful::GracefulShutdown;
+use hyper_util::server::graceful::{GracefulShutdown, Watcher};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinSet;
@@ -56,6 +56,15 @@ pub struct Server {
     proxy: Arc<Proxy>,
 }
 
+/// How a server ends.
+#[derive(Debug, Clone, Default)]
+struct End {
+    /// No connection begins any more.
+    stopping: CancellationToken,
+    /// No request goes on.
+    out_of_time: CancellationToken,
+}
+
 impl Server {
     /// Opens the listening socket. Without a sidecar its paths go to the upstream as others do.
     ///
@@ -93,15 +102,14 @@ impl Server {
         let mut shutdown = pin!(shutdown);
         let mut connections = JoinSet::new();
         let graceful = GracefulShutdown::new();
-        let out_of_time = CancellationToken::new();
+        let end = End::default();
         loop {
             tokio::select! {
                 accepted = listener.accept() => match accepted {
                     Ok((stream, address)) => {
                         let client = ClientAddress(address);
                         let watcher = graceful.watcher();
-                        let (tls, proxy, out_of_time) = (tls.clone(), proxy.clone(), out_of_time.clone());
-                        connections.spawn(greet(stream, client, tls, proxy, watcher, out_of_time));
+                        connections.spawn(greet(stream, client, tls.clone(), proxy.clone(), watcher, end.clone()));
                     }
                     Err(error) => {
                         tracing::warn!(%error, "cannot accept a connection");
@@ -115,11 +123,12 @@ impl Server {
             }
         }
         drop(listener);
+        end.stopping.cancel();
         tracing::info!(connections = connections.len(), "shutting down");
         let mut drained = pin!(graceful.shutdown());
         if tokio::time::timeout(drain_timeout, &mut drained).await.is_err() {
             tracing::warn!("requests are still in flight after the drain timeout and are cut off");
-            out_of_time.cancel();
+            end.out_of_time.cancel();
             // Those still waiting for an answer get to hear why.
             let _ = tokio::time::timeout(LAST_WORDS, drained).await;
         }
@@ -165,17 +174,18 @@ async fn greet(
     client: ClientAddress,
     tls: Option<Tls>,
     proxy: Arc<Proxy>,
-    watcher: hyper_util::server::graceful::Watcher,
-    out_of_time: CancellationToken,
+    watcher: Watcher,
+    end: End,
 ) {
     if let Err(error) = stream.set_nodelay(true) {
         tracing::debug!(%error, "cannot switch Nagle's algorithm off");
     }
     match tls {
-        None => serve(stream, client, proxy, watcher, out_of_time).await,
-        Some(tls) => match tls.accept(stream).await {
-            Ok(stream) => serve(stream, client, proxy, watcher, out_of_time).await,
-            Err(error) => tracing::debug!(%error, "a client did not come to speak TLS"),
+        None => serve(stream, client, proxy, watcher, end.out_of_time).await,
+        Some(tls) => match end.stopping.run_until_cancelled(tls.accept(stream)).await {
+            Some(Ok(stream)) => serve(stream, client, proxy, watcher, end.out_of_time).await,
+            Some(Err(error)) => tracing::debug!(%error, "a client did not come to speak TLS"),
+            None => {}
         },
     }
 }
@@ -184,7 +194,7 @@ async fn serve(
     stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
     client: ClientAddress,
     proxy: Arc<Proxy>,
-    watcher: hyper_util::server::graceful::Watcher,
+    watcher: Watcher,
     out_of_time: CancellationToken,
 ) {
     let header_bytes = proxy.live.load().limits.header_bytes;

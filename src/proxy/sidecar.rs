@@ -27,7 +27,7 @@ const RETRIEVE: &str = "/v1/retrieve";
 
 /// Answers `POST /v1/compress`, `GET /v1/retrieve/{hash}` and `POST /v1/retrieve`.
 pub struct Sidecar {
-    compress: Box<Compress>,
+    compress: Box<dyn Compress>,
     observer: Arc<Observer>,
     dropped: DroppedTexts,
 }
@@ -46,7 +46,7 @@ impl Sidecar {
     /// [`ClientAddress`], without which nothing is retrieved, and a [`Cancel`] that is called when the client goes away.
     pub fn new(live: Arc<ArcSwap<Live>>, observer: Arc<Observer>, config: SidecarConfig) -> Self {
         let compress = move |body: &[u8], overrides: &Overrides, cancel: &Cancel| match &live.load().compress {
-            Some(compress) => compress(body, overrides, cancel),
+            Some(compress) => compress.compress(body, overrides, cancel),
             None => untouched(Status::Skipped("off")),
         };
         Self::with(compress, observer, config)
@@ -134,7 +134,7 @@ impl Sidecar {
 
     /// A panic costs the saving, not the request.
     fn run(&self, body: &[u8], overrides: &Overrides, cancel: Cancel) -> Outcome {
-        catch_unwind(AssertUnwindSafe(|| (self.compress)(body, overrides, &cancel)))
+        catch_unwind(AssertUnwindSafe(|| self.compress.compress(body, overrides, &cancel)))
             .unwrap_or_else(|_| untouched(Status::Failed("panic".into())))
     }
 

@@ -69,7 +69,7 @@ async fn start(
     serve(Some(Arc::new(compress)), None, Upstream::Embedded(Arc::new(local))).await
 }
 
-async fn serve(compress: Option<Arc<Compress>>, sidecar: Option<Arc<dyn Local>>, upstream: Upstream) -> Running {
+async fn serve(compress: Option<Arc<dyn Compress>>, sidecar: Option<Arc<dyn Local>>, upstream: Upstream) -> Running {
     let config =
         ProxyConfig { listen: ([127, 0, 0, 1], 0).into(), drain_timeout: Duration::ZERO, keys: None, tls: None };
     let (told, records) = std::sync::mpsc::channel();
@@ -291,7 +291,7 @@ async fn headers_of_a_request_reach_its_compression() {
 #[tokio::test]
 async fn a_request_may_be_left_alone_or_have_compression_without_a_compressor_asked_for() {
     let never = |_: &[u8], _: &Overrides, _: &Cancel| -> Outcome { panic!("not asked for") };
-    for (compress, mode) in [(Some(Arc::new(never) as Arc<Compress>), "off"), (None, "on")] {
+    for (compress, mode) in [(Some(Arc::new(never) as Arc<dyn Compress>), "off"), (None, "on")] {
         let proxy = serve(compress, None, Upstream::Embedded(Arc::new(Mirror("upstream")))).await;
         let response = client().post(&proxy.url).header("x-lopper-mode", mode).body("x").send().await.unwrap();
         assert_eq!(response.headers()["x-lopper-status"], "skipped:off");

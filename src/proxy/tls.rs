@@ -13,7 +13,7 @@ use tokio::net::TcpStream;
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
 
-use super::upstream::install_crypto;
+use crate::net::install_crypto;
 
 /// How long a client may take to greet.
 const GREETING: Duration = Duration::from_secs(10);

@@ -2,7 +2,7 @@
 
 use std::fmt;
 use std::str::FromStr;
-use std::sync::{Arc, Once};
+use std::sync::Arc;
 use std::time::Duration;
 
 use http::header::{AUTHORIZATION, CONNECTION, CONTENT_LENGTH, UPGRADE};
@@ -15,6 +15,7 @@ use super::error::{ProxyError, root_cause};
 use super::headers;
 use super::local::{Local, answer_locally};
 use crate::config::Limits;
+use crate::net;
 
 /// Where requests go.
 pub enum Upstream {
@@ -84,9 +85,7 @@ impl FromStr for BaseUrl {
         if url.query().is_some() || url.fragment().is_some() {
             return Err(unusable("it has a query or fragment"));
         }
-        let host = url.host_str().unwrap_or_default();
-        let loopback = host == "localhost"
-            || host.trim_matches(['[', ']']).parse::<std::net::IpAddr>().is_ok_and(|address| address.is_loopback());
+        let loopback = net::is_loopback(url.host_str().unwrap_or_default());
         let path = url.path().trim_end_matches('/');
         let (prefix, versioned) = path.strip_suffix("/v1").map_or((path, false), |prefix| (prefix, true));
         Ok(Self { origin: url.origin().ascii_serialization(), prefix: prefix.into(), versioned, loopback })
@@ -159,15 +158,9 @@ impl HttpUpstream {
     /// # Errors
     /// [`ProxyError::Client`] if TLS can't be set up, for example for an `https` upstream without root certificates.
     pub fn new(config: UpstreamConfig) -> Result<Self, ProxyError> {
-        install_crypto();
+        let is_encrypted = !config.base_url.origin.starts_with("http:");
         let build = |adjust: fn(reqwest::ClientBuilder) -> reqwest::ClientBuilder| {
-            let client = match adjust(client_builder(&config)).build() {
-                // Without encryption no certificates are needed, and a bare container has none.
-                Err(_) if config.base_url.origin.starts_with("http:") => {
-                    adjust(client_builder(&config)).tls_certs_only([]).build()
-                }
-                built => built,
-            };
+            let client = net::client(|| adjust(client_builder(&config)), is_encrypted);
             client.map_err(|error| ProxyError::Client(root_cause(&error)))
         };
         let (client, http1) = (build(|builder| builder)?, build(reqwest::ClientBuilder::http1_only)?);
@@ -253,15 +246,6 @@ fn client_builder(config: &UpstreamConfig) -> reqwest::ClientBuilder {
         .tcp_nodelay(true);
     // A company-wide HTTP_PROXY rarely reaches the machine it is set on.
     if config.base_url.loopback { builder.no_proxy() } else { builder }
-}
-
-/// Chooses the cryptography that every TLS connection of this process uses.
-pub(crate) fn install_crypto() {
-    static ONCE: Once = Once::new();
-    ONCE.call_once(|| {
-        // An error says that the process has chosen already, which is as good.
-        let _ = rustls::crypto::ring::default_provider().install_default();
-    });
 }
 
 fn is_dot_segment(segment: &str) -> bool {

@@ -7,6 +7,20 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Semaphore, watch};
 
+use super::process::{FREE_ADMIN_PORT, LEXICAL, Lopper};
+
+/// A route whose requests may be compressed.
+pub const CHAT: &str = "/v1/chat/completions";
+/// A route whose requests pass through.
+pub const FILES: &str = "/v1/files";
+
+/// A faulty upstream and a Lopper in front of it, which decides by words and has an admin port.
+pub async fn pair(script: Vec<Step>) -> (Faulty, Lopper) {
+    let upstream = Faulty::start(script).await;
+    let lopper = Lopper::configured(&upstream.url("/v1"), LEXICAL, &[FREE_ADMIN_PORT]);
+    (upstream, lopper)
+}
+
 /// What is done with a connection. After the last step it is closed.
 #[derive(Debug, Clone)]
 pub enum Step {

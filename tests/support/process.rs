@@ -9,6 +9,11 @@ use tempfile::TempDir;
 
 use super::model;
 
+/// Settings under which a decision takes milliseconds.
+pub const LEXICAL: &str = "[scorer]\nmethod = 'lexical'\n";
+/// The environment variable that gives a process an admin port.
+pub const FREE_ADMIN_PORT: (&str, &str) = ("LOPPER_ADMIN_LISTEN", "127.0.0.1:0");
+
 /// The file that holds what a process writes to stderr.
 const LOG: &str = "stderr.log";
 

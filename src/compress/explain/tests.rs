@@ -2,17 +2,13 @@
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on should stop")]
 
 use std::collections::BTreeSet;
-use std::sync::Arc;
-use std::time::Duration;
 
 use proptest::prelude::*;
 use serde_json::json;
 
 use super::*;
-use crate::compress::{Cancel, Compressor, Dropped, Most, Overrides, Settings};
-use crate::config::{BlockScore, Fine, Method, Mode};
-use crate::ledger::{Ledger, LedgerConfig};
-use crate::score::Weights;
+use crate::compress::{Cancel, Compressor, Dropped, Overrides, Settings, tests};
+use crate::config::{Fine, Mode};
 
 const FILES: [(&str, &str); 4] = [
     ("a.py", include_str!("../../../tests/fixtures/inventory.py")),
@@ -22,22 +18,7 @@ const FILES: [(&str, &str); 4] = [
 ];
 
 fn compressor(budget: Budget, fine: Fine, mode: Mode, min_saving: f32) -> Compressor {
-    let settings = Settings {
-        mode,
-        budget,
-        recall: None,
-        min_tokens: Tokens(200),
-        min_saving,
-        fine,
-        method: Method::Lexical,
-        weights: Weights { lexical: 0.5, unit_tokens: Tokens(64), whole_units: 0, blocks: BlockScore::ConditionalPpl },
-        deadline: Duration::from_secs(600),
-        rules: Vec::new(),
-        holdout_percent: 0,
-        most: Most::ALL,
-    };
-    let ledger = Ledger::open(LedgerConfig { memory_bytes: 1 << 20, ..LedgerConfig::default() });
-    Compressor::new(Err("no model".into()), settings, Arc::new(ledger))
+    tests::compressor(Settings { mode, budget, min_tokens: Tokens(200), min_saving, fine, ..tests::lexical() })
 }
 
 /// The files in fences below a question, or as the results of calls that read them, with numbered lines.
