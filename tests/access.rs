@@ -13,13 +13,11 @@ use flate2::write::GzEncoder;
 use reqwest::{RequestBuilder, Response};
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
-use support::process::{Lopper, client, h2c_client, refusal_with};
+use support::process::{LEXICAL, Lopper, client, h2c_client, refusal_with};
 use support::upstream::Upstream;
 
 const INVENTORY: &str = include_str!("fixtures/inventory.py");
 const CHAT: &str = "/v1/chat/completions";
-/// Decides in milliseconds.
-const LEXICAL: &str = "[scorer]\nmethod = 'lexical'\n";
 const KEYS: [(&str, &str); 2] =
     [("LOPPER_SERVER_API_KEYS_ENV", "LOPPER_CLIENT_KEYS"), ("LOPPER_CLIENT_KEYS", "key-anna, key-bert")];
 const OWN_KEY: [(&str, &str); 2] = [("LOPPER_UPSTREAM_API_KEY_ENV", "UPSTREAM_KEY"), ("UPSTREAM_KEY", "sk-upstream")];
@@ -207,6 +205,12 @@ async fn clients_may_speak_tls() {
     assert_eq!(send(client(true).post(&url).body("{}")).await.0, 401);
     // Who speaks without TLS gets no answer in the open.
     assert!(support::process::client().get(lopper.url("/v1/models")).send().await.is_err());
+    // Who never greets does not keep it from ending.
+    let silent = std::net::TcpStream::connect(lopper.address).unwrap();
+    lopper.signal("TERM");
+    let ended = tokio::task::spawn_blocking(move || { lopper }.wait()).await.unwrap();
+    assert!(ended.success());
+    drop(silent);
 
     let (refused, told) = refusal_with(&[("LOPPER_SERVER_TLS_CERT", cert.to_str().unwrap())]);
     assert!(!refused.success() && told.contains("but not server.tls_key"), "{told}");

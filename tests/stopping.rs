@@ -10,12 +10,11 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use serde_json::json;
 use support::footprint::waiting;
-use support::process::{Lopper, client};
+use support::process::{FREE_ADMIN_PORT, LEXICAL, Lopper, client};
 use support::upstream::{Reply, Upstream};
 use tokio::sync::oneshot;
 
 const CHAT: &str = "/v1/chat/completions";
-const LEXICAL: &str = "[scorer]\nmethod = 'lexical'\n";
 const INVENTORY: &str = include_str!("fixtures/inventory.py");
 
 fn body(question: &str) -> String {
@@ -91,7 +90,7 @@ async fn what_takes_longer_than_the_drain_timeout_is_cut_off_and_told() {
 async fn scoring_that_takes_longer_is_given_up_and_told() {
     let mut upstream = Upstream::start().await;
     let config = "[scorer]\nunit_tokens = 0\n[server]\ndrain_timeout = '100ms'\n";
-    let lopper = Lopper::configured(&upstream.url("/v1"), config, &[("LOPPER_ADMIN_LISTEN", "127.0.0.1:0")]);
+    let lopper = Lopper::configured(&upstream.url("/v1"), config, &[FREE_ADMIN_PORT]);
     let asked = client().post(lopper.url(CHAT)).body(body("Why can a shipment fail?"));
     let asked = tokio::spawn(asked.send());
     // Scoring takes seconds, a look milliseconds.
@@ -134,6 +133,35 @@ fn a_hang_up_while_it_starts_is_no_reason_to_die() {
     lopper.signal("HUP");
     lopper.terminate();
     assert!(lopper.wait().success());
+}
+
+/// Starts its arguments in a terminal, closes that once they listen, and ends as they do.
+const IN_A_TERMINAL: &str = r#"
+import os, pty, signal, sys
+pid, terminal = pty.fork()
+if pid == 0:
+    os.execv(sys.argv[1], sys.argv[1:])
+signal.signal(signal.SIGALRM, lambda *_: os.kill(pid, signal.SIGKILL))
+signal.alarm(300)
+shown = b""
+while b"listening on" not in shown:
+    shown += os.read(terminal, 4096)
+os.close(terminal)
+sys.exit(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]))
+"#;
+
+#[test]
+fn it_ends_with_its_terminal() {
+    let folder = tempfile::tempdir().unwrap();
+    let config = folder.path().join("lopper.toml");
+    std::fs::write(&config, LEXICAL).unwrap();
+    let ended = std::process::Command::new("python3")
+        .args(["-c", IN_A_TERMINAL, env!("CARGO_BIN_EXE_lopper"), "serve", "--listen", "127.0.0.1:0"])
+        .args(["--upstream", "http://127.0.0.1:9/v1", "--config"])
+        .arg(&config)
+        .env("LOPPER_ADMIN_LISTEN", "off")
+        .status();
+    assert_eq!(ended.unwrap().code(), Some(0));
 }
 
 #[tokio::test(flavor = "multi_thread")]
