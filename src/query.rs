@@ -129,17 +129,22 @@ pub const MAX_CHARS: usize = 1200;
 const MAX_TURN_CHARS: usize = 300;
 
 /// The identifiers that a question names: in backticks, with `()`, dotted, or in `snake_case`, `camelCase` or
-/// `PascalCase`. Of a qualified name (`Store.get`, `store::get`) the last part. Each once, in order.
+/// `PascalCase`. Of a qualified name (`Store.get`, `store::get`) the last part. Each once, in order. In a fenced block not
+/// every word is a name for being there.
 pub fn names(question: &str) -> Vec<String> {
     let mut names: Vec<String> = Vec::new();
-    let ticks = question.matches('`').count();
-    for (part, text) in question.split('`').enumerate() {
-        let quoted = part % 2 == 1 && part < ticks;
-        for word in text.split(|c: char| c.is_whitespace() || "\"',;!?=+<>[]{}|".contains(c)) {
-            if let Some(name) = name(word, quoted)
-                && !names.iter().any(|known| known == name)
-            {
-                names.push(name.to_owned());
+    for (block, text) in question.split("```").enumerate() {
+        // A fence may be longer.
+        let text = text.trim_start_matches('`');
+        let ticks = text.matches('`').count();
+        for (part, text) in text.split('`').enumerate() {
+            let quoted = block % 2 == 0 && part % 2 == 1 && part < ticks;
+            for word in text.split(|c: char| c.is_whitespace() || "\"',;!?=+<>[]{}|".contains(c)) {
+                if let Some(name) = name(word, quoted)
+                    && !names.iter().any(|known| known == name)
+                {
+                    names.push(name.to_owned());
+                }
             }
         }
     }
@@ -153,7 +158,7 @@ const SHORT_BLOCK_LINES: usize = 12;
 const MIN_WORDS: usize = 2;
 
 /// How lines begin that clients put over the files they attach.
-const BOILERPLATE: [&str; 14] = [
+const BOILERPLATE: [&str; 17] = [
     "I have *added these files to the chat*",
     "*Trust this message as the true content",
     "Any other messages in the chat may contain outdated versions",
@@ -168,14 +173,28 @@ const BOILERPLATE: [&str; 14] = [
     "SELECTIONS",
     "--- End of content ---",
     "Called the Read tool with the following input:",
+    "--- Content from referenced files ---",
+    "<path>",
+    "<type>file</type>",
 ];
 
 /// How the rules begin that clients append to the person's words. All that follows is theirs.
-const RULES: [&str; 4] = [
+const RULES: [&str; 6] = [
     "# *SEARCH/REPLACE block* Rules:",
     "# File editing rules:",
     "To suggest changes to a file you MUST return",
     "IMPORTANT: Use *quadruple* backticks",
+    "(See <attachments> above for file contents.",
+    "You can execute bash commands and edit files to implement the necessary changes.",
+];
+
+/// How the lines begin of an outline of the repository, as aider sends it.
+const OUTLINE: [char; 2] = ['⋮', '│'];
+
+/// Lines between which OpenHands puts the person's words below an example of its own, where tools are text.
+const TASK: [&str; 2] = [
+    "--------------------- NEW TASK DESCRIPTION ---------------------",
+    "--------------------- END OF NEW TASK DESCRIPTION ---------------------",
 ];
 
 /// Tags whose content is not the person's words.
@@ -243,7 +262,10 @@ impl Words {
             found.map(|at| span.start + at)
         };
         let end = between.iter().find_map(rules).unwrap_or(prose.len());
-        let asked = spans(&prose, &tag::QUESTION, |element| element.body);
+        let mut asked = spans(&prose, &tag::QUESTION, |element| element.body);
+        if asked.is_empty() {
+            asked.extend(task(&prose));
+        }
         let mut silent = spans(&prose, &ATTACHED, |element| element.outer);
         let is_long = |span: &&Span| text[span.range()].lines().count() > SHORT_BLOCK_LINES;
         silent.extend(code.iter().filter(is_long));
@@ -266,7 +288,8 @@ impl Words {
 
     /// Adds a line: as prose, and as it is shown with the short pieces of code.
     fn add(&mut self, prose: &str, shown: &str) {
-        let is_clients = BOILERPLATE.iter().any(|start| prose.trim_start().starts_with(start));
+        let is_clients =
+            prose.starts_with(OUTLINE) || BOILERPLATE.iter().any(|start| prose.trim_start().starts_with(start));
         let is_empty = shown.trim().is_empty();
         if is_clients || heading::is_bare(prose) || (is_empty && self.text.ends_with("\n\n")) {
             return;
@@ -277,6 +300,14 @@ impl Words {
             self.text.push('\n');
         }
     }
+}
+
+/// The task that a client marks with lines.
+fn task(prose: &str) -> Option<Span> {
+    let [opening, closing] = TASK;
+    let start = prose.find(opening)? + opening.len();
+    let end = prose[start..].rfind(closing).map_or(prose.len(), |at| start + at);
+    Some(Span { start, end })
 }
 
 /// What a token of prose adds to the count of words: none if it is a path, a tag or punctuation; scripts without
@@ -413,6 +444,8 @@ mod tests {
         assert_eq!(asked(&[text, "<reminder>a b c</reminder>"]).unwrap(), "Fix the bug");
         let task = "<task>\nFix 'src/a.py' (see below for file content)\n</task>\n<file_content path=\"src/a.py\">\nx\n</file_content>";
         assert_eq!(asked(&[task]).unwrap(), "Fix 'src/a.py' (see below for file content)");
+        let above = "<userRequest>Fix it (See <attachments> above for file contents. You may not need to read them.)</userRequest>";
+        assert_eq!(asked(&[above]).unwrap(), "Fix it");
         let open = "<context>\nThese are up-to-date files.\n</context>\nFix the bug";
         assert_eq!(asked(&[open]).unwrap(), "Fix the bug");
     }
@@ -437,6 +470,33 @@ mod tests {
         let answered = [chat[0].clone(), said(Role::Assistant, &["It is well."]), chat[3].clone()];
         assert_eq!(words(&answered, 0), None, "the first answer was given without it");
         assert_eq!(words(&chat, 9), None);
+    }
+
+    #[test]
+    fn an_outline_of_the_repository_asks_nothing() {
+        let shown =
+            format!("Here are some READ ONLY files, provided for your reference.\n\nsrc/a.py\n{}\n", long_block());
+        let outline = "Here are summaries of some files present in my git repository.\nDo not propose changes to these files, treat them as *read-only*.\n\nsrc/b.py:\n⋮\n│class Store:\n│    def get(self, key):\n⋮\n\nREADME.md\n";
+        let chat = [
+            said(Role::User, &[&shown]),
+            said(Role::Assistant, &["Ok, I will use these files as references."]),
+            said(Role::User, &[outline]),
+            said(Role::Assistant, &["Ok, I won't try and edit those files without asking first."]),
+            said(Role::User, &["Why is it slow?"]),
+        ];
+        let question = Questions::new(&chat, &|_, _| Vec::new()).of(0, None).unwrap();
+        assert_eq!((question.text.as_str(), question.asked_in), ("Why is it slow?", 4));
+        assert!(question.names.is_empty(), "{:?}", question.names);
+    }
+
+    #[test]
+    fn a_task_below_an_example_is_the_question() {
+        let [opening, closing] = TASK;
+        let text = format!(
+            "USER: Show me `Shelf`.\n\n{opening}\nFix the reordering.\n{closing}\n\nPLEASE follow the format!\n"
+        );
+        assert_eq!(asked(&[&text]).unwrap(), "Fix the reordering.");
+        assert_eq!(asked(&[&text.replace(closing, "")]).unwrap().lines().next(), Some("Fix the reordering."));
     }
 
     #[test]
@@ -489,6 +549,8 @@ mod tests {
             ["get", "parse_args", "HTTPServer", "flush", "run", "camelCase", "test_it", "main"]
         );
         assert_eq!(names("an unbalanced ` tick names nothing"), Vec::<String>::new());
+        let pasted = "Why does it print\n````text\nno lines with 3 `numbers` in parse_args\n````\nafter `run` of this?\n```py\na.walk(3)\n```";
+        assert_eq!(names(pasted), ["parse_args", "run", "walk"]);
     }
 
     proptest! {

@@ -2,9 +2,9 @@
 
 use std::collections::HashMap;
 
-use super::known::Known;
+use super::known::{Hashed, Known};
 use crate::detect::call::{self, Use};
-use crate::detect::{Context, Region, Source, veto};
+use crate::detect::{Region, Source, veto};
 use crate::wire::{Call, Chat, Message, Origin, Role, Slot};
 
 /// The tool calls of a conversation by their ids.
@@ -46,20 +46,26 @@ impl<'a> Calls<'a> {
     }
 }
 
-/// The pieces of code in each text of a message that may be changed at all (rule R1).
-pub fn regions(message: &Message, calls: &Calls, known: &Known) -> Vec<Vec<Region>> {
-    let mut before = "";
+/// The texts of a conversation by message and slot.
+pub fn texts(chat: &Chat) -> Vec<Vec<Hashed<'_>>> {
+    let slots = chat.messages.iter().map(|message| &message.slots);
+    slots.map(|slots| slots.iter().map(|slot| slot.text.as_str().into()).collect()).collect()
+}
+
+/// The pieces of code in each of the `texts` of a message that may be changed at all (rule R1).
+pub fn regions(message: &Message, texts: &[Hashed], calls: &Calls, known: &Known) -> Vec<Vec<Region>> {
+    let mut before = Hashed::from("");
     let mut found = Vec::new();
-    for slot in &message.slots {
+    for (slot, &text) in message.slots.iter().zip(texts) {
         let source = match &slot.origin {
             Origin::Said if message.role == Role::User => Some(Source::Words),
             Origin::Prompt if message.slots.iter().all(|slot| slot.origin != Origin::Suffix) => Some(Source::Words),
             Origin::Result { .. } => Some(Source::Tool(calls.of(slot).map(|made| &made.does))),
             _ => None,
         };
-        let context = |source| Context { before, source, path: slot.path.as_deref() };
-        found.push(source.map(|source| known.regions(&slot.text, context(source))).unwrap_or_default());
-        before = &slot.text;
+        let regions = source.map(|source| known.regions(text, before, source, slot.path.as_deref()));
+        found.push(regions.unwrap_or_default());
+        before = text;
     }
     found
 }

@@ -318,7 +318,7 @@ impl Read {
     /// What becomes of a conversation that is left alone to be compared.
     fn held_out(&self, compressor: &Compressor) -> Option<Outcome> {
         let is_held_out = self.is_held_out == Some(true);
-        is_held_out.then(|| walk::untouched(compressor, &self.chat, &self.stages, "holdout"))
+        is_held_out.then(|| walk::held_out(compressor, &self.chat, &self.stages))
     }
 
     fn close(self, outcome: Outcome) -> Outcome {

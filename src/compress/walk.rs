@@ -4,9 +4,10 @@ use std::cell::{Cell, OnceCell};
 use std::collections::BTreeSet;
 use std::time::Instant;
 
-use super::conversation::{Calls, Orders, regions};
+use super::conversation::{Calls, Orders, regions, texts};
 use super::explain::Block;
 use super::job::{Job, Verdict};
+use super::known::Hashed;
 use super::queue::Place;
 use super::{Cancel, Compressor, Dropped, Outcome, Overrides, Status};
 use crate::detect::call::Use;
@@ -38,10 +39,11 @@ pub fn walk(
     let counter = Counter::for_model(chat.model.as_deref());
     let deadline = overrides.deadline.unwrap_or(compressor.settings.deadline);
     let limits = Limits { cancel: cancel.clone(), deadline: Some(Instant::now() + deadline) };
-    let (calls, regions) = stages.run(Stage::Detect, || code_of(compressor, chat));
+    let texts = stages.run(Stage::Detect, || texts(chat));
+    let (calls, regions) = stages.run(Stage::Detect, || code_of(compressor, chat, &texts));
     // What the rest of the texts says is only asked for the sake of code.
     if is_without_code(chat, &regions) {
-        return (untouched(compressor, chat, stages, NO_CODE), Vec::new());
+        return (untouched(compressor, chat, &texts, stages, NO_CODE), Vec::new());
     }
     let orders = stages.run(Stage::Detect, || Orders::new(chat));
     let code = |message: usize, slot: usize| regions[message][slot].iter().map(|region| region.span).collect();
@@ -51,6 +53,7 @@ pub fn walk(
         overrides,
         counter,
         limits,
+        texts: &texts,
         calls: &calls,
         regions: &regions,
         questions: Questions::new(&chat.messages, &code),
@@ -69,14 +72,16 @@ pub fn walk(
 
 /// What becomes of a request that has no code; `None` where it has some.
 pub fn without_code(compressor: &Compressor, chat: &Chat, stages: &Stages) -> Option<Outcome> {
-    let (_, regions) = stages.run(Stage::Detect, || code_of(compressor, chat));
-    is_without_code(chat, &regions).then(|| untouched(compressor, chat, stages, NO_CODE))
+    let texts = stages.run(Stage::Detect, || texts(chat));
+    let (_, regions) = stages.run(Stage::Detect, || code_of(compressor, chat, &texts));
+    is_without_code(chat, &regions).then(|| untouched(compressor, chat, &texts, stages, NO_CODE))
 }
 
 /// The tool calls of a request, and the pieces of code in it by message and slot.
-fn code_of<'a>(compressor: &Compressor, chat: &'a Chat) -> (Calls<'a>, Vec<Vec<Vec<Region>>>) {
+fn code_of<'a>(compressor: &Compressor, chat: &'a Chat, texts: &[Vec<Hashed>]) -> (Calls<'a>, Vec<Vec<Vec<Region>>>) {
     let calls = Calls::new(chat);
-    let regions = chat.messages.iter().map(|message| regions(message, &calls, &compressor.known)).collect();
+    let messages = chat.messages.iter().zip(texts);
+    let regions = messages.map(|(message, texts)| regions(message, texts, &calls, &compressor.known)).collect();
     (calls, regions)
 }
 
@@ -85,9 +90,21 @@ fn is_without_code(chat: &Chat, regions: &[Vec<Vec<Region>>]) -> bool {
     chat.api != Api::Completions && regions.iter().flatten().all(Vec::is_empty)
 }
 
+/// What becomes of a request whose conversation is held out of compression.
+pub fn held_out(compressor: &Compressor, chat: &Chat, stages: &Stages) -> Outcome {
+    let texts = stages.run(Stage::Detect, || texts(chat));
+    untouched(compressor, chat, &texts, stages, "holdout")
+}
+
 /// What becomes of a request that is left as it is, for this reason.
-pub fn untouched(compressor: &Compressor, chat: &Chat, stages: &Stages, why: &'static str) -> Outcome {
-    let tokens = tokens(compressor, chat, stages);
+fn untouched(
+    compressor: &Compressor,
+    chat: &Chat,
+    texts: &[Vec<Hashed>],
+    stages: &Stages,
+    why: &'static str,
+) -> Outcome {
+    let tokens = tokens(compressor, chat, texts, stages);
     Outcome {
         status: Status::Skipped(why),
         tokens_before: tokens,
@@ -100,10 +117,9 @@ pub fn untouched(compressor: &Compressor, chat: &Chat, stages: &Stages, why: &'s
 }
 
 /// Tokens of all texts of a request.
-fn tokens(compressor: &Compressor, chat: &Chat, stages: &Stages) -> Tokens {
+fn tokens(compressor: &Compressor, chat: &Chat, texts: &[Vec<Hashed>], stages: &Stages) -> Tokens {
     let counter = Counter::for_model(chat.model.as_deref());
-    let slots = chat.messages.iter().flat_map(|message| &message.slots);
-    stages.run(Stage::Detect, || slots.map(|slot| compressor.known.count(counter, &slot.text)).sum())
+    stages.run(Stage::Detect, || texts.iter().flatten().map(|&text| compressor.known.count(counter, text)).sum())
 }
 
 /// One request on its way.
@@ -113,6 +129,8 @@ pub struct Walk<'a> {
     pub(super) overrides: &'a Overrides,
     pub(super) counter: Counter,
     pub(super) limits: Limits,
+    /// By message and slot.
+    texts: &'a [Vec<Hashed<'a>>],
     pub(super) calls: &'a Calls<'a>,
     /// By message and slot.
     regions: &'a [Vec<Vec<Region>>],
@@ -154,7 +172,7 @@ impl Walk<'_> {
     fn run(mut self, body: &[u8]) -> (Outcome, Vec<Block>) {
         let (chat, regions) = (self.chat, self.regions);
         let mut sum = Sum::default();
-        let before = tokens(self.compressor, chat, self.stages);
+        let before = tokens(self.compressor, chat, self.texts, self.stages);
         for (index, message) in chat.messages.iter().enumerate() {
             for (number, slot) in message.slots.iter().enumerate() {
                 let mut edits = Vec::new();
@@ -247,7 +265,7 @@ impl Walk<'_> {
 
     /// Tokens of `text` in the upstream's vocabulary.
     pub fn count(&self, text: &str) -> Tokens {
-        self.compressor.known.count(self.counter, text)
+        self.compressor.known.count(self.counter, text.into())
     }
 
     /// What is appended to a text that says "unchanged since it was read" of a file that was shown in part: the lines
