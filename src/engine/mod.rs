@@ -65,7 +65,7 @@ pub struct EngineOptions {
 }
 
 /// [`EngineOptions::window`] for scoring units of code.
-pub const UNIT_WINDOW: usize = 4096;
+pub const UNIT_WINDOW: usize = 2048;
 
 /// How far a scoring job may go.
 #[derive(Debug, Clone, Default)]
