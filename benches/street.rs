@@ -3,18 +3,15 @@
 
 use std::hint::black_box;
 use std::sync::Arc;
-use std::time::Duration;
 
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
-use lopper::compress::{Cancel, Compressor, Most, Overrides, Settings, Status};
-use lopper::config::{BlockScore, Fine, Method, Mode};
+use lopper::compress::{Cancel, Compressor, Overrides, Settings, Status};
 use lopper::detect::{self, Context};
 use lopper::ledger::{Ledger, LedgerConfig};
-use lopper::prune::Budget;
 use lopper::render;
+use lopper::score::Passage;
 use lopper::score::associations::Associations;
 use lopper::score::lexical::Matches;
-use lopper::score::{Passage, Weights};
 use lopper::select::knapsack::{self, Item};
 use lopper::syntax::{self, Language, Unit};
 use lopper::text::{LineIndex, Lines, Span, Tokens};
@@ -111,22 +108,8 @@ fn choosing(criterion: &mut Criterion) {
 fn repeated(criterion: &mut Criterion) {
     let names = ["a/inventory.py", "b/inventory.py", "c/inventory.py"];
     let body = body(&message(&names));
-    let settings = Settings {
-        mode: Mode::On,
-        budget: Budget::Ratio(0.4),
-        recall: None,
-        min_tokens: Tokens(500),
-        min_saving: 0.2,
-        fine: Fine::Off,
-        method: Method::Lexical,
-        weights: Weights { lexical: 0.5, unit_tokens: Tokens(64), whole_units: 0, blocks: BlockScore::ConditionalPpl },
-        deadline: Duration::from_secs(15),
-        rules: Vec::new(),
-        holdout_percent: 0,
-        most: Most::ALL,
-    };
     let ledger = Ledger::open(LedgerConfig { memory_bytes: 1 << 20, ..LedgerConfig::default() });
-    let compressor = Compressor::new(Err("no model".into()), settings, Arc::new(ledger));
+    let compressor = Compressor::new(Err("no model".into()), Settings::lexical(), Arc::new(ledger));
     let compress = || compressor.compress(black_box(&body), &Overrides::default(), &Cancel::default());
     assert_eq!(compress().status, Status::Compressed);
     let mut group = criterion.benchmark_group("repeated");

@@ -13,11 +13,9 @@ use flate2::write::GzEncoder;
 use reqwest::{RequestBuilder, Response};
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
-use support::process::{LEXICAL, Lopper, client, h2c_client, refusal_with};
+use support::process::{CHAT, INVENTORY, LEXICAL, Lopper, client, h2c_client, refusal_with};
 use support::upstream::Upstream;
 
-const INVENTORY: &str = include_str!("fixtures/inventory.py");
-const CHAT: &str = "/v1/chat/completions";
 const KEYS: [(&str, &str); 2] =
     [("LOPPER_SERVER_API_KEYS_ENV", "LOPPER_CLIENT_KEYS"), ("LOPPER_CLIENT_KEYS", "key-anna, key-bert")];
 const OWN_KEY: [(&str, &str); 2] = [("LOPPER_UPSTREAM_API_KEY_ENV", "UPSTREAM_KEY"), ("UPSTREAM_KEY", "sk-upstream")];

@@ -9,9 +9,9 @@ mod support;
 use bytes::Bytes;
 use http_body_util::BodyExt;
 use serde_json::Value;
-use support::faulty::{CHAT, FILES, Faulty, Step, chunk, pair, send, stream};
+use support::faulty::{FILES, Faulty, Step, chunk, pair, send, stream};
 use support::footprint::Footprint;
-use support::process::{client, h2c_client};
+use support::process::{CHAT, client, h2c_client};
 
 /// An answer as a client sees it.
 #[derive(Debug, PartialEq)]

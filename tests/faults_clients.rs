@@ -5,9 +5,9 @@
 mod support;
 
 use serde_json::json;
-use support::faulty::{CHAT, FILES, Faulty, Step, chunk, pair, reset, send, stream};
+use support::faulty::{FILES, Faulty, Step, chunk, pair, reset, send, stream};
 use support::footprint::{Footprint, waiting};
-use support::process::{FREE_ADMIN_PORT, LEXICAL, Lopper, client};
+use support::process::{CHAT, FREE_ADMIN_PORT, LEXICAL, Lopper, client};
 use support::upstream::{Reply, Upstream};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;

@@ -8,22 +8,13 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use serde_json::json;
 use support::footprint::metric;
-use support::process::{FREE_ADMIN_PORT, LEXICAL, Lopper, client};
+use support::process::{CHAT, FREE_ADMIN_PORT, LEXICAL, Lopper, chat_about_inventory, client};
 use support::upstream::Upstream;
-
-const CHAT: &str = "/v1/chat/completions";
-const INVENTORY: &str = include_str!("fixtures/inventory.py");
-
-fn body(question: &str) -> String {
-    let content = format!("{question}\n\n`inventory.py`:\n```python\n{INVENTORY}```\n");
-    json!({"model": "gpt-5", "messages": [{"role": "user", "content": content}]}).to_string()
-}
 
 /// Sends a request; returns the status that Lopper tells and the body that arrived.
 async fn sent(lopper: &Lopper, upstream: &mut Upstream, question: &str) -> (String, String) {
-    let response = client().post(lopper.url(CHAT)).body(body(question)).send().await.unwrap();
+    let response = client().post(lopper.url(CHAT)).body(chat_about_inventory(question)).send().await.unwrap();
     assert_eq!(response.status(), 200);
     let status = response.headers()["x-lopper-status"].to_str().unwrap().to_owned();
     assert_eq!(response.bytes().await.unwrap(), r#"{"ok":true}"#);
@@ -64,14 +55,17 @@ async fn without_a_usable_model_words_decide_and_it_is_told() {
         };
         let (words, none) = (start(""), start("[scorer]\nmethod = 'perplexity'\n"));
         let (status, arrived) = sent(&words, &mut upstream, "Why can a shipment fail?").await;
-        assert!(status == "compressed" && arrived.len() < body("").len(), "{model}: {status}");
+        assert!(status == "compressed" && arrived.len() < chat_about_inventory("").len(), "{model}: {status}");
         assert!(
             words.log().contains("CODE IS SCORED BY ITS WORDS ALONE") && words.log().contains(why),
             "{}",
             words.log()
         );
         let (status, arrived) = sent(&none, &mut upstream, "Why can a shipment fail?").await;
-        assert!(status.starts_with("failed:") && arrived == body("Why can a shipment fail?"), "{model}: {status}");
+        assert!(
+            status.starts_with("failed:") && arrived == chat_about_inventory("Why can a shipment fail?"),
+            "{model}: {status}"
+        );
         assert!(none.log().contains("NOTHING IS COMPRESSED") && none.log().contains(why), "{}", none.log());
         for lopper in [words, none] {
             let ready = client().get(lopper.admin("/readyz")).send().await.unwrap();

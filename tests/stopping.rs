@@ -8,19 +8,10 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use serde_json::json;
 use support::footprint::waiting;
-use support::process::{FREE_ADMIN_PORT, LEXICAL, Lopper, client};
+use support::process::{CHAT, FREE_ADMIN_PORT, LEXICAL, Lopper, chat_about_inventory, client};
 use support::upstream::{Reply, Upstream};
 use tokio::sync::oneshot;
-
-const CHAT: &str = "/v1/chat/completions";
-const INVENTORY: &str = include_str!("fixtures/inventory.py");
-
-fn body(question: &str) -> String {
-    let content = format!("{question}\n\n`inventory.py`:\n```python\n{INVENTORY}```\n");
-    json!({"model": "gpt-5", "messages": [{"role": "user", "content": content}]}).to_string()
-}
 
 /// Waits for a process to end, and says whether it was satisfied.
 async fn ended_well(mut lopper: Lopper) -> bool {
@@ -36,7 +27,7 @@ async fn streams_in_flight_finish_and_nobody_else_is_let_in() {
     for number in 0..STREAMS {
         let events = upstream.reply_events();
         let question = format!("Why can a shipment fail? ({number})");
-        let mut response = client().post(lopper.url(CHAT)).body(body(&question)).send().await.unwrap();
+        let mut response = client().post(lopper.url(CHAT)).body(chat_about_inventory(&question)).send().await.unwrap();
         events.send("data: 1\n\n".into()).await.unwrap();
         assert_eq!(response.chunk().await.unwrap().unwrap(), "data: 1\n\n");
         streams.push((events, response));
@@ -91,7 +82,7 @@ async fn scoring_that_takes_longer_is_given_up_and_told() {
     let mut upstream = Upstream::start().await;
     let config = "[scorer]\nunit_tokens = 0\n[server]\ndrain_timeout = '100ms'\n";
     let lopper = Lopper::configured(&upstream.url("/v1"), config, &[FREE_ADMIN_PORT]);
-    let asked = client().post(lopper.url(CHAT)).body(body("Why can a shipment fail?"));
+    let asked = client().post(lopper.url(CHAT)).body(chat_about_inventory("Why can a shipment fail?"));
     let asked = tokio::spawn(asked.send());
     // Scoring takes seconds, a look milliseconds.
     while waiting(&lopper).await == 0 {
@@ -116,7 +107,7 @@ async fn killed_in_the_middle_it_sends_the_same_bytes_again() {
         // All that was asked before it was killed, and then new ones, whose decisions may just be on their way to the disk.
         for number in 0..(round + 1) * QUESTIONS / 3 {
             let question = format!("Where is part {number} counted?");
-            let response = client().post(lopper.url(CHAT)).body(body(&question)).send().await.unwrap();
+            let response = client().post(lopper.url(CHAT)).body(chat_about_inventory(&question)).send().await.unwrap();
             assert_eq!(response.headers()["x-lopper-status"], "compressed");
             let arrived = upstream.request().await.body;
             assert_eq!(first.entry(number).or_insert_with(|| arrived.clone()), &arrived, "{question}");
@@ -178,7 +169,7 @@ async fn settings_that_change_under_load_lose_nothing() {
             let mut sent = 0;
             while !is_over.load(Ordering::Relaxed) {
                 sent += 1;
-                let body = body(&format!("What of {number} in {sent}?"));
+                let body = chat_about_inventory(&format!("What of {number} in {sent}?"));
                 let response = client.post(&url).body(body).send().await.unwrap();
                 assert_eq!(response.status(), 200);
                 assert_eq!(response.headers()["x-lopper-status"], "compressed");

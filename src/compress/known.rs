@@ -127,8 +127,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::compress::tests::lexical;
-    use crate::compress::{Cancel, Compressor, Overrides, Status};
+    use crate::compress::{Cancel, Compressor, Overrides, Settings, Status};
     use crate::ledger::{Ledger, LedgerConfig};
 
     fn regions(known: &Known, text: &str, Context { before, source, path }: Context) -> Vec<Region> {
@@ -178,7 +177,7 @@ mod tests {
     #[test]
     fn a_request_that_is_sent_again_is_sent_as_before() {
         let ledger = Arc::new(Ledger::open(LedgerConfig { memory_bytes: 1 << 20, ..LedgerConfig::default() }));
-        let compressor = || Compressor::new(Err("no model".into()), lexical(), ledger.clone());
+        let compressor = || Compressor::new(Err("no model".into()), Settings::lexical(), ledger.clone());
         let code = include_str!("../../tests/fixtures/inventory.py");
         let text = format!("Why can a shipment fail?\n\na.py\n```python\n{code}```\n\nb.py\n```python\n{code}```\n");
         let body = serde_json::json!({"model": "m", "messages": [{"role": "user", "content": text}]}).to_string();

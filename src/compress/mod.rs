@@ -17,7 +17,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::config::{Fine, Method, Mode, Rule};
+use crate::config::{BlockScore, Fine, Method, Mode, Rule};
 pub use crate::engine::Cancel;
 use crate::engine::Engine;
 use crate::ledger::Ledger;
@@ -65,6 +65,29 @@ pub struct Settings {
 }
 
 impl Settings {
+    /// Words decide, and nothing is too much: for tests and benchmarks.
+    pub fn lexical() -> Self {
+        Self {
+            mode: Mode::On,
+            budget: Budget::Ratio(0.4),
+            recall: None,
+            min_tokens: Tokens(500),
+            min_saving: 0.2,
+            fine: Fine::Off,
+            method: Method::Lexical,
+            weights: Weights {
+                lexical: 0.5,
+                unit_tokens: Tokens(64),
+                whole_units: 0,
+                blocks: BlockScore::ConditionalPpl,
+            },
+            deadline: Duration::from_secs(600),
+            rules: Vec::new(),
+            holdout_percent: 0,
+            most: Most::ALL,
+        }
+    }
+
     /// How much `budget` is, for a person: such as `ratio 0.4`, `4000 tokens` or `recall 0.9`.
     fn amount(&self, budget: Budget) -> String {
         match (budget, self.recall) {

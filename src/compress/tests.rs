@@ -1,31 +1,11 @@
 //! What a glance tells is what compressing tells.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use serde_json::json;
 
 use super::*;
-use crate::config::BlockScore;
 use crate::ledger::LedgerConfig;
-
-/// Settings under which words decide and nothing is too much.
-pub fn lexical() -> Settings {
-    Settings {
-        mode: Mode::On,
-        budget: Budget::Ratio(0.4),
-        recall: None,
-        min_tokens: Tokens(500),
-        min_saving: 0.2,
-        fine: Fine::Off,
-        method: Method::Lexical,
-        weights: Weights { lexical: 0.5, unit_tokens: Tokens(64), whole_units: 0, blocks: BlockScore::ConditionalPpl },
-        deadline: Duration::from_secs(600),
-        rules: Vec::new(),
-        holdout_percent: 0,
-        most: Most::ALL,
-    }
-}
 
 /// A compressor without a model and with a small ledger of its own.
 pub fn compressor(settings: Settings) -> Compressor {
@@ -37,9 +17,9 @@ pub fn compressor(settings: Settings) -> Compressor {
 fn a_glance_is_for_what_is_small_and_has_no_code() {
     let chat = |text: &str| json!({"model": "m", "messages": [{"role": "user", "content": text}]}).to_string();
     let code = "Why?\n```python\nimport os\n\n\ndef f():\n    return os.sep\n```\n";
-    let on = compressor(lexical());
-    let held_out = compressor(Settings { holdout_percent: 100, ..lexical() });
-    let shallow = compressor(Settings { most: Most { nesting: 2, ..Most::ALL }, ..lexical() });
+    let on = compressor(Settings::lexical());
+    let held_out = compressor(Settings { holdout_percent: 100, ..Settings::lexical() });
+    let shallow = compressor(Settings { most: Most { nesting: 2, ..Most::ALL }, ..Settings::lexical() });
     for (by, body, expected) in [
         (&on, chat("Hello."), Some("no-code")),
         (&on, "{}".into(), Some("not-chat")),

@@ -39,8 +39,7 @@ pub fn walk(
     let counter = Counter::for_model(chat.model.as_deref());
     let deadline = overrides.deadline.unwrap_or(compressor.settings.deadline);
     let limits = Limits { cancel: cancel.clone(), deadline: Some(Instant::now() + deadline) };
-    let texts = stages.run(Stage::Detect, || texts(chat));
-    let (calls, regions) = stages.run(Stage::Detect, || code_of(compressor, chat, &texts));
+    let Contents { texts, calls, regions } = stages.run(Stage::Detect, || Contents::new(compressor, chat));
     // What the rest of the texts says is only asked for the sake of code.
     if is_without_code(chat, &regions) {
         return (untouched(compressor, chat, &texts, stages, NO_CODE), Vec::new());
@@ -72,17 +71,26 @@ pub fn walk(
 
 /// What becomes of a request that has no code; `None` where it has some.
 pub fn without_code(compressor: &Compressor, chat: &Chat, stages: &Stages) -> Option<Outcome> {
-    let texts = stages.run(Stage::Detect, || texts(chat));
-    let (_, regions) = stages.run(Stage::Detect, || code_of(compressor, chat, &texts));
+    let Contents { texts, regions, .. } = stages.run(Stage::Detect, || Contents::new(compressor, chat));
     is_without_code(chat, &regions).then(|| untouched(compressor, chat, &texts, stages, NO_CODE))
 }
 
-/// The tool calls of a request, and the pieces of code in it by message and slot.
-fn code_of<'a>(compressor: &Compressor, chat: &'a Chat, texts: &[Vec<Hashed>]) -> (Calls<'a>, Vec<Vec<Vec<Region>>>) {
-    let calls = Calls::new(chat);
-    let messages = chat.messages.iter().zip(texts);
-    let regions = messages.map(|(message, texts)| regions(message, texts, &calls, &compressor.known)).collect();
-    (calls, regions)
+/// What is in a request.
+struct Contents<'a> {
+    /// By message and slot.
+    texts: Vec<Vec<Hashed<'a>>>,
+    calls: Calls<'a>,
+    /// The pieces of code by message and slot.
+    regions: Vec<Vec<Vec<Region>>>,
+}
+
+impl<'a> Contents<'a> {
+    fn new(compressor: &Compressor, chat: &'a Chat) -> Self {
+        let (texts, calls) = (texts(chat), Calls::new(chat));
+        let messages = chat.messages.iter().zip(&texts);
+        let regions = messages.map(|(message, texts)| regions(message, texts, &calls, &compressor.known)).collect();
+        Self { texts, calls, regions }
+    }
 }
 
 /// The prompt of a completion is code as a whole.

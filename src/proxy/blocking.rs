@@ -13,10 +13,10 @@ pub(super) async fn run<T: Send + 'static>(work: impl FnOnce(&Cancel) -> T + Sen
     tokio::task::spawn_blocking(move || span.in_scope(|| work(&cancel))).await.ok()
 }
 
-/// Runs `work` here and now. `None` if it panicked as well.
-pub(super) fn unless_it_panics<T>(work: impl FnOnce() -> Option<T>) -> Option<T> {
+/// Runs `work` here and now. `None` if it panicked.
+pub(super) fn unless_it_panics<T>(work: impl FnOnce() -> T) -> Option<T> {
     // What a panic leaves behind is shared by caches alone, which hold whole values.
-    catch_unwind(AssertUnwindSafe(work)).ok().flatten()
+    catch_unwind(AssertUnwindSafe(work)).ok()
 }
 
 struct CancelOnDrop(Cancel);

@@ -168,7 +168,8 @@ async fn compress_body(
     let (is_encoded, captures) = (!codings.is_empty(), entry.captures());
     let started = Instant::now();
     // Another thread costs more than what is small and has no code.
-    if !is_encoded && let Some(outcome) = blocking::unless_it_panics(|| compress.glance(&original, overrides)) {
+    if !is_encoded && let Some(outcome) = blocking::unless_it_panics(|| compress.glance(&original, overrides)).flatten()
+    {
         entry.captured = captures.then(|| original.clone());
         entry.report = Some(Report { outcome, is_counted: true, took: started.elapsed() });
         return Ok(RequestBody::Whole(original));

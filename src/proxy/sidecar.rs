@@ -2,7 +2,6 @@
 //!
 //! The contract is that of the `headroom` guardrail of LiteLLM and of Portkey.
 
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -15,7 +14,7 @@ use serde_json::value::RawValue;
 
 use super::intercept::allowance;
 use super::live::{Compress, Live};
-use super::{ClientAddress, Local, LocalBody, LocalResponse, ProxyError, entry, overrides};
+use super::{ClientAddress, Local, LocalBody, LocalResponse, ProxyError, blocking, entry, overrides};
 use crate::compress::{Cancel, Dropped, Outcome, Overrides, Status};
 use crate::dropped::{self, DroppedTexts};
 use crate::observe::{Observer, Record};
@@ -134,8 +133,8 @@ impl Sidecar {
 
     /// A panic costs the saving, not the request.
     fn run(&self, body: &[u8], overrides: &Overrides, cancel: Cancel) -> Outcome {
-        catch_unwind(AssertUnwindSafe(|| self.compress.compress(body, overrides, &cancel)))
-            .unwrap_or_else(|_| untouched(Status::Failed("panic".into())))
+        blocking::unless_it_panics(|| self.compress.compress(body, overrides, &cancel))
+            .unwrap_or_else(|| untouched(Status::Failed("panic".into())))
     }
 
     /// What was left out is a client's source code, so only clients on this machine get it.

@@ -9,8 +9,6 @@ use tokio::sync::{Semaphore, watch};
 
 use super::process::{FREE_ADMIN_PORT, LEXICAL, Lopper};
 
-/// A route whose requests may be compressed.
-pub const CHAT: &str = "/v1/chat/completions";
 /// A route whose requests pass through.
 pub const FILES: &str = "/v1/files";
 

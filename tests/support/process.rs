@@ -9,6 +9,17 @@ use tempfile::TempDir;
 
 use super::model;
 
+/// A route whose requests may be compressed.
+pub const CHAT: &str = "/v1/chat/completions";
+/// A file of 380 lines.
+pub const INVENTORY: &str = include_str!("../fixtures/inventory.py");
+
+/// A chat with a question about that file.
+pub fn chat_about_inventory(question: &str) -> String {
+    let content = format!("{question}\n\n`inventory.py`:\n```python\n{INVENTORY}```\n");
+    serde_json::json!({"model": "gpt-5", "messages": [{"role": "user", "content": content}]}).to_string()
+}
+
 /// Settings under which a decision takes milliseconds.
 pub const LEXICAL: &str = "[scorer]\nmethod = 'lexical'\n";
 /// The environment variable that gives a process an admin port.

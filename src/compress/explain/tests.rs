@@ -18,7 +18,7 @@ const FILES: [(&str, &str); 4] = [
 ];
 
 fn compressor(budget: Budget, fine: Fine, mode: Mode, min_saving: f32) -> Compressor {
-    tests::compressor(Settings { mode, budget, min_tokens: Tokens(200), min_saving, fine, ..tests::lexical() })
+    tests::compressor(Settings { mode, budget, min_tokens: Tokens(200), min_saving, fine, ..Settings::lexical() })
 }
 
 /// The files in fences below a question, or as the results of calls that read them, with numbered lines.
