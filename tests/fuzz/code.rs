@@ -54,7 +54,7 @@ fn source(dice: &mut Dice, language: Language) -> Vec<u8> {
     let code = if dice.once_in(16) { other } else { *dice.pick(&of_language) };
     let lines: Vec<&str> = code.split_inclusive('\n').collect();
     // A short run of lines is more often clean after changes, and quicker.
-    let (first, count) = if dice.below(2) == 1 { (dice.below(lines.len()), 30) } else { (0, lines.len()) };
+    let (first, count) = if dice.once_in(8) { (0, lines.len()) } else { (dice.below(lines.len()), 30) };
     let mut code = lines[first..(first + count).min(lines.len())].concat().into_bytes();
     mutate(dice, &mut code, &CODE_WORDS, other.as_bytes());
     code
