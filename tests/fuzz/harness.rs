@@ -249,10 +249,11 @@ fn change(dice: &mut Dice, text: &mut Vec<u8>, words: &[&str], other: &[u8]) {
             let end = (at + dice.below(64)).min(text.len());
             text.drain(at..end);
         }
-        // One piece again and again.
+        // One piece again and again; seldom very often, since that takes the time of a hundred others.
         7 => {
             let end = (at + 1 + dice.below(80)).min(text.len());
-            let times = 1 << dice.below(10);
+            let doublings = if dice.once_in(8) { 10 } else { 6 };
+            let times = 1 << dice.below(doublings);
             let piece = text[at..end].repeat(times.min(MOST_BYTES / (end - at + 1)));
             drop(text.splice(at..at, piece));
         }
