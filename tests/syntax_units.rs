@@ -224,6 +224,19 @@ fn long_words_of_heredocs_are_not_parsed() {
     assert!(units(&apart, Language::Ruby).is_ok());
 }
 
+/// Their parser would look for the annotation's end for ever.
+#[test]
+fn kotlin_that_ends_in_an_annotation_is_not_parsed() {
+    let code = "class A(val b: Int)\n\nval c: Int\n";
+    for end in ["@", "@JvmOverlo", "    @Deprecated(\"use d", "/** Up. */ @Deprecated(\"use d"] {
+        let source = format!("{code}{end}");
+        assert_eq!(units(&source, Language::Kotlin), Err(SyntaxError::OpenAnnotation), "{end}");
+        // With a line break it comes back, whatever it says.
+        let _ = units(&format!("{source}\n"), Language::Kotlin);
+    }
+    assert!(units(&format!("@JvmInline\n{code}"), Language::Kotlin).is_ok());
+}
+
 #[test]
 fn languages_go_by_many_names() {
     let tags =

@@ -216,6 +216,9 @@ pub enum SyntaxError {
     /// A here-document ends with a word that the parser can't hold.
     #[error("a here-document in the text ends with a word that is too long to be parsed")]
     LongHeredoc,
+    /// The text ends in an annotation, which the parser can't leave.
+    #[error("the last line of the text has an annotation and no line break: it can't be parsed")]
+    OpenAnnotation,
     /// The text is not, or not only, code in this language.
     #[error("the text does not parse cleanly: first error in line {line}, {:.1} % of it in error", error_share * 100.0)]
     NotClean {
