@@ -9,13 +9,12 @@ use std::time::Duration;
 use arc_swap::ArcSwap;
 use bytes::Bytes;
 use http::{Method, Request};
-use lopper::compress::{Cancel, Compressor, Dropped, Most, Outcome, Overrides, Settings, Status};
-use lopper::config::{BlockScore, Fine, Limits, Method as Scoring, Mode};
+use lopper::compress::{Cancel, Compressor, Dropped, Outcome, Overrides, Settings, Status};
+use lopper::config::{Fine, Limits, Mode};
 use lopper::ledger::{Ledger, LedgerConfig};
 use lopper::observe::{self, Observer};
 use lopper::proxy::{Live, Local, LocalBody, LocalResponse, Rates, Sidecar, SidecarConfig, Upstream};
 use lopper::prune::Budget;
-use lopper::score::Weights;
 use lopper::text::{Span, Tokens};
 use lopper::wire::splice::{TextEdit, splice};
 use lopper::wire::{self, Api, Chat, Slot};
@@ -209,19 +208,14 @@ fn variant(body: &[u8]) -> usize {
 /// By words alone; small pieces count too, and completions.
 fn compressor(budget: Budget, fine: Fine, min_saving: f32) -> Compressor {
     let settings = Settings {
-        mode: Mode::On,
         budget,
-        recall: None,
         min_tokens: Tokens(20),
         min_saving,
         fine,
-        method: Scoring::Lexical,
-        weights: Weights { lexical: 0.5, unit_tokens: Tokens(64), whole_units: 0, blocks: BlockScore::ConditionalPpl },
         // What a deadline leaves depends on the clock.
         deadline: Duration::from_secs(3600),
         rules: vec![lopper::config::Rule { line: 1, mode: Some(Mode::On), ..Default::default() }],
-        holdout_percent: 0,
-        most: Most::ALL,
+        ..Settings::lexical()
     };
     // Little memory: decisions are forgotten as well.
     let ledger = Ledger::open(LedgerConfig { memory_bytes: 1 << 18, ..LedgerConfig::default() });
