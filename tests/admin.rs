@@ -4,11 +4,10 @@
 mod support;
 
 use serde_json::{Value, json};
-use support::process::{FREE_ADMIN_PORT, LEXICAL, Lopper, client, refusal_with};
+use support::process::{FREE_ADMIN_PORT, INVENTORY, LEXICAL, Lopper, client, refusal_with};
 use support::upstream::{Reply, Upstream};
 
 /// 380 lines, about 3,000 tokens.
-const INVENTORY: &str = include_str!("fixtures/inventory.py");
 const QUESTION: &str = "Why can a shipment fail although the pieces were reserved before?";
 
 struct Watched {

@@ -6,11 +6,10 @@ mod support;
 use bytes::Bytes;
 use lopper::render;
 use serde_json::{Value, json};
-use support::process::{Lopper, client};
+use support::process::{INVENTORY, Lopper, client};
 use support::upstream::Upstream;
 
 /// 380 lines, about 3,000 tokens.
-const INVENTORY: &str = include_str!("fixtures/inventory.py");
 const QUESTION: &str = "Why can a shipment fail although the pieces were reserved before?";
 
 /// The proxy, and the upstream that it stands before.

@@ -9,10 +9,8 @@ use std::process::{Output, Stdio};
 
 use lopper::render;
 use support::model;
-use support::process::command;
+use support::process::{INVENTORY, command};
 use tempfile::TempDir;
-
-const INVENTORY: &str = include_str!("fixtures/inventory.py");
 
 /// A folder of its own to work in, which is also the person's home.
 struct Desk {

@@ -10,11 +10,8 @@ use flate2::Compression;
 use flate2::write::{DeflateEncoder, GzEncoder, ZlibEncoder};
 use ruzstd::encoding::{CompressionLevel, compress_to_vec};
 use serde_json::{Value, json};
-use support::process::{Lopper, client};
+use support::process::{CHAT, INVENTORY, Lopper, client};
 use support::upstream::{Recorded, Reply, Upstream};
-
-const CHAT: &str = "/v1/chat/completions";
-const INVENTORY: &str = include_str!("fixtures/inventory.py");
 
 type Encode = fn(&[u8]) -> Vec<u8>;
 

@@ -6,9 +6,7 @@ mod support;
 use std::process::Output;
 
 use support::model;
-use support::process::{Lopper, command};
-
-const INVENTORY: &str = include_str!("fixtures/inventory.py");
+use support::process::{INVENTORY, Lopper, command};
 
 /// A case that asks for the function `name` of the inventory.
 fn case(id: &str, name: &str, question: &str) -> String {

@@ -11,11 +11,10 @@ use lopper::compress::explain::{Block, Explanation};
 use lopper::render;
 use serde_json::{Value, json};
 use support::model;
-use support::process::{Lopper, client, command};
+use support::process::{INVENTORY, Lopper, client, command};
 use support::upstream::Upstream;
 use tempfile::TempDir;
 
-const INVENTORY: &str = include_str!("fixtures/inventory.py");
 const QUESTION: &str = "How does a `Shelf` know what is left over?";
 
 /// The first classes of the inventory.

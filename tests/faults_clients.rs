@@ -7,13 +7,10 @@ mod support;
 use serde_json::json;
 use support::faulty::{FILES, Faulty, Step, chunk, pair, reset, send, stream};
 use support::footprint::{Footprint, waiting};
-use support::process::{CHAT, FREE_ADMIN_PORT, LEXICAL, Lopper, client};
+use support::process::{CHAT, FREE_ADMIN_PORT, INVENTORY, LEXICAL, Lopper, client};
 use support::upstream::{Reply, Upstream};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
-
-/// 380 lines, about 3,000 tokens.
-const INVENTORY: &str = include_str!("fixtures/inventory.py");
 
 async fn connected(lopper: &Lopper) -> TcpStream {
     let stream = TcpStream::connect(lopper.address).await.unwrap();

@@ -10,11 +10,10 @@ use proptest::prelude::*;
 use proptest::test_runner::{Config, TestRunner};
 use serde_json::{Value, json};
 use support::body::elements;
-use support::process::{Lopper, client};
+use support::process::{INVENTORY, Lopper, client};
 use support::upstream::Upstream;
 use tokio::runtime::Runtime;
 
-const INVENTORY: &str = include_str!("fixtures/inventory.py");
 const QUEUE: &str = include_str!("fixtures/wire/queue.ts");
 
 /// Files small enough to be scored in a second or two, and large enough to be pruned.

@@ -11,11 +11,9 @@ use futures_util::{StreamExt, stream};
 use http::Version;
 use proptest::prelude::*;
 use serde_json::Value;
-use support::process::{Lopper, client, h2c_client, refusal};
+use support::process::{CHAT, Lopper, client, h2c_client, refusal};
 use support::upstream::{Reply, Upstream};
 use tokio::sync::{mpsc, oneshot};
-
-const CHAT: &str = "/v1/chat/completions";
 
 async fn pair() -> (Upstream, Lopper) {
     let upstream = Upstream::start().await;

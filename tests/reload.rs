@@ -5,11 +5,9 @@ mod support;
 
 use bytes::Bytes;
 use serde_json::{Value, json};
-use support::process::{FREE_ADMIN_PORT, LEXICAL, Lopper, client};
+use support::process::{FREE_ADMIN_PORT, INVENTORY, LEXICAL, Lopper, client};
 use support::upstream::{Reply, Upstream};
 use tokio::sync::mpsc;
-
-const INVENTORY: &str = include_str!("fixtures/inventory.py");
 
 async fn start() -> (Upstream, Lopper) {
     let upstream = Upstream::start().await;

@@ -6,11 +6,8 @@ mod support;
 use bytes::Bytes;
 use reqwest::Response;
 use serde_json::{Value, json};
-use support::process::{Lopper, client};
+use support::process::{CHAT, INVENTORY, Lopper, client};
 use support::upstream::Upstream;
-
-const CHAT: &str = "/v1/chat/completions";
-const INVENTORY: &str = include_str!("fixtures/inventory.py");
 
 /// A request with 800 tokens of code.
 fn with_code() -> String {

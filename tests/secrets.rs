@@ -5,10 +5,9 @@ mod support;
 
 use reqwest::RequestBuilder;
 use serde_json::json;
-use support::process::{FREE_ADMIN_PORT, Lopper, client, h2c_client};
+use support::process::{FREE_ADMIN_PORT, INVENTORY, Lopper, client, h2c_client};
 use support::upstream::{Reply, Upstream};
 
-const INVENTORY: &str = include_str!("fixtures/inventory.py");
 /// All that must not be found again has this in it.
 const PLANTED: &str = "pl4nted";
 /// Also not to be found: words of the prompt and of the code.

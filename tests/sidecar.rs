@@ -5,10 +5,9 @@ mod support;
 
 use reqwest::Response;
 use serde_json::{Value, json};
-use support::process::{Lopper, client};
+use support::process::{INVENTORY, Lopper, client};
 use support::upstream::Upstream;
 
-const INVENTORY: &str = include_str!("fixtures/inventory.py");
 const QUESTION: &str = "Why can a shipment fail although the pieces were reserved before?";
 
 /// The first classes of the inventory: 800 tokens.
