@@ -20,13 +20,13 @@ use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
-use serde_json::json;
 use sha2::{Digest, Sha256};
 use tokio::net::TcpListener;
 use tokio::task::JoinSet;
 
 use super::Observer;
 use crate::net;
+use crate::wire::error::{INVALID_REQUEST, error_body};
 
 /// The page: one file.
 const PAGE: &str = include_str!("dashboard.html");
@@ -283,7 +283,7 @@ fn json_text(body: Vec<u8>) -> Answer {
 }
 
 fn error(status: StatusCode, message: &str) -> Answer {
-    let body = json!({"error": {"message": message, "type": "invalid_request_error", "param": null, "code": null}});
+    let body = error_body(message, INVALID_REQUEST, None, None);
     text(status, "application/json", body.to_string().into())
 }
 

@@ -12,6 +12,7 @@ use tokio::sync::mpsc;
 
 use super::local::{Local, LocalBody, LocalResponse};
 use crate::engine::chat::{Answer, ChatModel, Finish, Message, Sampling};
+use crate::wire::error::{INVALID_REQUEST, SERVER, error_body};
 
 /// Tokens to answer with where the client names no limit. A small model on a CPU says little worth waiting for after that.
 const DEFAULT_MAX_TOKENS: usize = 512;
@@ -59,7 +60,7 @@ impl Embedded {
             true
         });
         match answer {
-            Ok(answer) => json_response(StatusCode::OK, &shape.whole(&text, answer)),
+            Ok(answer) => LocalResponse::json(StatusCode::OK, &shape.whole(&text, answer)),
             Err(error) => server_error(&error.to_string()),
         }
     }
@@ -80,7 +81,7 @@ impl Embedded {
                     send(&shape.chunk(json!({}), Some(answer.finish)))
                         && (!with_usage || send(&shape.usage_chunk(answer)))
                 }
-                Err(error) => send(&error_value(&error.to_string(), "server_error")),
+                Err(error) => send(&error_body(&error.to_string(), SERVER, None, None)),
             };
             if delivered {
                 let _ = events.blocking_send(Bytes::from_static(b"data: [DONE]\n\n"));
@@ -98,7 +99,7 @@ impl Embedded {
 
     fn models(&self) -> LocalResponse {
         let model = json!({"id": self.model.name(), "object": "model", "created": 0, "owned_by": "lopper"});
-        json_response(StatusCode::OK, &json!({"object": "list", "data": [model]}))
+        LocalResponse::json(StatusCode::OK, &json!({"object": "list", "data": [model]}))
     }
 }
 
@@ -114,7 +115,7 @@ impl Local for Embedded {
                      /v1/models. Set upstream.base_url to an API for the rest.",
                     request.uri().path()
                 );
-                json_response(StatusCode::NOT_FOUND, &error_value(&message, "invalid_request_error"))
+                LocalResponse::json(StatusCode::NOT_FOUND, &error_body(&message, INVALID_REQUEST, None, None))
             }
         }
     }
@@ -254,19 +255,10 @@ fn name(finish: Finish) -> &'static str {
     }
 }
 
-fn error_value(message: &str, kind: &str) -> Value {
-    json!({"error": {"message": message, "type": kind, "param": null, "code": null}})
-}
-
-fn json_response(status: StatusCode, value: &Value) -> LocalResponse {
-    let body = LocalBody::Whole(Bytes::from(value.to_string()));
-    LocalResponse { status, content_type: "application/json", body }
-}
-
 fn bad_request(message: &str) -> LocalResponse {
-    json_response(StatusCode::BAD_REQUEST, &error_value(message, "invalid_request_error"))
+    LocalResponse::json(StatusCode::BAD_REQUEST, &error_body(message, INVALID_REQUEST, None, None))
 }
 
 fn server_error(message: &str) -> LocalResponse {
-    json_response(StatusCode::INTERNAL_SERVER_ERROR, &error_value(message, "server_error"))
+    LocalResponse::json(StatusCode::INTERNAL_SERVER_ERROR, &error_body(message, SERVER, None, None))
 }

@@ -5,9 +5,9 @@ use std::time::Duration;
 use bytes::Bytes;
 use http::header::{CONNECTION, CONTENT_TYPE, RETRY_AFTER, UPGRADE, WWW_AUTHENTICATE};
 use http::{HeaderName, HeaderValue, Response, StatusCode};
-use serde_json::json;
 
 use super::body::{self, ResponseBody};
+use crate::wire::error::{INVALID_REQUEST, SERVER, error_body};
 
 /// A failure of the proxy's own. An error status of the upstream is not one: it passes through.
 #[derive(Debug, thiserror::Error)]
@@ -146,7 +146,7 @@ impl ProxyError {
             Self::Header { name, .. } => Some(name.as_str()),
             _ => None,
         };
-        let error = json!({"error": {"message": self.to_string(), "type": kind, "param": param, "code": code}});
+        let error = error_body(&self.to_string(), kind, param, Some(code));
         let mut response = Response::new(body::whole(Bytes::from(error.to_string())));
         *response.status_mut() = status;
         let headers = response.headers_mut();
@@ -177,28 +177,29 @@ impl ProxyError {
 
     /// Status, OpenAI error type and code.
     fn kind(&self) -> (StatusCode, &'static str, &'static str) {
-        const CLIENT: &str = "invalid_request_error";
         match self {
             Self::BaseUrl { .. } | Self::ApiKey | Self::Client(_) => {
-                (StatusCode::INTERNAL_SERVER_ERROR, "server_error", "misconfigured")
+                (StatusCode::INTERNAL_SERVER_ERROR, SERVER, "misconfigured")
             }
-            Self::Target(_) => (StatusCode::BAD_REQUEST, CLIENT, "invalid_target"),
-            Self::UnreadableBody(_) => (StatusCode::BAD_REQUEST, CLIENT, "unreadable_body"),
+            Self::Target(_) => (StatusCode::BAD_REQUEST, INVALID_REQUEST, "invalid_target"),
+            Self::UnreadableBody(_) => (StatusCode::BAD_REQUEST, INVALID_REQUEST, "unreadable_body"),
             Self::BodyTooLarge { .. } | Self::DecodedTooLarge { .. } => {
-                (StatusCode::PAYLOAD_TOO_LARGE, CLIENT, "body_too_large")
+                (StatusCode::PAYLOAD_TOO_LARGE, INVALID_REQUEST, "body_too_large")
             }
-            Self::HeadTooLarge { .. } => (StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE, CLIENT, "headers_too_large"),
-            Self::Framing => (StatusCode::BAD_REQUEST, CLIENT, "invalid_framing"),
+            Self::HeadTooLarge { .. } => {
+                (StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE, INVALID_REQUEST, "headers_too_large")
+            }
+            Self::Framing => (StatusCode::BAD_REQUEST, INVALID_REQUEST, "invalid_framing"),
             Self::Key { .. } => (StatusCode::UNAUTHORIZED, "authentication_error", "invalid_api_key"),
-            Self::Page => (StatusCode::FORBIDDEN, CLIENT, "foreign_page"),
-            Self::Busy => (StatusCode::SERVICE_UNAVAILABLE, "server_error", "too_many_requests_at_once"),
+            Self::Page => (StatusCode::FORBIDDEN, INVALID_REQUEST, "foreign_page"),
+            Self::Busy => (StatusCode::SERVICE_UNAVAILABLE, SERVER, "too_many_requests_at_once"),
             Self::TooMany { .. } => (StatusCode::TOO_MANY_REQUESTS, "rate_limit_error", "rate_limit_exceeded"),
-            Self::Header { .. } => (StatusCode::BAD_REQUEST, CLIENT, "invalid_header"),
-            Self::WebSocket { .. } => (StatusCode::UPGRADE_REQUIRED, CLIENT, "websocket_not_supported"),
+            Self::Header { .. } => (StatusCode::BAD_REQUEST, INVALID_REQUEST, "invalid_header"),
+            Self::WebSocket { .. } => (StatusCode::UPGRADE_REQUIRED, INVALID_REQUEST, "websocket_not_supported"),
             Self::Unreachable { .. } => (StatusCode::BAD_GATEWAY, "upstream_error", "upstream_unreachable"),
             Self::NoAnswer { .. } => (StatusCode::BAD_GATEWAY, "upstream_error", "upstream_no_answer"),
             Self::ConnectTimeout { .. } => (StatusCode::GATEWAY_TIMEOUT, "upstream_error", "upstream_timeout"),
-            Self::ShuttingDown => (StatusCode::SERVICE_UNAVAILABLE, "server_error", "shutting_down"),
+            Self::ShuttingDown => (StatusCode::SERVICE_UNAVAILABLE, SERVER, "shutting_down"),
         }
     }
 }

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use http::header::{CONTENT_ENCODING, CONTENT_TYPE};
 use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, request};
+use serde::Serialize;
 use tokio::sync::mpsc;
 
 use super::body::{self, RequestBody, ResponseBody};
@@ -30,6 +31,14 @@ pub struct LocalResponse {
     pub content_type: &'static str,
     /// The body.
     pub body: LocalBody,
+}
+
+impl LocalResponse {
+    /// `value` as JSON.
+    pub(super) fn json(status: StatusCode, value: &impl Serialize) -> Self {
+        let body = serde_json::to_vec(value).expect("these types have nothing that JSON can't say");
+        Self { status, content_type: "application/json", body: LocalBody::Whole(body.into()) }
+    }
 }
 
 /// The body of a [`LocalResponse`].

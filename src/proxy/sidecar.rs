@@ -9,17 +9,17 @@ use arc_swap::ArcSwap;
 use bytes::Bytes;
 use http::{Method, Request, StatusCode};
 use serde::{Deserialize, Serialize};
-use serde_json::json;
 use serde_json::value::RawValue;
 
 use super::intercept::allowance;
 use super::live::{Compress, Live};
-use super::{ClientAddress, Local, LocalBody, LocalResponse, ProxyError, blocking, entry, overrides};
+use super::{ClientAddress, Local, LocalResponse, ProxyError, blocking, entry, overrides};
 use crate::compress::{Cancel, Dropped, Outcome, Overrides, Status};
 use crate::dropped::{self, DroppedTexts};
 use crate::observe::{Observer, Record};
 use crate::text::Tokens;
 use crate::tokens::Counter;
+use crate::wire::error::{INVALID_REQUEST, error_body};
 
 const COMPRESS: &str = "/v1/compress";
 const RETRIEVE: &str = "/v1/retrieve";
@@ -102,7 +102,7 @@ impl Sidecar {
             tracing::warn!(cause, "compression failed, the gateway gets its messages back as they are");
         }
         tracing::info!(lopper = %status, before = tokens_before.0, after = after.0, "messages of a gateway");
-        Ok(json_response(
+        Ok(LocalResponse::json(
             StatusCode::OK,
             &Answer {
                 messages: smaller.as_ref().map_or(asked.messages, |smaller| smaller.messages),
@@ -155,7 +155,7 @@ impl Sidecar {
             original_content: &dropped.text,
             original_tokens: Counter::for_model(None).count(&dropped.text).0,
         };
-        Ok(json_response(StatusCode::OK, &found))
+        Ok(LocalResponse::json(StatusCode::OK, &found))
     }
 
     fn retrieve_by_body(&self, request: &Request<Bytes>) -> Result<LocalResponse, Refusal> {
@@ -295,8 +295,7 @@ impl Refusal {
     /// In OpenAI's shape.
     fn response(&self) -> LocalResponse {
         let Self { status, code, message } = self;
-        let error = json!({"message": message, "type": "invalid_request_error", "param": null, "code": code});
-        json_response(*status, &json!({ "error": error }))
+        LocalResponse::json(*status, &error_body(message, INVALID_REQUEST, None, Some(code)))
     }
 }
 
@@ -314,11 +313,6 @@ fn bypassed(request: &Request<Bytes>) -> bool {
 
 fn untouched(status: Status) -> Outcome {
     Outcome { status, ..Outcome::default() }
-}
-
-fn json_response(status: StatusCode, body: &impl Serialize) -> LocalResponse {
-    let body = serde_json::to_vec(body).expect("these types have nothing that JSON can't say");
-    LocalResponse { status, content_type: "application/json", body: LocalBody::Whole(body.into()) }
 }
 
 #[cfg(test)]

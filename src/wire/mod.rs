@@ -5,6 +5,7 @@
 
 mod chat;
 mod completions;
+pub mod error;
 mod messages;
 mod nested;
 mod read;

@@ -3,10 +3,11 @@
 use std::net::SocketAddr;
 use std::panic::panic_any;
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::*;
 use crate::observe;
+use crate::proxy::LocalBody;
 
 const ORIGINAL: &str = r#"{"messages": [ {"role":"user","content":"caf\u00e9"},{"content":"why?\na\nb\nc","role":"user"} ],"model":"m","n":1.0}"#;
 const COMPRESSED: &str = r#"{"messages": [ {"role":"user","content":"caf\u00e9"},{"content":"why?\n# [lopper: lines 1-2]\nc","role":"user"} ],"model":"m","n":1.0}"#;
