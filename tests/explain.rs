@@ -210,6 +210,22 @@ fn code_that_is_left_alone_is_told_with_its_reason_and_rule() {
 }
 
 #[test]
+fn a_request_that_is_left_alone_is_told_with_its_reason() {
+    let request = asked(QUESTION, shelves()).to_string();
+    for (config, outcome) in [
+        ("[limits]\nnesting = 2\n", "skipped:nesting"),
+        ("[limits]\nnesting = 3\n", "compressed"),
+        ("[compression]\nmode = 'holdout:99'\n", "skipped:holdout"),
+    ] {
+        let explained = Desk::new(&[("lopper.toml", config)]).explained(&["-"], &request);
+        assert_eq!(explained["outcome"], outcome, "{config}");
+        let is_compressed = outcome == "compressed";
+        assert_eq!(explained["tokens_after"] != explained["tokens_before"], is_compressed, "{explained}");
+        assert_eq!(explained["blocks"] == json!([]), !is_compressed, "{explained}");
+    }
+}
+
+#[test]
 fn a_person_gets_a_table() {
     let request = asked(QUESTION, shelves()).to_string();
     let desk = Desk::new(&[("request.json", &request)]);

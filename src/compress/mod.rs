@@ -161,6 +161,24 @@ struct Read {
     stages: Stages,
 }
 
+/// Why a body is not read as a conversation.
+enum Unread {
+    /// Its JSON is nested deeper than [`Most::nesting`].
+    Deep,
+    /// It is none.
+    NoChat(WireError),
+}
+
+impl Unread {
+    /// In the word of [`Status::Skipped`].
+    fn why(&self) -> &'static str {
+        match self {
+            Self::Deep => "nesting",
+            Self::NoChat(_) => "not-chat",
+        }
+    }
+}
+
 /// What became of a request.
 #[derive(Debug, Default)]
 pub struct Outcome {
@@ -279,7 +297,7 @@ impl Compressor {
     pub fn compress(&self, body: &[u8], overrides: &Overrides, cancel: &Cancel) -> Outcome {
         let read = match self.read(body, overrides) {
             Ok(read) => read,
-            Err(why) => return Outcome::skipped(why),
+            Err(unread) => return Outcome::skipped(unread.why()),
         };
         let walked = || walk::walk(self, body, &read.chat, overrides, cancel, &read.stages, None).0;
         let outcome = read.held_out(self).unwrap_or_else(walked);
@@ -294,22 +312,19 @@ impl Compressor {
         }
         let read = match self.read(body, overrides) {
             Ok(read) => read,
-            Err(why) => return Some(Outcome::skipped(why)),
+            Err(unread) => return Some(Outcome::skipped(unread.why())),
         };
         let outcome = read.held_out(self).or_else(|| walk::without_code(self, &read.chat, &read.stages))?;
         Some(read.close(outcome))
     }
 
     /// Reads a body as a conversation.
-    ///
-    /// # Errors
-    /// Why it is skipped: it is none, or too deep.
-    fn read(&self, body: &[u8], overrides: &Overrides) -> Result<Read, &'static str> {
+    fn read(&self, body: &[u8], overrides: &Overrides) -> Result<Read, Unread> {
         let stages = Stages::default();
         if stages.run(Stage::Detect, || wire::is_deeper(body, self.settings.most.nesting)) {
-            return Err("nesting");
+            return Err(Unread::Deep);
         }
-        let chat = stages.run(Stage::Detect, || wire::parse(body)).map_err(|_| "not-chat")?;
+        let chat = stages.run(Stage::Detect, || wire::parse(body)).map_err(Unread::NoChat)?;
         let conversation = Conversation::of(&chat);
         let percent = self.settings.holdout_percent;
         // What a request asks for itself is no experiment.
@@ -330,10 +345,18 @@ impl Compressor {
         ratios: &[f32],
         cancel: &Cancel,
     ) -> Result<Explanation, WireError> {
-        let stages = Stages::default();
-        let chat = stages.run(Stage::Detect, || wire::parse(body))?;
-        let (outcome, blocks) = walk::walk(self, body, &chat, overrides, cancel, &stages, Some(ratios));
-        Ok(Explanation::new(&chat, &outcome, blocks))
+        let read = match self.read(body, overrides) {
+            Ok(read) => read,
+            Err(Unread::NoChat(error)) => return Err(error),
+            Err(deep) => {
+                let (chat, stages) = (wire::parse(body)?, Stages::default());
+                let outcome = walk::skipped(self, &chat, &stages, deep.why());
+                return Ok(Explanation::new(&chat, &outcome, Vec::new()));
+            }
+        };
+        let walked = || walk::walk(self, body, &read.chat, overrides, cancel, &read.stages, Some(ratios));
+        let (outcome, blocks) = read.held_out(self).map_or_else(walked, |outcome| (outcome, Vec::new()));
+        Ok(Explanation::new(&read.chat, &outcome, blocks))
     }
 }
 
@@ -341,7 +364,7 @@ impl Read {
     /// What becomes of a conversation that is left alone to be compared.
     fn held_out(&self, compressor: &Compressor) -> Option<Outcome> {
         let is_held_out = self.is_held_out == Some(true);
-        is_held_out.then(|| walk::held_out(compressor, &self.chat, &self.stages))
+        is_held_out.then(|| walk::skipped(compressor, &self.chat, &self.stages, "holdout"))
     }
 
     fn close(self, outcome: Outcome) -> Outcome {

@@ -98,13 +98,12 @@ fn is_without_code(chat: &Chat, regions: &[Vec<Vec<Region>>]) -> bool {
     chat.api != Api::Completions && regions.iter().flatten().all(Vec::is_empty)
 }
 
-/// What becomes of a request whose conversation is held out of compression.
-pub fn held_out(compressor: &Compressor, chat: &Chat, stages: &Stages) -> Outcome {
+/// What becomes of a request that is left as it is, for this reason, whatever is in it.
+pub fn skipped(compressor: &Compressor, chat: &Chat, stages: &Stages, why: &'static str) -> Outcome {
     let texts = stages.run(Stage::Detect, || texts(chat));
-    untouched(compressor, chat, &texts, stages, "holdout")
+    untouched(compressor, chat, &texts, stages, why)
 }
 
-/// What becomes of a request that is left as it is, for this reason.
 fn untouched(
     compressor: &Compressor,
     chat: &Chat,

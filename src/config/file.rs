@@ -243,12 +243,8 @@ mod tests {
 
     #[test]
     fn rules_in_another_form_are_told() {
-        insta::assert_snapshot!(problems("rule = [1]\n"), @r#"
-        lopper.toml:1: rules are tables; write [[rule]], with two brackets, and a rule's keys below
-        "#);
-        insta::assert_snapshot!(problems("[rule]\nmode = 'off'\n"), @r#"
-        lopper.toml:1: rules are tables; write [[rule]], with two brackets, and a rule's keys below
-        "#);
+        insta::assert_snapshot!(problems("rule = [1]\n"), @"lopper.toml:1: rules are tables; write [[rule]], with two brackets, and a rule's keys below");
+        insta::assert_snapshot!(problems("[rule]\nmode = 'off'\n"), @"lopper.toml:1: rules are tables; write [[rule]], with two brackets, and a rule's keys below");
         insta::assert_snapshot!(problems("[[rules]]\nmode = 'off'\n[[compression]]\n"), @r#"
         lopper.toml:1: unknown tables [[rules]]; did you mean [[rule]]?
         lopper.toml:3: "compression" is a section; write [compression] and its keys below
