@@ -120,6 +120,21 @@ impl<'de> Deserialize<'de> for StageTimes {
     }
 }
 
+/// How long this thread has worked, not counting the time that other threads had its processor. Only differences mean
+/// something.
+#[cfg(unix)]
+pub fn worked() -> Duration {
+    let time = rustix::time::clock_gettime(rustix::time::ClockId::ThreadCPUTime);
+    Duration::try_from(time).unwrap_or_default()
+}
+
+/// How long this process has been running: here threads have no clock of their own.
+#[cfg(not(unix))]
+pub fn worked() -> Duration {
+    static START: std::sync::LazyLock<Instant> = std::sync::LazyLock::new(Instant::now);
+    START.elapsed()
+}
+
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used, reason = "a test that cannot go on should stop")]

@@ -210,8 +210,8 @@ pub enum SyntaxError {
         /// The most that is parsed, in bytes.
         limit: usize,
     },
-    /// The parser took more steps than a text of this length is allowed.
-    #[error("parsing was given up: the text is too ambiguous for its grammar")]
+    /// The parser took more steps, or more time, than a text of this length is allowed.
+    #[error("parsing was given up: the text is too ambiguous for its grammar, or full of mistakes")]
     TooHard,
     /// A here-document ends with a word that the parser can't hold.
     #[error("a here-document in the text ends with a word that is too long to be parsed")]

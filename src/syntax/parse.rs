@@ -2,11 +2,13 @@
 
 use std::cell::Cell;
 use std::ops::ControlFlow;
+use std::time::Duration;
 
 use tree_sitter::{Node, ParseOptions, ParseState, Parser, Tree};
 
 use super::grammar::{Grammar, OPTIONAL};
 use super::{Language, SyntaxError};
+use crate::stages;
 
 /// The longest text that is parsed, in bytes. Longer ones are data or generated code.
 const MAX_BYTES: usize = 1 << 19;
@@ -25,6 +27,13 @@ const BYTES_PER_STEP: usize = 4;
 /// as long as others.
 const BASE_STALLS: usize = 200;
 const BYTES_PER_STALL: usize = 1024;
+
+/// How long the parser may work on a text of any length, and for each of its bytes on top. Real code takes about half a
+/// microsecond a byte, tables of literals up to 1.1. The counts above bound how often the parser tries; what one mistake costs it
+/// can grow with the mistakes before, up to a second, and of these it tells nobody. That is why the core has this one clock,
+/// which stands while others have the processor.
+const BASE_TIME: Duration = Duration::from_millis(500);
+const TIME_PER_BYTE: Duration = Duration::from_micros(5);
 
 /// How much of the text the parser is given at a time, in bytes.
 const CHUNK: usize = 1024;
@@ -107,6 +116,7 @@ fn parse(source: &str, grammar: &Grammar) -> Option<Tree> {
     };
     let mut stalls_left = BASE_STALLS + source.len() / BYTES_PER_STALL;
     let (mut reached, mut stalls) = (0, 0);
+    let until = stages::worked() + BASE_TIME + TIME_PER_BYTE * source.len() as u32;
     let mut check = |state: &ParseState| {
         steps_left = steps_left.saturating_sub(1);
         if state.current_byte_offset() > reached {
@@ -115,7 +125,7 @@ fn parse(source: &str, grammar: &Grammar) -> Option<Tree> {
         } else {
             stalls += 1;
         }
-        let is_over = steps_left == 0 || stalls_left == 0 || reads_left.get() == 0;
+        let is_over = steps_left == 0 || stalls_left == 0 || reads_left.get() == 0 || stages::worked() > until;
         if is_over { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
     };
     let options = ParseOptions::new().progress_callback(&mut check);
