@@ -37,7 +37,7 @@ pub fn of(reason: &str) -> Option<&'static str> {
         "rule" => "a rule or header says mode = \"off\"",
         "score-tokens" => "more code came before it than limits.score_tokens",
         "small" => "fewer tokens than compression.min_tokens, or than its rule's",
-        "syntax" => "it does not parse cleanly, or is over 512 KiB",
+        "syntax" => "it does not parse cleanly or in time, or is over 512 KiB",
         "terminal" => "a shell session",
         "whole-file" => "a message asks for the whole file back",
         _ => return None,
