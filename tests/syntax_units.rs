@@ -201,7 +201,7 @@ fn a_text_that_is_hard_to_parse_is_given_up() {
     }
     let errors = format!("def f\n  x = e\n{}end\n", "    > e\n".repeat(1_000));
     assert_eq!(units(&errors, Language::Ruby), Err(SyntaxError::TooHard));
-    // What a mistake costs grows with those before: this would take an hour.
+    // What a mistake costs grows with those before: without a bound on time this would take 20 minutes.
     let entries = "        return entries.map(amount).reduce(0, add)\n    }\n\n    subscript(index: Int) ";
     assert_eq!(units(&(entries.to_owned() + &"-) ".repeat(20_000)), Language::CSharp), Err(SyntaxError::TooHard));
     // Few bytes a step, but all of it forward.
