@@ -5,17 +5,17 @@ use std::hint::black_box;
 use std::sync::Arc;
 
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
-use lopper::compress::{Cancel, Compressor, Overrides, Settings, Status};
+use lopper::base::text::{LineIndex, Lines, Span, Tokens};
+use lopper::base::tokens::Counter;
 use lopper::detect::{self, Context};
 use lopper::ledger::{Ledger, LedgerConfig};
+use lopper::pipeline::{Cancel, Compressor, Overrides, Settings, Status};
 use lopper::render;
 use lopper::score::Passage;
 use lopper::score::associations::Associations;
 use lopper::score::lexical::Matches;
 use lopper::select::knapsack::{self, Item};
 use lopper::syntax::{self, Language, Unit};
-use lopper::text::{LineIndex, Lines, Span, Tokens};
-use lopper::tokens::Counter;
 use lopper::wire;
 use lopper::wire::splice::{TextEdit, splice};
 

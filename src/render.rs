@@ -1,7 +1,7 @@
 //! What a pruned text looks like: kept lines verbatim, one marker line where something was left out.
 
+use crate::base::text::{LineIndex, Lines, Span};
 use crate::syntax::Language;
-use crate::text::{LineIndex, Lines, Span};
 
 /// How every marker begins, after the comment sign. No code says this by chance, and a model that copies it into an
 /// edit can be told.

@@ -7,7 +7,7 @@ use std::io::Write;
 use std::path::Path;
 use std::process::{Output, Stdio};
 
-use lopper::compress::explain::{Block, Explanation};
+use lopper::pipeline::explain::{Block, Explanation};
 use lopper::render;
 use serde_json::{Value, json};
 use support::model;

@@ -5,11 +5,12 @@
 
 mod support;
 
-use lopper::engine::{Engine, Limits};
+use lopper::base::limits::Limits;
+use lopper::base::text::{Lines, Tokens};
+use lopper::engine::Engine;
 use lopper::score::lines;
 use lopper::score::longcodezip::{Function, contrasts, gains};
 use lopper::select::knapsack::{Item, solve};
-use lopper::text::{Lines, Tokens};
 use serde::Deserialize;
 
 #[derive(Deserialize)]

@@ -3,7 +3,8 @@
 
 mod support;
 
-use lopper::engine::{Cancel, Engine, EngineOptions, Forks, Limits};
+use lopper::base::limits::{Cancel, Limits};
+use lopper::engine::{Engine, EngineOptions, Forks};
 
 const CODE: &str = include_str!("fixtures/inventory.py");
 

@@ -7,8 +7,8 @@ mod partition;
 
 use std::fmt::Write;
 
+use lopper::base::text::Lines;
 use lopper::syntax::{Language, Parsed, SyntaxError, Unit, UnitKind, units};
-use lopper::text::Lines;
 use partition::{assert_blocks_partition, assert_partition};
 use proptest::prelude::*;
 

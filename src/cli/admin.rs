@@ -10,8 +10,8 @@ use http::header::{AUTHORIZATION, HeaderValue};
 use reqwest::Url;
 use serde_json::Value;
 
+use crate::base::net;
 use crate::config::{self, Config, Overrides};
-use crate::net;
 use crate::proxy::error::root_cause;
 
 /// The variable with the admin port's token, for commands that ask it.

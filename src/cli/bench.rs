@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::Args;
 
-use super::load_engine;
+use crate::app::scorer::load_engine;
 use crate::config::{self, Config, Overrides};
 use crate::engine::{Engine, EngineError, Forks, Speed, Token};
 

@@ -7,14 +7,16 @@ use std::time::Instant;
 use anyhow::{Context, bail};
 use clap::Args;
 
-use super::load_engine;
+use crate::app::scorer::load_engine;
+use crate::base::limits::Limits;
+use crate::base::text::Tokens;
+use crate::base::tokens::Counter;
 use crate::config::{self, Config, Fine, Method, Overrides};
-use crate::engine::{Engine, Limits};
-use crate::prune::{self, Budget, Code, Judge, Target};
+use crate::conversation::identifiers;
+use crate::engine::Engine;
+use crate::select::{self, Budget, Code, Judge, Target};
 use crate::syntax::Language;
-use crate::text::Tokens;
-use crate::tokens::Counter;
-use crate::{query, render, score};
+use crate::{render, score};
 
 #[derive(Args)]
 pub struct Arguments {
@@ -53,7 +55,7 @@ pub fn run(arguments: Arguments) -> anyhow::Result<()> {
         }
         Err(error) => return Err(error.into()),
     };
-    let budget = super::budget(&config, engine.as_ref())?;
+    let budget = crate::app::scorer::budget(&config, engine.as_ref())?;
     let mut out = std::io::stdout().lock();
     for (file, (source, language)) in arguments.files.iter().zip(sources) {
         let text = compress(engine.as_ref(), &config, budget, file, &source, language, &arguments.query);
@@ -83,16 +85,16 @@ fn compress(
     query: &str,
 ) -> String {
     let counter = Counter::for_model(None);
-    let names = query::names(query);
+    let names = identifiers::names(query);
     let code = Code { source, language, question: query, names: &names, pinned: &[] };
     let target = Target { budget, fine: config.compression.fine != Fine::Off };
     let start = Instant::now();
     let path = file.display().to_string();
     let before = counter.count(source);
     // Who runs this waits for it, so there is no deadline.
-    let score = score::scorer(config.scorer.method, super::weights(config));
+    let score = score::scorer(config.scorer.method, crate::app::scorer::weights(config));
     let judge = Judge { engine, score: &*score, best_first: score::is_best_first(config.scorer.method), counter };
-    let text = match prune::prune(judge, &code, target, &Limits::default()) {
+    let text = match select::prune(judge, &code, target, &Limits::default()) {
         Ok(pruned) => render::render(source, &pruned.keep, language, 1, Some(&path)),
         Err(error) => {
             eprintln!("{path}: left as it is: {error}");

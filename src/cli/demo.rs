@@ -12,15 +12,17 @@ use clap::Args;
 use http::{HeaderMap, Request};
 
 use super::compress::change;
-use super::{load_scorer, serve};
-use crate::compress::{Compressor, Settings};
+use crate::app::assemble;
+use crate::app::scorer::load_scorer;
+use crate::base::net;
+use crate::base::text::Tokens;
 use crate::config::{self, Config, EMBEDDED, Overrides};
-use crate::engine::chat::ChatModel;
+use crate::engine::ChatModel;
 use crate::ledger::{Ledger, LedgerConfig};
 use crate::observe::{self, Observer};
+use crate::pipeline::{Compressor, Settings};
 use crate::proxy::{Embedded, Live, Local, LocalResponse, ProxyConfig, Server, Upstream};
-use crate::text::Tokens;
-use crate::{detect, net, render, wire};
+use crate::{detect, render, wire};
 
 /// A question about a file of several hundred lines, as an assistant would send it.
 const REQUEST: &str = include_str!("../../examples/chat-request.json");
@@ -54,7 +56,7 @@ pub fn run(arguments: Arguments) -> anyhow::Result<()> {
     eprintln!("loading {}", config::default_model_path(&config).display());
     let scorer = load_scorer(&config)?;
     // Who watches a demo waits for it.
-    let settings = Settings { deadline: DEADLINE, ..serve::settings(&config, Some(&scorer.engine))? };
+    let settings = Settings { deadline: DEADLINE, ..assemble::settings(&config, Some(&scorer.engine))? };
     let recorder =
         Arc::new(Recorder { model: Embedded::new(ChatModel::new(&scorer.engine)), received: Mutex::default() });
     let ledger = Arc::new(Ledger::open(LedgerConfig::default()));
@@ -62,7 +64,7 @@ pub fn run(arguments: Arguments) -> anyhow::Result<()> {
     let runtime = tokio::runtime::Runtime::new().context("the runtime can't be started")?;
     runtime.block_on(async {
         let compressor = Arc::new(Compressor::new(Ok(scorer), settings, ledger));
-        let (compresses, limits, rates) = (config.scores_something(), config.limits.clone(), serve::rates(&config));
+        let (compresses, limits, rates) = (config.scores_something(), config.limits.clone(), assemble::rates(&config));
         let live = Live::new(Some(compressor), compresses, Arc::new(upstream), limits, Arc::new(rates));
         let observer = Arc::new(Observer::new(observe::Settings::default(), Box::new(|_| {})));
         let live = Arc::new(ArcSwap::from_pointee(live));

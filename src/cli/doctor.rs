@@ -13,11 +13,12 @@ use http::StatusCode;
 use http::header::{AUTHORIZATION, HeaderValue};
 
 use super::admin::Admin;
-use super::load_engine;
+use crate::app::scorer::load_engine;
+use crate::base::net;
 use crate::config::{self, Config, Loaded, Method, Overrides};
 use crate::engine::Engine;
 use crate::proxy::error::root_cause;
-use crate::{net, score};
+use crate::score;
 
 /// Tokens that the speed is measured on: half a second with a small model.
 const MEASURED_TOKENS: usize = 512;
@@ -145,7 +146,7 @@ fn speed(engine: &Engine) -> anyhow::Result<f64> {
 /// Whether `compression.recall` can be kept to.
 fn recall(config: &Config, engine: Option<&Engine>, report: &mut Report) -> anyhow::Result<()> {
     let Some(recall) = config.compression.recall else { return Ok(()) };
-    match super::budget(config, engine) {
+    match crate::app::scorer::budget(config, engine) {
         Ok(_) => report.say(Finding::Ok, "recall", format!("{recall}: the scorer is calibrated")),
         Err(error) => report.say(Finding::Problem, "recall", format!("{error:#}")),
     }

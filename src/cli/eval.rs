@@ -6,7 +6,7 @@ use anyhow::{Context, bail};
 use clap::{Args, ValueEnum};
 use indicatif::{ProgressBar, ProgressStyle};
 
-use super::load_engine;
+use crate::app::scorer::load_engine;
 use crate::config::{self, Config, Fine, Overrides};
 use crate::engine::{BATCH_TOKENS, Engine, EngineOptions};
 use crate::eval::cases::{self, Case, Half};
@@ -77,7 +77,7 @@ pub fn run(arguments: Arguments) -> anyhow::Result<()> {
     let config = Config::load(arguments.config.as_deref(), config::environment(), overrides)?.config;
     let contenders = arguments.method.iter().map(|name| contender(name)).collect::<anyhow::Result<Vec<_>>>()?;
     let engine = contenders.iter().any(|one| one.needs_model()).then(|| load_engine(&config)).transpose()?;
-    let weights = super::weights(&config);
+    let weights = crate::app::scorer::weights(&config);
     let fine = is_fine(&config);
     match &arguments.cases {
         Some(path) if completion::is_completion(path) => {
@@ -161,7 +161,7 @@ fn continued(
     engine: Option<&Engine>,
     config: &Config,
 ) -> anyhow::Result<()> {
-    let (weights, fine) = (super::weights(config), is_fine(config));
+    let (weights, fine) = (crate::app::scorer::weights(config), is_fine(config));
     let judge = arguments.judge.clone().context("these cases need a model that judges: --judge FILE.gguf")?;
     let cases = completion::read(path, arguments.half)?;
     let judge_name = stem(&judge);
@@ -211,7 +211,7 @@ fn calibrated(path: &Path, contenders: &[Contender], engine: Option<&Engine>, we
     let calibration = calibrate::calibration(scorer, &judged(&cases::read(path, Half::Dev)?)?);
     println!("{}, {} cases\n", calibration.scorer, calibration.masses.len());
     print!("{}", calibrate::markdown(&calibration, &judged(&cases::read(path, Half::Test)?)?)?);
-    super::keep_calibration(calibration)
+    crate::app::scorer::keep_calibration(calibration)
 }
 
 fn progress(count: usize) -> ProgressBar {

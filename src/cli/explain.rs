@@ -12,11 +12,12 @@ use anyhow::{Context, anyhow};
 use clap::Args;
 
 use super::admin::Admin;
-use super::{load_scorer, serve};
-use crate::compress::explain::Explanation;
-use crate::compress::{Cancel, Compressor, Scorer};
+use crate::app::assemble;
+use crate::app::scorer::load_scorer;
 use crate::config::{self, Config, Method, Overrides};
 use crate::ledger::{Ledger, LedgerConfig};
+use crate::pipeline::explain::Explanation;
+use crate::pipeline::{Cancel, Compressor, Scorer};
 use crate::score;
 
 #[derive(Args)]
@@ -102,7 +103,7 @@ fn compressor(arguments: &Arguments) -> anyhow::Result<Compressor> {
             Err(error.to_string())
         }
     };
-    let settings = serve::settings(&config, scorer.as_ref().ok().map(|scorer| &scorer.engine))?;
+    let settings = assemble::settings(&config, scorer.as_ref().ok().map(|scorer| &scorer.engine))?;
     // Not the proxy's file of decisions: that is open where the proxy runs.
     let ledger = Ledger::open(LedgerConfig { memory_bytes: config.ledger.memory_bytes, ..LedgerConfig::default() });
     Ok(Compressor::new(scorer, settings, Arc::new(ledger)))

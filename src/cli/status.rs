@@ -8,7 +8,7 @@ use clap::Args;
 use serde::Deserialize;
 
 use super::admin::Admin;
-use crate::observe::line::thousands;
+use crate::observe::terminal::thousands;
 
 /// Minutes that a bar of the picture stands for, so that an hour fits beside its name.
 const MINUTES_A_BAR: usize = 2;

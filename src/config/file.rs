@@ -10,7 +10,7 @@ use super::loaded::{Draft, Origin, shown_name};
 use super::problem::nearest;
 use super::value::{Value, any_of};
 use super::{Price, Problem, Rule};
-use crate::text::LineIndex;
+use crate::base::text::LineIndex;
 
 /// What is wrong, and the byte of the file it is wrong at.
 type Found = Vec<(usize, String)>;

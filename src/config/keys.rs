@@ -8,7 +8,7 @@ use super::price::Price;
 use super::rule::Rule;
 use super::value::{Value, base_url, in_units, is_path_part, is_sha256, some_of, some_text, variable_name};
 use super::{BlockScore, Config, Fine, HOLDOUT, Method, Mode, Preset};
-use crate::text::Tokens;
+use crate::base::text::Tokens;
 
 /// A key of `lopper.toml`, stored in a `T`.
 pub(super) struct Key<T = Config> {

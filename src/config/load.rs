@@ -127,9 +127,9 @@ fn apply_flags(draft: &mut Draft, overrides: Overrides) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::base::text::Tokens;
     use crate::config::Price;
     use crate::config::keys::{MATCHERS, PRICES, SETTINGS};
-    use crate::text::Tokens;
     use std::collections::BTreeSet;
 
     const DOCUMENTED: &str = include_str!("../../config/lopper.toml");

@@ -173,8 +173,8 @@ impl Draft {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::base::text::Tokens;
     use crate::config::Overrides;
-    use crate::text::Tokens;
 
     fn load(text: &str, env: &[(&str, &str)], overrides: Overrides) -> (Loaded, tempfile::TempDir) {
         let folder = tempfile::tempdir().unwrap();

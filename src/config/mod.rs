@@ -25,7 +25,7 @@ use std::time::Duration;
 
 use directories::ProjectDirs;
 
-use crate::text::Tokens;
+use crate::base::text::Tokens;
 
 /// The value of `upstream.base_url` that means: the local model answers.
 pub const EMBEDDED: &str = "embedded";

@@ -1,7 +1,7 @@
 //! Names for how boldly to compress: each sets four keys of `[compression]` where nothing stronger does.
 
 use super::{Compression, Fine};
-use crate::text::Tokens;
+use crate::base::text::Tokens;
 
 /// How boldly code is compressed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

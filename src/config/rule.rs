@@ -4,7 +4,7 @@ use std::fmt;
 
 use super::globs::Globs;
 use super::{Config, Fine, Mode};
-use crate::text::Tokens;
+use crate::base::text::Tokens;
 
 /// A `[[rule]]`: a matcher that is absent is content with anything; a setting that is absent stays as it is.
 #[derive(Debug, Clone, PartialEq, Default)]

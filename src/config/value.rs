@@ -7,7 +7,7 @@ use http::Uri;
 use toml::de::DeValue;
 
 use super::EMBEDDED;
-use crate::text::Tokens;
+use crate::base::text::Tokens;
 
 /// A value as it was written.
 pub(super) enum Value<'a> {

@@ -2,7 +2,7 @@
 
 use super::footer;
 use super::heading::{self, Heading};
-use crate::text::Span;
+use crate::base::text::Span;
 
 /// A part of a text, and what is known of it.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]

@@ -1,6 +1,6 @@
 //! Which parts of a text are fenced code blocks (rule R8), by CommonMark's rules.
 
-use crate::text::Span;
+use crate::base::text::Span;
 
 /// A closed fenced block.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

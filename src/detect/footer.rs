@@ -104,7 +104,7 @@ fn is_cut(text: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::text::Span;
+    use crate::base::text::Span;
 
     const CODE: &str = "let x;\n\nlet y;\n";
 

@@ -7,6 +7,7 @@
 pub mod call;
 pub mod envelope;
 pub mod fence;
+pub mod fim;
 mod footer;
 pub mod heading;
 pub mod language;
@@ -20,8 +21,8 @@ pub mod veto;
 
 use std::borrow::Cow;
 
+use crate::base::text::Span;
 use crate::syntax::Language;
-use crate::text::Span;
 use call::Use;
 use envelope::Piece;
 use heading::Heading;

@@ -1,6 +1,6 @@
 //! What XML-like tags enclose in a text.
 
-use crate::text::Span;
+use crate::base::text::Span;
 
 /// The tags in which clients put the person's own words.
 pub const QUESTION: [&str; 6] = ["task", "user_message", "user_input", "userRequest", "user_query", "pr_description"];

@@ -3,7 +3,7 @@
 use super::envelope::Piece;
 use super::heading::{Heading, is_path};
 use super::tag;
-use crate::text::Span;
+use crate::base::text::Span;
 
 /// A file between tags.
 #[derive(Debug, Clone, PartialEq, Eq)]

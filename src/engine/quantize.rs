@@ -1,7 +1,10 @@
 //! Rewrites a GGUF file in another weight format, with llama.cpp's own quantizer.
 
+#[cfg(feature = "llama")]
 use std::ffi::CString;
-use std::path::{Path, PathBuf};
+use std::path::Path;
+#[cfg(feature = "llama")]
+use std::path::PathBuf;
 
 use super::EngineError;
 
@@ -19,6 +22,7 @@ pub enum Format {
     F16,
 }
 
+#[cfg(feature = "llama")]
 impl Format {
     fn llama_type(self) -> llama_cpp_sys_2::llama_ftype {
         match self {
@@ -30,6 +34,7 @@ impl Format {
     }
 }
 
+#[cfg(feature = "llama")]
 /// Names the `general.file_type` number of a GGUF file, as llama.cpp's `llama_ftype` counts them.
 pub(super) fn format_name(id: &str) -> String {
     let name = match id {
@@ -62,6 +67,7 @@ pub(super) fn format_name(id: &str) -> String {
 ///
 /// # Errors
 /// When `source` is missing or not a model, or `target` can't be written.
+#[cfg(feature = "llama")]
 pub fn convert(source: &Path, target: &Path, format: Format) -> Result<(), EngineError> {
     if !source.is_file() {
         return Err(EngineError::Missing(source.to_path_buf()));
@@ -72,7 +78,7 @@ pub fn convert(source: &Path, target: &Path, format: Format) -> Result<(), Engin
     let unwritable = |cause| EngineError::Write { path: target.to_path_buf(), cause };
     // The quantizer would only give a status.
     std::fs::File::create(&unfinished).map_err(unwritable)?;
-    super::llama::backend();
+    super::handle::backend();
     let status = quantize(&c_path(source)?, &c_path(&unfinished)?, format);
     if status != 0 {
         // There may be nothing to remove.
@@ -83,11 +89,22 @@ pub fn convert(source: &Path, target: &Path, format: Format) -> Result<(), Engin
     std::fs::rename(&unfinished, target).map_err(unwritable)
 }
 
+/// Converts nothing: this build has no quantizer.
+///
+/// # Errors
+/// Always: [`EngineError::NotBuilt`].
+#[cfg(not(feature = "llama"))]
+pub fn convert(_: &Path, _: &Path, _: Format) -> Result<(), EngineError> {
+    Err(EngineError::NotBuilt)
+}
+
+#[cfg(feature = "llama")]
 fn c_path(path: &Path) -> Result<CString, EngineError> {
     let invalid = || EngineError::Load { path: path.to_path_buf(), reason: "the path is not valid UTF-8".into() };
     CString::new(path.to_str().ok_or_else(invalid)?).map_err(|_| invalid())
 }
 
+#[cfg(feature = "llama")]
 // The one place with foreign calls of our own: llama-cpp-2 has no safe wrapper for the quantizer.
 #[allow(unsafe_code)]
 fn quantize(source: &CString, target: &CString, format: Format) -> u32 {

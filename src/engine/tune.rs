@@ -12,9 +12,8 @@ use llama_cpp_2::model::LlamaModel;
 use llama_cpp_2::token::LlamaToken;
 use serde::{Deserialize, Serialize};
 
-use super::llama::new_context;
-use super::worker::BATCH_TOKENS;
-use super::{EngineError, EngineOptions};
+use super::handle::new_context;
+use super::{BATCH_TOKENS, EngineError, EngineOptions};
 
 /// What is tried, the usual one first: it also stands where nothing can be measured.
 const CANDIDATES: [usize; 3] = [BATCH_TOKENS, BATCH_TOKENS / 2, BATCH_TOKENS / 4];

@@ -14,14 +14,12 @@ use llama_cpp_2::model::LlamaModel;
 use llama_cpp_2::token::LlamaToken;
 
 use super::batch::{self, Size};
-use super::kept::{Likelihoods, Memory, States, states_key};
-use super::llama::new_context;
-use super::turns::Compute;
-use super::{EngineError, Forks, Limits, Token};
+use super::cache::{Likelihoods, Memory, States, states_key};
+use super::handle::new_context;
+use super::scheduler::Compute;
+use super::{BATCH_TOKENS, EngineError, Forks, Token};
+use crate::base::limits::Limits;
 
-/// Tokens a batch holds. Attention is computed over all cells of a batch, so larger is not better: on 2 cores
-/// SmolLM2-135M (Q8_0) scored 905 tokens/s with 128, 1000 with 256, 1050 with 512 and 950 with 1024.
-pub const BATCH_TOKENS: usize = 512;
 /// Contexts that are in the model's memory at a time, and forks that are. llama.cpp's limit for both is 256.
 const SEQUENCES: usize = 32;
 /// The most that is scored as a group: two batches of contexts, so that the forks of long contexts fill one as well, and as

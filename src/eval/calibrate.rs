@@ -2,12 +2,12 @@
 
 use super::cases::Case;
 use super::{Contender, Kept, prune, stats};
+use crate::base::tokens::Counter;
+use crate::conversation::identifiers;
 use crate::engine::{Engine, EngineError};
-use crate::prune::{Budget, Code, Judge, Pruned, Target};
-use crate::query;
 use crate::score::calibration::{self, Calibration};
 use crate::score::{Score, Task, Weights, Worth};
-use crate::tokens::Counter;
+use crate::select::{Budget, Code, Judge, Pruned, Target};
 
 /// The recalls that are reported.
 const RECALLS: [f64; 3] = [0.8, 0.9, 0.95];
@@ -90,7 +90,7 @@ fn covering(
     score: &dyn Score,
     coverage: f32,
 ) -> Result<Option<Pruned>, EngineError> {
-    let names = query::names(&case.question);
+    let names = identifiers::names(&case.question);
     let code =
         Code { source: &case.code, language: case.language, question: &case.question, names: &names, pinned: &[] };
     let judge = Judge { engine, score, best_first: false, counter: Counter::for_model(None) };

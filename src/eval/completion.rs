@@ -8,12 +8,14 @@ use serde::{Deserialize, Serialize};
 
 use super::cases::{self, Half};
 use super::{Contender, prune, record, stats};
-use crate::engine::{Engine, EngineError, Forks, Limits};
-use crate::prune::{Budget, Code, Judge, Target};
+use crate::base::limits::Limits;
+use crate::base::tokens::Counter;
+use crate::detect::fim;
+use crate::engine::{Engine, EngineError, Forks};
+use crate::render;
 use crate::score::Weights;
+use crate::select::{Budget, Code, Judge, Target};
 use crate::syntax::Language;
-use crate::tokens::Counter;
-use crate::{fim, render};
 
 /// A function that is being written, and the rest of its file.
 #[derive(Debug, Clone)]

@@ -10,14 +10,14 @@ use std::path::{Path, PathBuf};
 
 use super::cases::Case;
 use super::repo;
-use crate::prune::Outline;
+use crate::base::text::{LineIndex, Lines};
+use crate::base::tokens::Counter;
 use crate::score::Passage;
 use crate::score::associations::Associations;
 use crate::score::hybrid::{self, Hints};
 use crate::score::terms::for_each_term;
+use crate::select::Outline;
 use crate::syntax::{Language, Parsed, Unit};
-use crate::text::{LineIndex, Lines};
-use crate::tokens::Counter;
 
 /// One package in so many gives cases, the others associations.
 const PACKAGES_A_HELD_OUT: u8 = 4;

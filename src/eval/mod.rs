@@ -17,13 +17,15 @@ use std::time::Instant;
 
 use serde::{Deserialize, Serialize};
 
+use crate::base::limits::Limits;
+use crate::base::text::Lines;
+use crate::base::tokens::Counter;
 use crate::config::{BlockScore, Method};
-use crate::engine::{Engine, EngineError, Limits};
-use crate::prune::{self, Budget, Code, Judge, PruneError, Pruned, Target};
+use crate::conversation::identifiers;
+use crate::engine::{Engine, EngineError};
+use crate::render;
 use crate::score::{self, Score, Task, Weights, Worth};
-use crate::text::Lines;
-use crate::tokens::Counter;
-use crate::{query, render};
+use crate::select::{self, Budget, Code, Judge, PruneError, Pruned, Target};
 use cases::Case;
 
 /// What is measured: a method of Lopper's, or one to hold it against.
@@ -121,7 +123,7 @@ pub fn measure(
     let inner = contender.score(&case.id, weights);
     let score = Once { inner, known: RefCell::default() };
     let counter = Counter::for_model(None);
-    let names = query::names(&case.question);
+    let names = identifiers::names(&case.question);
     let code =
         Code { source: &case.code, language: case.language, question: &case.question, names: &names, pinned: &[] };
     let decoded = || engine.map_or(0, Engine::decoded);
@@ -165,7 +167,7 @@ pub fn measure(
 /// # Errors
 /// When the model fails.
 fn prune(judge: Judge, code: &Code, target: Target) -> Result<Result<Pruned, String>, EngineError> {
-    match prune::prune(judge, code, target, &Limits::default()) {
+    match select::prune(judge, code, target, &Limits::default()) {
         Ok(pruned) => Ok(Ok(pruned)),
         Err(PruneError::Engine(error)) => Err(error),
         Err(why) => Ok(Err(why.to_string())),

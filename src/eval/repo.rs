@@ -11,9 +11,9 @@
 use std::path::{Path, PathBuf};
 
 use super::cases::{Case, Needle};
+use crate::base::text::{LineIndex, Lines};
 use crate::score::terms;
 use crate::syntax::{self, Language, Unit};
-use crate::text::{LineIndex, Lines};
 
 /// Lines that a function must have at least and at most to be asked for.
 const FUNCTION_LINES: std::ops::RangeInclusive<usize> = 8..=60;

@@ -12,9 +12,10 @@ use tokio::runtime::{self, Runtime};
 
 use super::Measured;
 use super::cases::Case;
-use crate::text::Lines;
-use crate::tokens::Counter;
-use crate::{net, render};
+use crate::base::net;
+use crate::base::text::Lines;
+use crate::base::tokens::Counter;
+use crate::render;
 
 /// The name that results are reported under.
 pub const METHOD: &str = "through";

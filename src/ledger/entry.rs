@@ -2,7 +2,7 @@
 //! over these and the key.
 
 use super::{Decision, Key, Reason};
-use crate::text::Lines;
+use crate::base::text::Lines;
 
 /// Entries of another version are none.
 const VERSION: u8 = 2;

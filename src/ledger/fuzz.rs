@@ -2,10 +2,10 @@
 
 use super::entry::{checked, decode, encode};
 use super::{Decision, Key};
+use crate::base::text::Lines;
 use crate::fuzz::{Dice, fuzz, mutate};
 use crate::render;
 use crate::syntax::Language;
-use crate::text::Lines;
 
 /// An entry, broken in some places.
 fn entry(dice: &mut Dice) -> Vec<u8> {

@@ -15,8 +15,8 @@ use dashmap::mapref::entry::Entry;
 use moka::policy::EvictionPolicy;
 use moka::sync::Cache;
 
-use crate::engine::Cancel;
-use crate::text::Lines;
+use crate::base::limits::Cancel;
+use crate::base::text::Lines;
 use disk::Disk;
 
 /// What a decision is about: a hash of all that it depends on.

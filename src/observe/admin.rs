@@ -25,8 +25,8 @@ use tokio::net::TcpListener;
 use tokio::task::JoinSet;
 
 use super::Observer;
-use crate::net;
-use crate::wire::error::{INVALID_REQUEST, error_body};
+use crate::base::error_body::{INVALID_REQUEST, error_body};
+use crate::base::net;
 
 /// The page: one file.
 const PAGE: &str = include_str!("dashboard.html");
@@ -290,7 +290,7 @@ fn error(status: StatusCode, message: &str) -> Answer {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::observe::history::tests::record;
+    use crate::observe::stats::tests::record;
     use crate::observe::{Outcome, Record, Settings, Sources};
 
     fn pages(token: Option<&str>) -> Pages {

@@ -188,7 +188,7 @@ fn describe() {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::observe::history::tests::record;
+    use crate::observe::stats::tests::record;
 
     #[test]
     fn a_request_is_counted_under_every_name() {

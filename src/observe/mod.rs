@@ -1,17 +1,17 @@
 //! What Lopper tells of itself: metrics, the admin port with its page, traces, the bill.
 //!
-//! A [`Record`] of each answered request goes to the [`Observer`], which counts it ([`metrics`]), remembers it ([`history`],
+//! A [`Record`] of each answered request goes to the [`Observer`], which counts it ([`metrics`]), remembers it ([`stats`],
 //! [`holdout`]) and tells whoever asks ([`admin`]). No prompt gets here, unless capture is switched on: then the last
 //! requests' bodies are kept in memory.
 
 pub mod admin;
 mod cost;
-mod history;
 mod holdout;
 mod latency;
-pub mod line;
 mod metrics;
 mod record;
+mod stats;
+pub mod terminal;
 pub mod trace;
 mod usage;
 
@@ -24,11 +24,11 @@ use bytes::Bytes;
 use serde::Serialize;
 
 use crate::config::Price;
-pub use history::Alarm;
-use history::{Figures, History};
 use holdout::{Comparison, Holdout};
 use metrics::{Gauges, Metrics};
 pub use record::{Conversation, OTHER, Outcome, Record};
+pub use stats::Alarm;
+use stats::{Figures, History};
 pub use usage::{Reading, Usage};
 
 /// The target of the log's line a request, for filters.
@@ -238,7 +238,7 @@ impl Observer {
     fn requests(&self) -> Vec<u8> {
         #[derive(Serialize)]
         struct Requests<'a> {
-            requests: Vec<&'a history::Listed>,
+            requests: Vec<&'a stats::Listed>,
         }
         json(&Requests { requests: self.seen().history.listed() })
     }

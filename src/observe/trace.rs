@@ -31,7 +31,7 @@ impl Traces {
     /// When no client for it can be made.
     pub fn to(endpoint: &str) -> Result<Self, TraceError> {
         let failed = |error: &dyn std::fmt::Display| TraceError(error.to_string());
-        crate::net::install_crypto();
+        crate::base::net::install_crypto();
         // A collector is most often on this machine or in its network.
         let client = reqwest::Client::builder().no_proxy().build().map_err(|error| failed(&error))?;
         let client = Client { client, runtime: tokio::runtime::Handle::current() };

@@ -2,7 +2,7 @@
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
-use crate::compress::Cancel;
+use crate::pipeline::Cancel;
 
 /// Runs `work` on a thread of its own. `None` if it panicked. When the client goes away (this future is dropped then)
 /// `work` is told to stop.

@@ -11,8 +11,9 @@ use serde_json::{Value, json};
 use tokio::sync::mpsc;
 
 use super::local::{Local, LocalBody, LocalResponse};
-use crate::engine::chat::{Answer, ChatModel, Finish, Message, Sampling};
-use crate::wire::error::{INVALID_REQUEST, SERVER, error_body};
+use crate::base::error_body::{INVALID_REQUEST, SERVER, error_body};
+use crate::engine::ChatModel;
+use crate::engine::chat::{Answer, Finish, Message, Sampling};
 
 /// Tokens to answer with where the client names no limit. A small model on a CPU says little worth waiting for after that.
 const DEFAULT_MAX_TOKENS: usize = 512;

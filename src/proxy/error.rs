@@ -7,7 +7,7 @@ use http::header::{CONNECTION, CONTENT_TYPE, RETRY_AFTER, UPGRADE, WWW_AUTHENTIC
 use http::{HeaderName, HeaderValue, Response, StatusCode};
 
 use super::body::{self, ResponseBody};
-use crate::wire::error::{INVALID_REQUEST, SERVER, error_body};
+use crate::base::error_body::{INVALID_REQUEST, SERVER, error_body};
 
 /// A failure of the proxy's own. An error status of the upstream is not one: it passes through.
 #[derive(Debug, thiserror::Error)]

@@ -11,18 +11,19 @@ use hyper::body::Incoming;
 use tokio_util::sync::CancellationToken;
 use tracing::Instrument;
 
+use super::access::gate::{Admitted, Gate, Inside};
 use super::body::{RequestBody, ResponseBody};
 use super::encoding::{self, EncodingError};
-use super::entry::{Entry, Report};
 use super::error::ProxyError;
-use super::gate::{Admitted, Gate, Inside};
-use super::live::{Compress, Live};
 use super::local::{Local, answer_locally};
+use super::request_log::{Entry, Report};
+use super::response::tap;
 use super::route::Route;
+use super::snapshot::{Compress, Live};
 use super::upstream::Upstream;
-use super::{blocking, headers, overrides, tunnel, watch};
-use crate::compress::{Allowance, Cancel, Overrides, Status};
+use super::{blocking, headers, overrides, tunnel};
 use crate::observe::{Observer, trace};
+use crate::pipeline::{Allowance, Cancel, Overrides, Status};
 
 /// What all requests share.
 pub(crate) struct Proxy {
@@ -73,7 +74,7 @@ impl Proxy {
         }
         entry.answered(status);
         let (reads, echoes) = (entry.report.is_some(), self.observer.echoed_markers());
-        watch::watch(response, reads, &echoes, move |passed| {
+        tap::watch(response, reads, &echoes, move |passed| {
             let _held = (span, place);
             entry.close(passed);
         })

@@ -17,7 +17,7 @@ use crate::config::Limits;
 /// What answers requests in this process: the embedded upstream, the sidecar.
 pub trait Local: Send + Sync {
     /// Answers one request, which has two extensions: a [`ClientAddress`](super::ClientAddress), and a
-    /// [`Cancel`](crate::compress::Cancel) that is called when the client goes away. May block as long as it takes to make a [`LocalBody::Whole`]; a stream is filled from
+    /// [`Cancel`](crate::pipeline::Cancel) that is called when the client goes away. May block as long as it takes to make a [`LocalBody::Whole`]; a stream is filled from
     /// another thread after this returned.
     fn respond(&self, request: Request<Bytes>) -> LocalResponse;
 }

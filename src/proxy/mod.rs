@@ -7,41 +7,37 @@
 //! the embedded upstream, the sidecar. `headers`, [`body`] and [`error`] are the parts they share.
 //! Nothing here knows what code or a model is.
 
+mod access;
 mod blocking;
 pub mod body;
-mod echo;
 mod embedded;
 mod encoding;
-mod entry;
 pub mod error;
-mod gate;
 mod headers;
 mod intercept;
-mod keys;
-mod live;
 mod local;
 mod overrides;
-mod rates;
+mod request_log;
+mod response;
 mod route;
 pub mod server;
-mod sidecar;
-mod tls;
+pub mod sidecar;
+mod snapshot;
 mod tunnel;
 pub mod upstream;
-mod watch;
 
 #[cfg(test)]
 mod fuzz;
 #[cfg(test)]
 mod tests;
 
+pub use access::keys::ClientKeys;
+pub use access::rates::Rates;
+pub use access::tls::{Tls, TlsError};
 pub use embedded::Embedded;
 pub use error::ProxyError;
-pub use keys::ClientKeys;
-pub use live::Live;
 pub use local::{Local, LocalBody, LocalResponse};
-pub use rates::Rates;
 pub use server::{ClientAddress, ProxyConfig, Server, shutdown_signal};
 pub use sidecar::{Sidecar, SidecarConfig};
-pub use tls::{Tls, TlsError};
+pub use snapshot::Live;
 pub use upstream::{ApiKey, BaseUrl, HttpUpstream, Upstream, UpstreamConfig};

@@ -4,12 +4,12 @@ use std::time::Duration;
 
 use http::{HeaderMap, HeaderName, HeaderValue};
 
+use super::access::keys::KEY;
 use super::error::ProxyError;
 use super::headers;
-use super::keys::KEY;
-use crate::compress::Overrides;
+use crate::base::text::Tokens;
 use crate::config::Mode;
-use crate::text::Tokens;
+use crate::pipeline::Overrides;
 
 const MODE: HeaderName = HeaderName::from_static("x-lopper-mode");
 const RATIO: HeaderName = HeaderName::from_static("x-lopper-ratio");

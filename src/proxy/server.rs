@@ -20,14 +20,14 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
+use super::access::gate::Gate;
+use super::access::keys::ClientKeys;
+use super::access::tls::Tls;
 use super::body::ResponseBody;
 use super::error::ProxyError;
-use super::gate::Gate;
 use super::intercept::Proxy;
-use super::keys::ClientKeys;
-use super::live::Live;
 use super::local::Local;
-use super::tls::Tls;
+use super::snapshot::Live;
 use crate::observe::Observer;
 
 /// How the proxy listens and what it limits.

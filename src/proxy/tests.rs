@@ -10,12 +10,12 @@ use bytes::Bytes;
 use http::{Request, StatusCode};
 use tokio::sync::{mpsc, oneshot};
 
-use super::live::{Compress, Live};
+use super::snapshot::{Compress, Live};
 use super::{ClientAddress, Local, LocalBody, LocalResponse, ProxyConfig, Rates, Server, Upstream};
-use crate::compress::{Cancel, Outcome, Overrides, Status};
+use crate::base::text::Tokens;
 use crate::config::{Limits, Mode};
 use crate::observe::{self, Observer, Record};
-use crate::text::Tokens;
+use crate::pipeline::{Cancel, Outcome, Overrides, Status};
 
 /// Answers with the body it was sent.
 struct Echo;

@@ -14,8 +14,8 @@ use super::body::{self, RequestBody, ResponseBody};
 use super::error::{ProxyError, root_cause};
 use super::headers;
 use super::local::{Local, answer_locally};
+use crate::base::net;
 use crate::config::Limits;
-use crate::net;
 
 /// Where requests go.
 pub enum Upstream {

@@ -9,8 +9,8 @@
 use super::associations::Associations;
 use super::lexical::Matches;
 use super::{Passage, Score, Task, Weights, Worth, callees, likelihoods, perplexity, standardized};
+use crate::base::text::Tokens;
 use crate::engine::{Engine, EngineError};
-use crate::text::Tokens;
 
 /// What is known of a unit beside what the model says: shared words, words in its name, words that go with the question's,
 /// its length, and whether it is a function, for questions are about what code does. All but the last are standardized.
@@ -125,8 +125,8 @@ fn standardized_known(gains: &[Option<Worth>]) -> Vec<f32> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::base::limits::Limits;
     use crate::config::BlockScore;
-    use crate::engine::Limits;
 
     #[test]
     fn without_a_model_the_words_decide() {

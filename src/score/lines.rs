@@ -2,8 +2,9 @@
 //!
 //! arXiv 2510.00446, section 3.3. A line that surprises the model more than its neighbours tends to end a thought.
 
-use crate::engine::{Engine, EngineError, Forks, Limits, Token};
-use crate::text::{LineIndex, Lines};
+use crate::base::limits::Limits;
+use crate::base::text::{LineIndex, Lines};
+use crate::engine::{Engine, EngineError, Forks, Token};
 
 /// How far above the mean a spike stands, in standard deviations.
 const SPIKE_DEVIATIONS: f32 = 0.2;

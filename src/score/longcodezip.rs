@@ -7,9 +7,10 @@
 use super::lines::{Surprise, surprises};
 use super::perplexity::{Reading, read};
 use super::{Score, Task, Worth};
+use crate::base::limits::Limits;
+use crate::base::text::{Lines, Tokens};
 use crate::config::BlockScore;
-use crate::engine::{Engine, EngineError, Limits};
-use crate::text::{Lines, Tokens};
+use crate::engine::{Engine, EngineError};
 
 /// The paper's method.
 pub struct LongCodeZip {

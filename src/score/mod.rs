@@ -12,9 +12,10 @@ pub mod longcodezip;
 mod perplexity;
 pub mod terms;
 
+use crate::base::limits::Limits;
+use crate::base::text::Tokens;
 use crate::config::{BlockScore, Method};
-use crate::engine::{Engine, EngineError, Limits};
-use crate::text::Tokens;
+use crate::engine::{Engine, EngineError};
 
 /// How much a piece of code helps with the question. Higher is better; what it is counted in is the method's own.
 #[derive(Debug, Clone, Copy, PartialEq, PartialOrd)]

@@ -4,8 +4,9 @@
 //! says more about the seam between text and question than about either.
 
 use super::{Score, Task, Worth};
-use crate::engine::{Engine, EngineError, Forks, Limits, Token};
-use crate::text::Tokens;
+use crate::base::limits::Limits;
+use crate::base::text::Tokens;
+use crate::engine::{Engine, EngineError, Forks, Token};
 
 /// What joins a text and the question.
 const JOINT: &str = "\n\n";

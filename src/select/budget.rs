@@ -1,7 +1,7 @@
 //! How a budget of tokens is spent: which units are taken up, and how much of each may stay.
 
+use crate::base::text::Tokens;
 use crate::score::Worth;
-use crate::text::Tokens;
 
 /// How far a unit's worth moves its share from the mean: the best gets 1.5 of it, the worst 0.5.
 /// β of arXiv 2510.00446, section 3.3.

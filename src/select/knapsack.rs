@@ -5,7 +5,7 @@
 //! of a better one. What is left, the core, is small, and solved by dynamic programming over undominated states (after
 //! Pisinger, "A minimal algorithm for the multiple-choice knapsack problem", 1995).
 
-use crate::text::Tokens;
+use crate::base::text::Tokens;
 
 /// One way to keep something.
 #[derive(Debug, Clone, Copy)]

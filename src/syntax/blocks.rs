@@ -5,7 +5,7 @@ use tree_sitter::Node;
 use super::Parsed;
 use super::grammar::Grammar;
 use super::units::rows;
-use crate::text::{LineIndex, Lines};
+use crate::base::text::{LineIndex, Lines};
 
 /// The fewest lines of a block: to leave out less saves little more than the line that says so.
 const MIN_BLOCK: usize = 3;

@@ -5,7 +5,7 @@ use tree_sitter::Node;
 use super::grammar::Grammar;
 use super::units::rows;
 use super::{Language, Parsed};
-use crate::text::Lines;
+use crate::base::text::Lines;
 
 /// Kinds of import, in any language.
 const IMPORTS: [&str; 11] = [

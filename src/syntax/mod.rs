@@ -12,7 +12,7 @@ pub use imports::{Import, names};
 use grammar::Grammar;
 use tree_sitter::Tree;
 
-use crate::text::Lines;
+use crate::base::text::Lines;
 
 /// A programming language Lopper can cut into units.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]

@@ -1,7 +1,7 @@
 //! How the parts of a file become units: what shares a line is joined, what is nested is laid out in a row.
 
 use super::{Unit, UnitKind};
-use crate::text::Lines;
+use crate::base::text::Lines;
 
 /// Rows of one unit without the blank lines before it. Row ends are exclusive.
 pub(super) struct Leaf {

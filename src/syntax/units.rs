@@ -5,7 +5,7 @@ use tree_sitter::Node;
 use super::grammar::{ARGUMENTS, CLOSERS, Grammar};
 use super::outline::{Leaf, Outline, Piece, push};
 use super::{Parsed, Unit, UnitKind};
-use crate::text::{LineIndex, Lines};
+use crate::base::text::{LineIndex, Lines};
 
 /// The fewest lines of a lambda or accessor that make it a function; shorter ones are values or fields.
 const MIN_CLOSURE_LINES: usize = 3;

@@ -5,7 +5,6 @@
 
 mod chat;
 mod completions;
-pub mod error;
 mod messages;
 mod nested;
 mod read;
@@ -15,7 +14,7 @@ pub mod splice;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-use crate::text::Span;
+use crate::base::text::Span;
 use read::{Body, object, string, tool_names};
 
 /// The API whose shape a body has, whatever path it was sent to.

@@ -9,7 +9,7 @@ use std::fmt;
 
 use super::read::{Body, elements, string};
 use super::{Origin, Role, Slot};
-use crate::text::Span;
+use crate::base::text::Span;
 
 /// How deep JSON texts may lie in each other, and how deep objects in one of them. Real envelopes have one or two.
 const MAX_DEPTH: usize = 3;

@@ -6,7 +6,7 @@ use serde_json::value::RawValue;
 use std::fmt;
 
 use super::{Api, Call, Message, Origin, Role, Slot};
-use crate::text::Span;
+use crate::base::text::Span;
 
 /// A body, or a text with JSON in it, whose string literals are looked for.
 #[derive(Clone, Copy)]

@@ -1,7 +1,7 @@
 //! How changed texts get back into a body: only the edited bytes of their string literals are replaced.
 
 use super::WireError;
-use crate::text::Span;
+use crate::base::text::Span;
 
 /// A change of a decoded text.
 #[derive(Debug, Clone, PartialEq, Eq)]

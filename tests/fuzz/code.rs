@@ -1,8 +1,8 @@
 //! Code, or what is said to be, in every language: how it is cut into units, imports and blocks.
 
+use lopper::base::text::{LineIndex, Lines};
 use lopper::render;
 use lopper::syntax::{Language, Parsed, SyntaxError};
-use lopper::text::{LineIndex, Lines};
 
 use crate::harness::{Dice, fuzz, mutate};
 use crate::partition::{assert_blocks_partition, assert_partition};

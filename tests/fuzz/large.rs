@@ -2,8 +2,8 @@
 
 use std::fmt::Write;
 
-use lopper::compress::Status;
 use lopper::detect::{self, Context};
+use lopper::pipeline::Status;
 use lopper::syntax::{Language, SyntaxError, units};
 use serde_json::json;
 

@@ -1,7 +1,7 @@
 //! What holds for code that is cut into units and blocks, whatever the code.
 
+use lopper::base::text::{LineIndex, Lines};
 use lopper::syntax::{Language, Parsed, Unit, UnitKind};
-use lopper::text::{LineIndex, Lines};
 
 /// Every line in one unit, and the parts of each unit where they are promised to be.
 pub fn assert_partition(source: &str, units: &[Unit]) {

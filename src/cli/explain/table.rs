@@ -3,10 +3,10 @@
 use anstyle::Style;
 
 use super::meaning;
+use crate::base::text::Tokens;
 use crate::cli::compress::change;
-use crate::compress::explain::{At, Block, Explanation, Kind, Unit};
-use crate::prune::Extent;
-use crate::text::Tokens;
+use crate::pipeline::explain::{At, Block, Explanation, Kind, Unit};
+use crate::select::Extent;
 
 /// Columns of a line, at most.
 const WIDTH: usize = 100;

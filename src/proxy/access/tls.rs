@@ -1,0 +1,142 @@
+//! TLS for clients: the certificate, and the greeting.
+
+use std::fmt;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use rustls::ServerConfig;
+use rustls::pki_types::pem::{Error as PemError, PemObject};
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use tokio::net::TcpStream;
+use tokio_rustls::TlsAcceptor;
+use tokio_rustls::server::TlsStream;
+
+use crate::base::net::install_crypto;
+
+/// How long a client may take to greet.
+const GREETING: Duration = Duration::from_secs(10);
+
+/// Takes TLS connections: 1.2 and 1.3, in them HTTP/2 and HTTP/1.1 as the client likes (ALPN).
+#[derive(Clone)]
+pub struct Tls(TlsAcceptor);
+
+/// Why there can be no TLS.
+#[derive(Debug, thiserror::Error)]
+pub enum TlsError {
+    /// A file can't be read.
+    #[error("server.{key} is {}, which can't be read: {cause}", path.display())]
+    Read {
+        /// `tls_cert` or `tls_key`.
+        key: &'static str,
+        /// The file.
+        path: PathBuf,
+        /// What went wrong.
+        cause: io::Error,
+    },
+    /// A file does not hold what it should.
+    #[error("server.{key} is {}, which holds no {what} in PEM form{cause}", path.display())]
+    Pem {
+        /// `tls_cert` or `tls_key`.
+        key: &'static str,
+        /// The file.
+        path: PathBuf,
+        /// What it should hold.
+        what: &'static str,
+        /// `: ` and what is wrong, or nothing.
+        cause: String,
+    },
+    /// Certificate and key can't be used, together most likely.
+    #[error("the certificate in {} and the key in {} can't be used: {cause}; is the key that of the first certificate?",
+        cert.display(), key.display())]
+    Pair {
+        /// `server.tls_cert`
+        cert: PathBuf,
+        /// `server.tls_key`
+        key: PathBuf,
+        /// What rustls says.
+        cause: rustls::Error,
+    },
+}
+
+impl Tls {
+    /// Reads a certificate, with those that vouch for it after it, and its private key (PKCS #8, PKCS #1 or SEC 1) from PEM
+    /// files.
+    ///
+    /// # Errors
+    /// See [`TlsError`]. No message has anything of a key in it.
+    pub fn read(cert: &Path, key: &Path) -> Result<Self, TlsError> {
+        install_crypto();
+        let certificates = CertificateDer::pem_file_iter(cert).and_then(Iterator::collect::<Result<Vec<_>, _>>);
+        let certificates = certificates.map_err(|error| told(error, "tls_cert", "certificate", cert))?;
+        if certificates.is_empty() {
+            return Err(told(PemError::NoItemsFound, "tls_cert", "certificate", cert));
+        }
+        let private = PrivateKeyDer::from_pem_file(key).map_err(|error| told(error, "tls_key", "private key", key))?;
+        let config = ServerConfig::builder().with_no_client_auth().with_single_cert(certificates, private);
+        let mut config = config.map_err(|cause| TlsError::Pair { cert: cert.into(), key: key.into(), cause })?;
+        config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
+        Ok(Self(TlsAcceptor::from(Arc::new(config))))
+    }
+
+    /// The connection once the client has greeted.
+    pub(crate) async fn accept(&self, stream: TcpStream) -> io::Result<TlsStream<TcpStream>> {
+        tokio::time::timeout(GREETING, self.0.accept(stream))
+            .await
+            .unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()))
+    }
+}
+
+impl fmt::Debug for Tls {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Tls(..)")
+    }
+}
+
+fn told(error: PemError, key: &'static str, what: &'static str, path: &Path) -> TlsError {
+    let path = path.to_path_buf();
+    match error {
+        PemError::Io(cause) => TlsError::Read { key, path, cause },
+        PemError::NoItemsFound => TlsError::Pem { key, path, what, cause: String::new() },
+        // Others quote the file's bytes.
+        PemError::Base64Decode(_) => TlsError::Pem { key, path, what, cause: ": its Base64 is broken".into() },
+        _ => TlsError::Pem { key, path, what, cause: ": a section of it does not begin or end as it should".into() },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_wrong_is_told_with_the_file() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = |name: &str, text: &str| {
+            let path = folder.path().join(name);
+            std::fs::write(&path, text).unwrap();
+            path
+        };
+        let pair = || rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
+        let (one, other) = (pair(), pair());
+        let cert = file("cert.pem", &one.cert.pem());
+        let key = file("key.pem", &one.signing_key.serialize_pem());
+        let others = file("other.pem", &other.signing_key.serialize_pem());
+        let broken = file("broken.pem", "-----BEGIN PRIVATE KEY-----\nsecret!\n-----END PRIVATE KEY-----\n");
+        let empty = file("empty.pem", "");
+        let missing = folder.path().join("missing.pem");
+        assert!(Tls::read(&cert, &key).is_ok());
+        let wrong = |cert: &Path, key: &Path| {
+            let told = Tls::read(cert, key).unwrap_err().to_string();
+            told.replace(&format!("{}/", folder.path().display()), "")
+        };
+        assert_eq!(wrong(&empty, &key), "server.tls_cert is empty.pem, which holds no certificate in PEM form");
+        assert_eq!(wrong(&cert, &cert), "server.tls_key is cert.pem, which holds no private key in PEM form");
+        assert!(wrong(&cert, &missing).starts_with("server.tls_key is missing.pem, which can't be read: "));
+        assert_eq!(
+            wrong(&cert, &broken),
+            "server.tls_key is broken.pem, which holds no private key in PEM form: its Base64 is broken"
+        );
+        assert!(wrong(&cert, &others).contains("is the key that of the first certificate?"));
+    }
+}
