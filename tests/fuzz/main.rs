@@ -9,7 +9,7 @@ mod code;
 mod config;
 mod harness;
 mod large;
-#[path = "../support/partition.rs"]
+#[path = "../it/support/partition.rs"]
 mod partition;
 mod requests;
 mod texts;
