@@ -267,7 +267,6 @@ pub fn settings(config: &Config, engine: Option<&Engine>) -> anyhow::Result<Sett
         min_saving: compression.min_saving as f32,
         fine: compression.fine,
         method: config.scorer.method,
-        weights: scorer::weights(config),
         deadline: config.scorer.deadline,
         rules: config.rules.clone(),
         holdout_percent: compression.holdout_percent,

@@ -5,7 +5,6 @@ use anyhow::Context;
 use crate::config::{self, Config};
 use crate::engine::{self, Engine, EngineError, EngineOptions, fetch};
 use crate::pipeline::Scorer;
-use crate::score::Weights;
 use crate::score::calibration::{self, Calibration};
 use crate::select::Budget;
 
@@ -59,12 +58,6 @@ pub fn load_scorer(config: &Config) -> Result<Scorer, EngineError> {
 const KNOWN_MODELS: [(&str, &str); 1] =
     [("SmolLM2-135M-Instruct.Q4_1.gguf", "b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53")];
 
-/// The numbers of the scoring method.
-pub fn weights(config: &Config) -> Weights {
-    let config::Scorer { lexical_weight, unit_tokens, whole_units, block_score, .. } = config.scorer;
-    Weights { lexical: lexical_weight as f32, unit_tokens, whole_units, blocks: block_score }
-}
-
 /// How much of a block to keep: what `compression.recall` asks for, with `engine` or without; else `budget_tokens`; else
 /// `ratio`.
 pub fn budget(config: &Config, engine: Option<&Engine>) -> anyhow::Result<Budget> {
@@ -73,7 +66,7 @@ pub fn budget(config: &Config, engine: Option<&Engine>) -> anyhow::Result<Budget
         let ratio = Budget::Ratio(compression.ratio as f32);
         return Ok(compression.budget_tokens.map_or(ratio, Budget::Tokens));
     };
-    let scorer = calibration::scorer_name(config.scorer.method, weights(config), engine.map(Engine::info));
+    let scorer = calibration::scorer_name(config.scorer.method, engine.map(Engine::info));
     let threshold = calibration::threshold(&calibrations()?, &scorer, recall);
     Ok(Budget::Coverage(threshold.with_context(|| format!("compression.recall is {recall}"))?))
 }

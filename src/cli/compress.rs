@@ -92,7 +92,7 @@ fn compress(
     let path = file.display().to_string();
     let before = counter.count(source);
     // Who runs this waits for it, so there is no deadline.
-    let score = score::scorer(config.scorer.method, crate::app::scorer::weights(config));
+    let score = score::scorer(config.scorer.method);
     let judge = Judge { engine, score: &*score, best_first: score::is_best_first(config.scorer.method), counter };
     let text = match select::prune(judge, &code, target, &Limits::default()) {
         Ok(pruned) => render::render(source, &pruned.keep, language, 1, Some(&path)),

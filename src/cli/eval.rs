@@ -14,7 +14,7 @@ use crate::eval::record::{Record, Rows, Settings};
 use crate::eval::repo::{self, Found};
 use crate::eval::through::Through;
 use crate::eval::{Contender, calibrate, completion, measure, report};
-use crate::score::{Weights, calibration};
+use crate::score::{calibration, perplexity};
 
 /// What a judge reads at a time, in tokens: a whole file.
 const JUDGE_WINDOW: usize = 16 * 1024;
@@ -77,13 +77,12 @@ pub fn run(arguments: Arguments) -> anyhow::Result<()> {
     let config = Config::load(arguments.config.as_deref(), config::environment(), overrides)?.config;
     let contenders = arguments.method.iter().map(|name| contender(name)).collect::<anyhow::Result<Vec<_>>>()?;
     let engine = contenders.iter().any(|one| one.needs_model()).then(|| load_engine(&config)).transpose()?;
-    let weights = crate::app::scorer::weights(&config);
     let fine = is_fine(&config);
     match &arguments.cases {
         Some(path) if completion::is_completion(path) => {
             return continued(&arguments, path, &contenders, engine.as_ref(), &config);
         }
-        Some(path) if arguments.calibrate => return calibrated(path, &contenders, engine.as_ref(), weights),
+        Some(path) if arguments.calibrate => return calibrated(path, &contenders, engine.as_ref()),
         None if arguments.calibrate => bail!("--calibrate needs a file of cases, in two halves"),
         _ => {}
     }
@@ -93,7 +92,7 @@ pub fn run(arguments: Arguments) -> anyhow::Result<()> {
     for &contender in &contenders {
         bar.set_message(contender.name());
         for case in &cases {
-            measured.extend(measure(engine.as_ref(), case, contender, weights, fine, &arguments.ratio)?);
+            measured.extend(measure(engine.as_ref(), case, contender, fine, &arguments.ratio)?);
             bar.inc(1);
         }
     }
@@ -101,7 +100,7 @@ pub fn run(arguments: Arguments) -> anyhow::Result<()> {
     measured.sort_by(|a, b| a.ratio.total_cmp(&b.ratio));
     let model = engine.as_ref().map(|engine| model(engine, &config));
     let heading = format!("{} cases, {}", cases.len(), model.as_deref().unwrap_or("no model"));
-    let settings = Settings { lexical_weight: weights.lexical, unit_tokens: weights.unit_tokens.0, fine };
+    let settings = Settings { lexical_weight: 0.5, unit_tokens: perplexity::UNIT_TOKENS.0, fine };
     let tables = report::markdown(&measured);
     let record = record(&arguments, Rows::Needle(measured));
     write(&arguments, &heading, &tables, &Record { model, settings: Some(settings), ..record })
@@ -161,7 +160,7 @@ fn continued(
     engine: Option<&Engine>,
     config: &Config,
 ) -> anyhow::Result<()> {
-    let (weights, fine) = (crate::app::scorer::weights(config), is_fine(config));
+    let fine = is_fine(config);
     let judge = arguments.judge.clone().context("these cases need a model that judges: --judge FILE.gguf")?;
     let cases = completion::read(path, arguments.half)?;
     let judge_name = stem(&judge);
@@ -179,21 +178,21 @@ fn continued(
     let bar = progress(cases.len());
     let mut measured = Vec::new();
     for case in &cases {
-        measured.extend(completion::measure(&judge, engine, case, contenders, weights, fine, &arguments.ratio)?);
+        measured.extend(completion::measure(&judge, engine, case, contenders, fine, &arguments.ratio)?);
         bar.inc(1);
     }
     bar.finish_and_clear();
     let model = engine.map(|engine| model(engine, config));
     let heading =
         format!("{} cases, judged by {judge_name}, scored by {}", cases.len(), model.as_deref().unwrap_or("no model"));
-    let settings = Settings { lexical_weight: weights.lexical, unit_tokens: weights.unit_tokens.0, fine };
+    let settings = Settings { lexical_weight: 0.5, unit_tokens: perplexity::UNIT_TOKENS.0, fine };
     let tables = completion::markdown(&measured);
     let record = record(arguments, Rows::Completion(measured));
     write(arguments, &heading, &tables, &Record { model, judge: Some(judge_name), settings: Some(settings), ..record })
 }
 
 /// Calibrates a method, and keeps what came of it.
-fn calibrated(path: &Path, contenders: &[Contender], engine: Option<&Engine>, weights: Weights) -> anyhow::Result<()> {
+fn calibrated(path: &Path, contenders: &[Contender], engine: Option<&Engine>) -> anyhow::Result<()> {
     let [contender @ Contender::Method(method)] = *contenders else {
         bail!("--calibrate is for one method: give it with --method, such as --method hybrid");
     };
@@ -201,13 +200,13 @@ fn calibrated(path: &Path, contenders: &[Contender], engine: Option<&Engine>, we
         let bar = progress(cases.len());
         let mut judged = Vec::new();
         for case in cases {
-            judged.push(calibrate::judge(engine, case, contender, weights)?);
+            judged.push(calibrate::judge(engine, case, contender)?);
             bar.inc(1);
         }
         bar.finish_and_clear();
         Ok(judged.into_iter().flatten().collect())
     };
-    let scorer = calibration::scorer_name(method, weights, engine.map(Engine::info));
+    let scorer = calibration::scorer_name(method, engine.map(Engine::info));
     let calibration = calibrate::calibration(scorer, &judged(&cases::read(path, Half::Dev)?)?);
     println!("{}, {} cases\n", calibration.scorer, calibration.masses.len());
     print!("{}", calibrate::markdown(&calibration, &judged(&cases::read(path, Half::Test)?)?)?);

@@ -6,7 +6,7 @@ use crate::base::tokens::Counter;
 use crate::conversation::identifiers;
 use crate::engine::{Engine, EngineError};
 use crate::score::calibration::{self, Calibration};
-use crate::score::{Score, Task, Weights, Worth};
+use crate::score::{Score, Task, Worth};
 use crate::select::{Budget, Code, Judge, Pruned, Target};
 
 /// The recalls that are reported.
@@ -25,13 +25,8 @@ pub struct Judged {
 ///
 /// # Errors
 /// When the model fails.
-pub fn judge(
-    engine: Option<&Engine>,
-    case: &Case,
-    contender: Contender,
-    weights: Weights,
-) -> Result<Option<Judged>, EngineError> {
-    let score = contender.score(&case.id, weights);
+pub fn judge(engine: Option<&Engine>, case: &Case, contender: Contender) -> Result<Option<Judged>, EngineError> {
+    let score = contender.score(&case.id);
     let Some(pruned) = covering(engine, case, &*score, 1.0)? else { return Ok(None) };
     let needed = pruned.units.iter().position(|unit| unit.lines.contains(case.needle.start_line - 1));
     let worths: Vec<Worth> = pruned.units.iter().map(|unit| unit.worth).collect();

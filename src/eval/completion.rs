@@ -13,7 +13,6 @@ use crate::base::tokens::Counter;
 use crate::detect::fim;
 use crate::engine::{Engine, EngineError, Forks};
 use crate::render;
-use crate::score::Weights;
 use crate::select::{Budget, Code, Judge, Target};
 use crate::syntax::Language;
 
@@ -90,7 +89,6 @@ pub fn measure(
     engine: Option<&Engine>,
     case: &Case,
     contenders: &[Contender],
-    weights: Weights,
     fine: bool,
     ratios: &[f32],
 ) -> Result<Vec<Continued>, EngineError> {
@@ -101,7 +99,7 @@ pub fn measure(
     let code = Code { source: &case.code, language: case.language, question: &question, names: &names, pinned: &[] };
     let mut texts = vec![("full", 1.0, case.code.clone()), ("none", 0.0, String::new())];
     for &contender in contenders {
-        let score = contender.score(&case.id, weights);
+        let score = contender.score(&case.id);
         for &ratio in ratios {
             let target = Target { budget: Budget::Ratio(ratio), fine };
             let scorer = Judge { engine, score: &*score, best_first: contender.is_best_first(), counter };

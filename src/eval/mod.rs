@@ -20,11 +20,11 @@ use serde::{Deserialize, Serialize};
 use crate::base::limits::Limits;
 use crate::base::text::Lines;
 use crate::base::tokens::Counter;
-use crate::config::{BlockScore, Method};
+use crate::config::Method;
 use crate::conversation::identifiers;
 use crate::engine::{Engine, EngineError};
 use crate::render;
-use crate::score::{self, Score, Task, Weights, Worth};
+use crate::score::{self, Score, Task, Worth};
 use crate::select::{self, Budget, Code, Judge, PruneError, Pruned, Target};
 use cases::Case;
 
@@ -51,9 +51,9 @@ impl Contender {
     }
 
     /// What judges the units of case `id`.
-    fn score(self, id: &str, weights: Weights) -> Box<dyn Score> {
+    fn score(self, id: &str) -> Box<dyn Score> {
         match self {
-            Self::Method(method) => score::scorer(method, weights),
+            Self::Method(method) => score::scorer(method),
             Self::Random => Box::new(Random { seed: id.to_owned() }),
             Self::Head => Box::new(Head),
         }
@@ -116,11 +116,10 @@ pub fn measure(
     engine: Option<&Engine>,
     case: &Case,
     contender: Contender,
-    weights: Weights,
     fine: bool,
     ratios: &[f32],
 ) -> Result<Vec<Measured>, EngineError> {
-    let inner = contender.score(&case.id, weights);
+    let inner = contender.score(&case.id);
     let score = Once { inner, known: RefCell::default() };
     let counter = Counter::for_model(None);
     let names = identifiers::names(&case.question);
@@ -210,10 +209,6 @@ struct Known {
 }
 
 impl Score for Once<'_> {
-    fn block_score(&self) -> BlockScore {
-        self.inner.block_score()
-    }
-
     fn worths(&self, task: &Task) -> Result<Vec<Option<Worth>>, EngineError> {
         let mut hasher = blake3::Hasher::new();
         for passage in task.passages {

@@ -275,11 +275,7 @@ impl Walk<'_> {
             Budget::Coverage(coverage) => format!("coverage {coverage}"),
         };
         let settings = &self.compressor.settings;
-        let method = match settings.method {
-            // The numbers are not for it.
-            Method::LongCodeZip => format!("longcodezip {VERSION} {}", settings.weights.blocks.name()),
-            other => format!("{} {VERSION} {:?}", other.name(), settings.weights),
-        };
+        let method = format!("{} {VERSION}", settings.method.name());
         let how = format!("{method} {budget} {fine} {:?} {}", job.pinned, self.counter.name());
         let names = job.question.names.join("\n");
         let key = [&job.source, job.region.language.name(), &job.question.text, &names, &how].map(str::as_bytes);

@@ -18,11 +18,11 @@ use std::time::Duration;
 pub use crate::base::limits::Cancel;
 use crate::base::text::Tokens;
 use crate::base::timing::{Stage, StageTimes, Stages};
-use crate::config::{BlockScore, Fine, Method, Mode, Rule};
+use crate::config::{Fine, Method, Mode, Rule};
 pub use crate::conversation::id::Conversation;
 use crate::engine::Engine;
 use crate::ledger::Ledger;
-use crate::score::{self, Score, Weights};
+use crate::score::{self, Score};
 use crate::select::Budget;
 use crate::wire::{self, Chat, WireError};
 pub use admission::Allowance;
@@ -50,8 +50,6 @@ pub struct Settings {
     pub fine: Fine,
     /// How code is scored.
     pub method: Method,
-    /// The numbers of that.
-    pub weights: Weights,
     /// How long scoring may take for one request.
     pub deadline: Duration,
     /// What differs for some code; the first that matches counts.
@@ -73,12 +71,6 @@ impl Settings {
             min_saving: 0.2,
             fine: Fine::Off,
             method: Method::Lexical,
-            weights: Weights {
-                lexical: 0.5,
-                unit_tokens: Tokens(64),
-                whole_units: 0,
-                blocks: BlockScore::ConditionalPpl,
-            },
             deadline: Duration::from_secs(600),
             rules: Vec::new(),
             holdout_percent: 0,
@@ -263,14 +255,14 @@ impl Compressor {
     /// A compressor that scores with `engine`. Where there is none, for the reason given, and the method needs one,
     /// requests with code to compress fail over to the original.
     pub fn new(engine: Result<Scorer, String>, settings: Settings, ledger: Arc<Ledger>) -> Self {
-        let score = score::scorer(settings.method, settings.weights);
+        let score = score::scorer(settings.method);
         let known = Arc::new(Known::new());
         Self { engine: Arc::new(engine), score, settings, ledger, known, queue: Queue::default() }
     }
 
     /// Another with these settings, and with the same model, ledger and memory.
     pub fn with_settings(&self, settings: Settings) -> Self {
-        let score = score::scorer(settings.method, settings.weights);
+        let score = score::scorer(settings.method);
         let Self { engine, ledger, known, queue, .. } = self;
         let (engine, ledger, known) = (engine.clone(), ledger.clone(), known.clone());
         Self { engine, score, settings, ledger, known, queue: queue.clone() }

@@ -7,7 +7,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{Weights, likelihoods};
+use super::likelihoods;
 use crate::config::Method;
 use crate::engine::ModelInfo;
 
@@ -62,18 +62,19 @@ pub fn mass(logarithms: &[f32], needed: usize) -> f32 {
     likely.into_iter().take_while(|one| *one >= least).sum()
 }
 
-/// What a calibration is for: nothing else scores the same.
-pub fn scorer_name(method: Method, weights: Weights, model: Option<&ModelInfo>) -> String {
+/// Names what a calibration is for: nothing else scores the same.
+///
+/// The numbers are those that each method had as settings once (share of the words, tokens of a unit, units read whole), so
+/// that calibrations made then still belong to it.
+pub fn scorer_name(method: Method, model: Option<&ModelInfo>) -> String {
     let model = model.filter(|_| method != Method::Lexical);
     let model = model.map_or_else(|| "no model".into(), |info| format!("{} ({})", info.name, info.format));
-    match method {
-        Method::Hybrid => {
-            let Weights { lexical, unit_tokens, whole_units, .. } = weights;
-            format!("hybrid {lexical} {} {whole_units} with {model}", unit_tokens.0)
-        }
-        Method::Perplexity => format!("perplexity {} with {model}", weights.unit_tokens.0),
-        other => format!("{} with {model}", other.name()),
-    }
+    let method = match method {
+        Method::Hybrid => "hybrid 0.5 64 0",
+        Method::Perplexity => "perplexity 64",
+        other => other.name(),
+    };
+    format!("{method} with {model}")
 }
 
 /// Those that come with Lopper, made with `lopper eval --calibrate` from cases of five languages.

@@ -9,12 +9,11 @@ pub mod hybrid;
 pub mod lexical;
 pub mod lines;
 pub mod longcodezip;
-mod perplexity;
+pub mod perplexity;
 pub mod terms;
 
 use crate::base::limits::Limits;
-use crate::base::text::Tokens;
-use crate::config::{BlockScore, Method};
+use crate::config::Method;
 use crate::engine::{Engine, EngineError};
 
 /// How much a piece of code helps with the question. Higher is better; what it is counted in is the method's own.
@@ -72,24 +71,6 @@ pub trait Score {
         let worths: Vec<f32> = worths.iter().map(|worth| worth.0).collect();
         standardized(&worths).into_iter().map(|z| SHARPNESS * z).collect()
     }
-
-    /// How the blocks of a function are judged where they are cut as in the paper.
-    fn block_score(&self) -> BlockScore {
-        BlockScore::ConditionalPpl
-    }
-}
-
-/// What a method's numbers are set to.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub struct Weights {
-    /// Share of the words in the hybrid worth, 0 to 1; the rest is the model's.
-    pub lexical: f32,
-    /// Of a unit the model reads these first tokens; 0 for all.
-    pub unit_tokens: Tokens,
-    /// So many of the likeliest units `hybrid` then reads whole, where that could change the choice.
-    pub whole_units: usize,
-    /// How blocks are judged under `longcodezip`.
-    pub blocks: BlockScore,
 }
 
 /// Whether units are taken best first by `method`'s worths, as in the paper.
@@ -123,12 +104,12 @@ pub fn works_without_model(method: Method) -> bool {
 }
 
 /// The scorer of `method`.
-pub fn scorer(method: Method, weights: Weights) -> Box<dyn Score + Send + Sync> {
+pub fn scorer(method: Method) -> Box<dyn Score + Send + Sync> {
     match method {
-        Method::LongCodeZip => Box::new(longcodezip::LongCodeZip { blocks: weights.blocks }),
+        Method::LongCodeZip => Box::new(longcodezip::LongCodeZip),
         Method::Lexical => Box::new(lexical::Lexical),
-        Method::Perplexity => Box::new(perplexity::Perplexity { unit_tokens: weights.unit_tokens }),
-        Method::Hybrid => Box::new(hybrid::Hybrid { weights }),
+        Method::Perplexity => Box::new(perplexity::Perplexity),
+        Method::Hybrid => Box::new(hybrid::Hybrid),
     }
 }
 

@@ -15,16 +15,17 @@ const LETTER: &str = "A";
 /// The question takes at most one part in this many of the model's window; of a longer one its end counts.
 const QUESTION_SHARE: usize = 2;
 
-/// The mean gain, in nats a token.
-pub struct Perplexity {
-    /// Of a text the model reads these first tokens; 0 for all.
-    pub unit_tokens: Tokens,
-}
+/// Tokens of a unit that the model reads, from its start. On the needle cases whole units keep no more of what is needed, at
+/// more than twice the cost.
+pub const UNIT_TOKENS: Tokens = Tokens(64);
+
+/// The scorer: mean gain, in nats a token.
+pub struct Perplexity;
 
 impl Score for Perplexity {
     fn worths(&self, task: &Task) -> Result<Vec<Option<Worth>>, EngineError> {
         let Some(engine) = task.engine else { return Ok(vec![None; task.passages.len()]) };
-        gains(engine, task, &[], self.unit_tokens, mean_gain)
+        gains(engine, task, &[], mean_gain)
     }
 }
 
@@ -34,11 +35,10 @@ pub(super) fn gains(
     engine: &Engine,
     task: &Task,
     priorities: &[f32],
-    unit_tokens: Tokens,
     gain: fn(&[f32], &[f32]) -> f32,
 ) -> Result<Vec<Option<Worth>>, EngineError> {
     let texts: Vec<&str> = task.passages.iter().map(|passage| passage.code).collect();
-    let Reading { alone, given } = read(engine, task.question, &texts, priorities, unit_tokens, task.limits)?;
+    let Reading { alone, given } = read(engine, task.question, &texts, priorities, Some(UNIT_TOKENS), task.limits)?;
     Ok(given.iter().map(|given| Some(Worth(gain(alone.as_deref()?, given.as_deref()?)))).collect())
 }
 
@@ -50,7 +50,7 @@ pub struct Reading {
     pub given: Vec<Option<Vec<f32>>>,
 }
 
-/// Reads the question alone and after the first `unit_tokens` (0: all) of each text; `None` where `limits` left no time.
+/// Reads the question alone and after the `first` tokens of each text, or all of them; `None` where `limits` left no time.
 /// Texts of a higher priority are read earlier; none given, all are alike.
 ///
 /// What joins a text and the question is tokenized with the text and with a letter after it: the line breaks merge
@@ -65,7 +65,7 @@ pub fn read(
     question: &str,
     texts: &[&str],
     priorities: &[f32],
-    unit_tokens: Tokens,
+    first: Option<Tokens>,
     limits: &Limits,
 ) -> Result<Reading, EngineError> {
     let start = engine.start();
@@ -73,7 +73,7 @@ pub fn read(
     let asked = engine.tokenize(question);
     let target = &asked[asked.len().saturating_sub(room / QUESTION_SHARE)..];
     let room = room - target.len();
-    let most = if unit_tokens.0 == 0 { room } else { unit_tokens.0.min(room) };
+    let most = first.map_or(room, |first| first.0.min(room));
     let joint = engine.tokenize(JOINT);
     let joined: Vec<String> = texts.iter().map(|text| format!("{text}{JOINT}{LETTER}")).collect();
     let highest = priorities.iter().copied().fold(0.0, f32::max);
@@ -95,7 +95,7 @@ pub fn read(
         // What is cut off has the joint at its end.
         let size = most.saturating_sub(joint.len()).max(1);
         let starts = (0..tokens.len().saturating_sub(size) + size / 2).step_by((size / 2).max(1));
-        let starts: Vec<usize> = if unit_tokens.0 == 0 { starts.collect() } else { vec![0] };
+        let starts: Vec<usize> = if first.is_none() { starts.collect() } else { vec![0] };
         windows.push(starts.len());
         for from in starts {
             let window = &tokens[from..tokens.len().min(from + size)];

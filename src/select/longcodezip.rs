@@ -7,11 +7,10 @@ use super::{Choice, PruneError};
 use crate::base::text::{Lines, Tokens};
 use crate::base::timing::Stage;
 use crate::base::tokens::Counter;
-use crate::config::BlockScore;
 use crate::engine::Engine;
 use crate::score::Worth;
 use crate::score::lines::{self, Surprise};
-use crate::score::longcodezip::{self, Function};
+use crate::score::longcodezip;
 use crate::select::budget;
 use crate::select::knapsack::{self, Item};
 use crate::syntax::UnitKind;
@@ -24,14 +23,14 @@ const MIN_LINES: usize = 5;
 impl Choice<'_> {
     /// More units than fit are taken up, and those that are not named cut to their shares of the
     /// budget. Where the deadline leaves no time to look inside, units stay whole, best first, while they fit.
-    pub(super) fn cut_to_shares(&self, engine: &Engine, score: BlockScore) -> Result<Vec<Option<Why>>, PruneError> {
+    pub(super) fn cut_to_shares(&self, engine: &Engine) -> Result<Vec<Option<Why>>, PruneError> {
         let mut stays = self.pinned();
-        self.keep_shares(engine, score, &mut stays)?;
+        self.keep_shares(engine, &mut stays)?;
         self.keep_surroundings(&mut stays);
         Ok(stays)
     }
 
-    fn keep_shares(&self, engine: &Engine, score: BlockScore, stays: &mut Stays) -> Result<(), PruneError> {
+    fn keep_shares(&self, engine: &Engine, stays: &mut Stays) -> Result<(), PruneError> {
         let Outline { units, weights, .. } = &self.code.outline;
         let room = Tokens((self.budget.0 as f32 * ROOM) as usize);
         let taken = budget::take_best(weights, &self.code.worths, &self.code.named, room);
@@ -53,7 +52,7 @@ impl Choice<'_> {
                 cut.push(Share { body: Body::new(unit), tokens });
             }
         }
-        let blocks = self.stages.run(Stage::Score, || self.blocks(engine, score, &cut))?;
+        let blocks = self.stages.run(Stage::Score, || self.blocks(engine, &cut))?;
         if let Some(blocks) = blocks {
             for (share, blocks) in cut.iter().zip(blocks) {
                 share.keep_best(&self.code.judge.counter, &self.code.outline, &blocks, stays);
@@ -71,12 +70,7 @@ impl Choice<'_> {
     }
 
     /// The blocks of each body, cut at spikes of perplexity and scored; `None` when the time is up.
-    fn blocks(
-        &self,
-        engine: &Engine,
-        score: BlockScore,
-        shares: &[Share],
-    ) -> Result<Option<Vec<Vec<Block>>>, PruneError> {
+    fn blocks(&self, engine: &Engine, shares: &[Share]) -> Result<Option<Vec<Vec<Block>>>, PruneError> {
         let texts: Vec<&str> = shares.iter().map(|share| self.code.outline.text(share.body.unit.lines)).collect();
         let Some(surprises) = lines::surprises(engine, "", &texts, self.limits)? else { return Ok(None) };
         let cut = |(Share { body, .. }, lines): (&Share, &Vec<Surprise>)| {
@@ -86,23 +80,9 @@ impl Choice<'_> {
             lines::blocks(body.inside, &lines::spikes(&values))
         };
         let cuts: Vec<Vec<Lines>> = shares.iter().zip(&surprises).map(cut).collect();
-        let worths: Option<Vec<Worth>> = match score {
-            BlockScore::ConditionalPpl => {
-                let texts: Vec<&str> = cuts.iter().flatten().map(|&lines| self.code.outline.text(lines)).collect();
-                longcodezip::gains(engine, self.code.question, &texts, self.limits)?.into_iter().collect()
-            }
-            BlockScore::ContrastivePerplexity => {
-                let function = |i: usize| {
-                    let first = shares[i].body.unit.lines.start;
-                    let blocks = cuts[i].iter().map(|block| Lines::new(block.start - first, block.end - first));
-                    Function { text: texts[i], blocks: blocks.collect(), alone: &surprises[i] }
-                };
-                let functions: Vec<Function> = (0..shares.len()).map(function).collect();
-                longcodezip::contrasts(engine, self.code.question, &functions, self.limits)?
-                    .map(|worths| worths.concat())
-            }
-        };
-        let Some(worths) = worths else { return Ok(None) };
+        let texts: Vec<&str> = cuts.iter().flatten().map(|&lines| self.code.outline.text(lines)).collect();
+        let worths = longcodezip::gains(engine, self.code.question, &texts, self.limits)?;
+        let Some(worths) = worths.into_iter().collect::<Option<Vec<Worth>>>() else { return Ok(None) };
         let mut worths = worths.into_iter();
         let mut blocks = Vec::new();
         for cut in cuts {

@@ -289,7 +289,7 @@ impl Choice<'_> {
         } else if !judge.best_first {
             Ok(self.likeliest(if target.fine { self.parts()? } else { Vec::new() }))
         } else if let Some(engine) = judge.engine.filter(|_| target.fine) {
-            self.cut_to_shares(engine, judge.score.block_score())
+            self.cut_to_shares(engine)
         } else {
             Ok(self.best_first())
         }

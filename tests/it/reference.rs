@@ -2,10 +2,10 @@
 //! The figures and their meaning: fixtures/reference/longcodezip.json.
 
 use lopper::base::limits::Limits;
-use lopper::base::text::{Lines, Tokens};
+use lopper::base::text::Tokens;
 use lopper::engine::Engine;
 use lopper::score::lines;
-use lopper::score::longcodezip::{Function, contrasts, gains};
+use lopper::score::longcodezip::gains;
 use lopper::select::knapsack::{Item, solve};
 use serde::Deserialize;
 
@@ -151,18 +151,4 @@ fn the_knapsack_is_worth_at_least_the_references() {
         assert!(weight <= capacity);
         assert!(ours >= theirs - 1e-4);
     }
-}
-
-#[test]
-fn a_question_lowers_the_perplexity_of_the_block_it_is_about() {
-    let engine = engine();
-    let text = "def settle(account, invoices):\n    total = sum(invoice.amount for invoice in invoices)\n    \
-        account.debit(total)\n    raise_alarm_if_the_furnace_overheats(account.furnace)\n    return total\n";
-    let alone = lines::surprises(&engine, "", &[text], &Limits::default()).unwrap().unwrap().remove(0);
-    let blocks = vec![Lines::new(1, 2), Lines::new(2, 3), Lines::new(3, 4)];
-    let functions = [Function { text, blocks, alone: &alone }];
-    let question = "Where is the alarm raised when the furnace overheats?";
-    let worths = contrasts(&engine, question, &functions, &Limits::default()).unwrap().unwrap().remove(0);
-    println!("{worths:?}");
-    assert!(worths[2].0 > 0.0 && worths[2] > worths[0] && worths[2] > worths[1], "{worths:?}");
 }
