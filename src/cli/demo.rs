@@ -142,7 +142,7 @@ async fn ask(url: &str, recorder: &Recorder) -> anyhow::Result<()> {
 fn question_and_code(body: &[u8]) -> anyhow::Result<(String, String)> {
     let chat = wire::parse(body)?;
     let slot = chat.messages.iter().flat_map(|message| &message.slots).next_back().context("no text in the request")?;
-    let regions = detect::fence::blocks(&slot.text);
+    let regions = detect::framing::fences::blocks(&slot.text);
     let block = regions.first().context("no code in the request")?;
     let question = slot.text.trim_end().lines().next_back().unwrap_or_default();
     Ok((question.to_owned(), slot.text[block.code.range()].to_owned()))

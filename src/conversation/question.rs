@@ -5,7 +5,7 @@ use std::collections::HashSet;
 
 use super::{identifiers, user_prose};
 use crate::base::text::Span;
-use crate::detect::envelope;
+use crate::detect::framing::envelopes;
 use crate::wire::{Call, Message, Origin, Role, Slot};
 
 /// What a question is cut to, in characters: about 300 tokens. Every piece of code costs one pass over the question.
@@ -119,7 +119,7 @@ fn is_acknowledgement(message: &Message) -> bool {
 
 /// Whether a text is the result of a tool, in a message of its own or in the user's name.
 pub(super) fn is_result(slot: &Slot) -> bool {
-    matches!(slot.origin, Origin::Result { .. }) || envelope::is_result(&slot.text)
+    matches!(slot.origin, Origin::Result { .. }) || envelopes::is_result(&slot.text)
 }
 
 /// The last [`MAX_CHARS`] characters of `text`, from the beginning of a word.

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use crate::detect::call::{self, Use};
+use crate::detect::tools::{Effect, call};
 use crate::detect::veto;
 use crate::wire::{Call, Chat, Message, Origin, Role, Slot};
 
@@ -15,7 +15,7 @@ pub struct Made<'a> {
     /// The call.
     pub call: &'a Call,
     /// What it does.
-    pub does: Use,
+    pub does: Effect,
 }
 
 impl<'a> Calls<'a> {
@@ -39,7 +39,7 @@ impl<'a> Calls<'a> {
     }
 
     /// What a call does.
-    pub fn does(&self, call: &Call) -> Option<&Use> {
+    pub fn does(&self, call: &Call) -> Option<&Effect> {
         let made = self.0.get(call.id.as_str())?.iter().find(|made| std::ptr::eq(made.call, call))?;
         Some(&made.does)
     }

@@ -2,8 +2,7 @@
 
 use super::question::{end_of, is_result};
 use crate::base::text::Span;
-use crate::detect::tagged::FENCES;
-use crate::detect::{fence, heading, tag};
+use crate::detect::framing::{fences, headings, tags};
 use crate::wire::{Message, Origin, Role, Slot};
 
 /// Blocks of at most this many lines belong to the question they stand in; longer ones are what it is about.
@@ -108,12 +107,12 @@ struct Words {
 impl Words {
     /// `code` holds the pieces of code in the text, in order.
     fn read(text: &str, code: &[Span]) -> Self {
-        let blocks = fence::blocks(text);
+        let blocks = fences::blocks(text);
         let (short, long): (Vec<_>, Vec<_>) =
             blocks.iter().partition(|block| text[block.code.range()].lines().count() <= SHORT_BLOCK_LINES);
         // Both have the text's offsets and lines.
-        let shown = fence::prose(text, &long);
-        let prose = fence::prose(&shown, &short);
+        let shown = fences::prose(text, &long);
+        let prose = fences::prose(&shown, &short);
 
         // No rules begin in a blanked block: what is between them is less to search.
         let blanks: Vec<Span> = blocks.iter().map(|block| block.outer).collect();
@@ -123,7 +122,7 @@ impl Words {
             found.map(|at| span.start + at)
         };
         let end = between.iter().find_map(rules).unwrap_or(prose.len());
-        let mut asked = spans(&prose, &tag::QUESTION, |element| element.body);
+        let mut asked = spans(&prose, &tags::QUESTION, |element| element.body);
         if asked.is_empty() {
             asked.extend(task(&prose));
         }
@@ -131,7 +130,7 @@ impl Words {
         let is_long = |span: &&Span| text[span.range()].lines().count() > SHORT_BLOCK_LINES;
         silent.extend(code.iter().filter(is_long));
         // A file in aider's other fences that is no code, such as a README.
-        silent.extend(spans(&prose, &FENCES, |element| element.outer).iter().filter(is_long));
+        silent.extend(spans(&prose, &tags::FENCES, |element| element.outer).iter().filter(is_long));
         silent.sort_unstable_by_key(|span| span.start);
         let marked = !asked.is_empty();
         let spoken = if marked { asked } else { vec![Span { start: 0, end }] };
@@ -152,7 +151,7 @@ impl Words {
         let is_clients =
             prose.starts_with(OUTLINE) || BOILERPLATE.iter().any(|start| prose.trim_start().starts_with(start));
         let is_empty = shown.trim().is_empty();
-        if is_clients || heading::is_bare(prose) || (is_empty && self.text.ends_with("\n\n")) {
+        if is_clients || headings::is_bare(prose) || (is_empty && self.text.ends_with("\n\n")) {
             return;
         }
         self.count += prose.split_whitespace().map(weight).sum::<usize>();
@@ -175,7 +174,7 @@ fn task(prose: &str) -> Option<Span> {
 /// blanks between words have about two characters in one.
 fn weight(token: &str) -> usize {
     let bare = token.trim_matches(|c: char| !c.is_alphanumeric());
-    if bare.is_empty() || heading::is_path(bare) || (token.starts_with('<') && token.ends_with('>')) {
+    if bare.is_empty() || headings::is_path(bare) || (token.starts_with('<') && token.ends_with('>')) {
         return 0;
     }
     let letters = || bare.chars().filter(|c| c.is_alphabetic()).count();
@@ -183,11 +182,11 @@ fn weight(token: &str) -> usize {
 }
 
 /// One span of every element of these names, in order.
-fn spans(prose: &str, names: &[&str], of: impl Fn(&tag::Element) -> Span) -> Vec<Span> {
+fn spans(prose: &str, names: &[&str], of: impl Fn(&tags::Element) -> Span) -> Vec<Span> {
     if !prose.contains('<') {
         return Vec::new();
     }
-    let mut spans: Vec<Span> = names.iter().flat_map(|name| tag::elements(prose, name)).map(|e| of(&e)).collect();
+    let mut spans: Vec<Span> = names.iter().flat_map(|name| tags::elements(prose, name)).map(|e| of(&e)).collect();
     spans.sort_unstable_by_key(|span| span.start);
     spans
 }

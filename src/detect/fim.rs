@@ -1,7 +1,7 @@
 //! What a completion in the middle of a file shows: which part above the cursor may be left out, and what it is about.
 
 use crate::base::text::{LineIndex, Lines, Span};
-use crate::detect::heading::Heading;
+use crate::detect::framing::headings::Heading;
 use crate::syntax::{self, Language};
 
 /// A file with the cursor in it.

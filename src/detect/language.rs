@@ -1,6 +1,6 @@
 //! Which language a piece of code is in: its fence's tag, else its path, else its shebang.
 
-use super::heading::Heading;
+use super::framing::headings::Heading;
 use crate::syntax::Language;
 
 /// The language of `code` under `heading`. `None` for data, prose and what is not known:

@@ -1,33 +1,24 @@
 //! Where code sits in a text, and which of it must not be touched.
 //!
-//! One file a form in which clients show code ([`fence`], [`tagged`]) or what they put around it ([`envelope`],
-//! [`numbering`], [`heading`], footers); [`call`] tells what tool a result is of (shell commands and scripts have files of their own),
-//! [`reply`] what a result says about an earlier one; [`veto`] says what to leave alone whatever its form.
+//! [`framing`] reads the forms in which clients and tools show code, [`tools`] what a tool call and its result say about files,
+//! [`veto`] says what to leave alone whatever its form, [`fim`] reads completions in the middle of a file.
 
-pub mod call;
-pub mod envelope;
-pub mod fence;
 pub mod fim;
-mod footer;
-pub mod heading;
-pub mod language;
-pub mod numbering;
-pub mod reply;
-mod script;
-mod shell;
-pub mod tag;
-pub mod tagged;
+pub mod framing;
+mod language;
+pub mod tools;
 pub mod veto;
 
 use std::borrow::Cow;
 
 use crate::base::text::Span;
 use crate::syntax::Language;
-use call::Use;
-use envelope::Piece;
-use heading::Heading;
-use numbering::Numbering;
-use tagged::Tagged;
+use framing::headings::{self, Heading};
+use framing::numbering::Numbering;
+use framing::piece::Piece;
+use framing::tags::{self, Tagged};
+use framing::{envelopes, fences};
+use tools::{Effect, result};
 
 /// A piece of code in a text.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -66,7 +57,7 @@ pub enum Source<'a> {
     #[default]
     Words,
     /// A tool's, with what its call does, where that is known.
-    Tool(Option<&'a Use>),
+    Tool(Option<&'a Effect>),
 }
 
 /// The pieces of code in `text`, in order, those with a veto among them. They do not overlap. Linear in the text.
@@ -75,23 +66,23 @@ pub enum Source<'a> {
 pub fn regions(text: &str, context: Context) -> Vec<Region> {
     let whole = Piece { span: Span { start: 0, end: text.len() }, ..Piece::default() };
     match context.source {
-        Source::Words if envelope::is_result(text) => of_result(text, whole),
+        Source::Words if envelopes::is_result(text) => of_result(text, whole),
         Source::Words => of_words(text, context, whole),
-        Source::Tool(_) if reply::is_unchanged_stub(text) => Vec::new(),
+        Source::Tool(_) if result::is_unchanged_stub(text) => Vec::new(),
         Source::Tool(does) => {
             let named = context.path.map(Heading::of_path).unwrap_or_default();
             let ranged = named.first_line.is_some();
             let piece = match does {
-                Some(Use::Read { paths, ranged: asked }) if paths.len() == 1 => {
+                Some(Effect::Read { paths, ranged: asked }) if paths.len() == 1 => {
                     let path = named.path.or_else(|| paths.first().cloned());
                     Piece { path, ranged: ranged || *asked, bare: true, ..whole }
                 }
                 // Which of the files it is, the text has to say.
-                Some(Use::Read { ranged: asked, .. }) => {
+                Some(Effect::Read { ranged: asked, .. }) => {
                     Piece { bare: named.path.is_some(), path: named.path, ranged: ranged || *asked, ..whole }
                 }
                 None => Piece { bare: named.path.is_some(), path: named.path, ranged, ..whole },
-                Some(Use::Edit { .. } | Use::Other) => return Vec::new(),
+                Some(Effect::Edit { .. } | Effect::Other) => return Vec::new(),
             };
             of_result(text, piece)
         }
@@ -106,7 +97,7 @@ fn of_words(text: &str, context: Context, whole: Piece) -> Vec<Region> {
     }
     let mut outer: Vec<Span> = tagged.iter().map(|file| file.outer).chain(blocks.iter().map(|b| b.outer)).collect();
     outer.sort_unstable_by_key(|span| span.start);
-    let surroundings = veto::Surroundings::new(&fence::blanked(text, outer));
+    let surroundings = veto::Surroundings::new(&fences::blanked(text, outer));
     // What stands before the text is above its first block only.
     let contexts = std::iter::once(context).chain(std::iter::repeat(Context::default()));
     let each = blocks.iter().zip(contexts);
@@ -123,9 +114,9 @@ fn of_words(text: &str, context: Context, whole: Piece) -> Vec<Region> {
 
 /// What is between tags and what is in fences, apart from each other: what is between tags may hold fences of its own, and
 /// a fence may hold tags; what begins first holds the other.
-fn parts(text: &str) -> (Vec<Tagged>, Vec<fence::Block<'_>>) {
-    let mut tagged = tagged::files(text, None);
-    let mut blocks = fence::blocks(text);
+fn parts(text: &str) -> (Vec<Tagged>, Vec<fences::Block<'_>>) {
+    let mut tagged = tags::files(text, None);
+    let mut blocks = fences::blocks(text);
     if tagged.is_empty() {
         return (tagged, blocks);
     }
@@ -142,37 +133,37 @@ fn parts(text: &str) -> (Vec<Tagged>, Vec<fence::Block<'_>>) {
         is_kept
     });
     // Fences in the files would open and close those around them.
-    let around = fence::blanked(text, tagged.iter().map(|file| file.outer));
-    let outer: Vec<(Span, Span, bool)> = (fence::blocks(&around).iter())
+    let around = fences::blanked(text, tagged.iter().map(|file| file.outer));
+    let outer: Vec<(Span, Span, bool)> = (fences::blocks(&around).iter())
         .map(|block| (block.outer, block.code, block.doubtful))
         .filter(|(outer, ..)| {
             let next = tagged.partition_point(|file| file.outer.start < outer.start);
             tagged.get(next).is_none_or(|file| file.outer.start >= outer.end)
         })
         .collect();
-    blocks = outer.into_iter().map(|(outer, code, doubtful)| fence::Block::at(text, outer, code, doubtful)).collect();
+    blocks = outer.into_iter().map(|(outer, code, doubtful)| fences::Block::at(text, outer, code, doubtful)).collect();
     (tagged, blocks)
 }
 
 /// The piece that a text is of which the one before says that it is a file.
 fn announced(before: &str, whole: Piece) -> Option<Piece> {
     let above = line_above(before)?;
-    if let Some(path) = envelope::titles(above) {
+    if let Some(path) = envelopes::titles(above) {
         return Some(Piece { path: Some(path.to_owned()), bare: true, ..whole });
     }
-    let heading = Heading::of_line(above).filter(|_| heading::announces(before))?;
+    let heading = Heading::of_line(above).filter(|_| headings::announces(before))?;
     Some(Piece { ranged: heading.first_line.is_some(), path: heading.path, bare: true, ..whole })
 }
 
 /// The code in what a tool or a client shows: between tags, in the one fence that it is, or all of it.
 fn of_result(text: &str, piece: Piece) -> Vec<Region> {
-    envelope::peel(text, piece).into_iter().flat_map(|piece| in_tags(text, piece)).collect()
+    envelopes::peel(text, piece).into_iter().flat_map(|piece| in_tags(text, piece)).collect()
 }
 
 fn in_tags(text: &str, piece: Piece) -> Vec<Region> {
     let body = &text[piece.span.range()];
     let files = match body.trim_start().starts_with('<') {
-        true => tagged::files(body, piece.path.as_deref()),
+        true => tags::files(body, piece.path.as_deref()),
         false => Vec::new(),
     };
     if files.is_empty() {
@@ -184,13 +175,13 @@ fn in_tags(text: &str, piece: Piece) -> Vec<Region> {
         veto: piece.veto.or(file.piece.veto),
         ..file.piece
     });
-    inner.flat_map(|piece| envelope::peel(text, piece)).filter_map(|piece| shown(text, piece)).collect()
+    inner.flat_map(|piece| envelopes::peel(text, piece)).filter_map(|piece| shown(text, piece)).collect()
 }
 
 /// The code of a piece: in the one fence that it is, a line above it at most, or all of it. Other fences are the file's own.
 fn shown(text: &str, piece: Piece) -> Option<Region> {
     let body = &text[piece.span.range()];
-    if let [block] = fence::blocks(body)[..]
+    if let [block] = fences::blocks(body)[..]
         && body[..block.outer.start].trim().lines().count() <= 1
         && body[block.outer.end..].trim().is_empty()
     {
@@ -221,7 +212,7 @@ fn bare(text: &str, piece: Piece) -> Option<Region> {
     Some(Region { span: piece.span, language, path: heading.path, first_line, ranged, veto, numbering })
 }
 
-fn region(text: &str, block: &fence::Block, context: Context, surroundings: &veto::Surroundings) -> Option<Region> {
+fn region(text: &str, block: &fences::Block, context: Context, surroundings: &veto::Surroundings) -> Option<Region> {
     let shown = &text[block.code.range()];
     let numbering = Numbering::of(shown);
     let code = numbering.map_or(Cow::Borrowed(shown), |numbering| Cow::Owned(numbering.strip(shown)));

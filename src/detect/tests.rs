@@ -88,11 +88,11 @@ fn vetoes_reach_regions() {
     assert_eq!(only("<example>a</example>\n```py\nx = 1\n```\n<example>b</example>").veto, None);
 }
 
-fn read_of(path: &str, ranged: bool) -> Use {
-    Use::Read { paths: vec![path.to_owned()], ranged }
+fn read_of(path: &str, ranged: bool) -> Effect {
+    Effect::Read { paths: vec![path.to_owned()], ranged }
 }
 
-fn of_tool(does: &Use, text: &str) -> Vec<(String, Option<String>, Option<&'static str>)> {
+fn of_tool(does: &Effect, text: &str) -> Vec<(String, Option<String>, Option<&'static str>)> {
     let context = Context { source: Source::Tool(Some(does)), ..Context::default() };
     let found = regions(text, context).into_iter();
     found.map(|region| (text[region.span.range()].to_owned(), region.path, region.veto)).collect()
@@ -157,12 +157,12 @@ fn what_tools_show_in_part_stays() {
 #[test]
 fn what_tools_say_else_is_no_code() {
     let stub = "[File unchanged since last read: a.py. It is still current.]";
-    let listing = Use::Read { paths: vec!["a.py".to_owned(), "b.py".to_owned()], ranged: false };
+    let listing = Effect::Read { paths: vec!["a.py".to_owned(), "b.py".to_owned()], ranged: false };
     assert_eq!(of_tool(&read_of("a.py", false), stub), []);
     assert_eq!(of_tool(&read_of("README.md", false), "# A\n```py\nx = 1\n```\n"), []);
     assert_eq!(of_tool(&listing, CODE), []);
-    assert_eq!(of_tool(&Use::Other, CODE), []);
-    assert_eq!(of_tool(&Use::Edit { paths: vec!["a.py".to_owned()] }, CODE), []);
+    assert_eq!(of_tool(&Effect::Other, CODE), []);
+    assert_eq!(of_tool(&Effect::Edit { paths: vec!["a.py".to_owned()] }, CODE), []);
     assert_eq!(regions(CODE, Context { source: Source::Tool(None), ..Context::default() }), []);
 }
 
@@ -213,7 +213,7 @@ fn headers_may_be_cpp() {
 /// Contexts of every kind, for texts that are not made for one.
 fn contexts(test: impl FnMut(Context)) {
     let read = read_of("a.py", false);
-    let many = Use::Read { paths: Vec::new(), ranged: false };
+    let many = Effect::Read { paths: Vec::new(), ranged: false };
     let tool = |does| Context { source: Source::Tool(does), ..Context::default() };
     let named = Context { path: Some("/w/a.rs:3-9"), ..tool(None) };
     let after = Context { before: "Content from a.py:\n", ..Context::default() };
@@ -258,11 +258,11 @@ fn hostile_texts_take_linear_time() {
             regions(&text, context);
         });
         veto::whole_request([text.as_str()]);
-        reply::failed_edit(&text);
-        reply::is_unchanged_stub(&text);
-        call::read("bash", &[("command".to_owned(), text.clone())], &text);
-        call::read("apply_patch", &[("path".to_owned(), text.clone())], &text);
-        call::read("exec", &[], &text);
+        result::failed_edit(&text);
+        result::is_unchanged_stub(&text);
+        tools::call::read("bash", &[("command".to_owned(), text.clone())], &text);
+        tools::call::read("apply_patch", &[("path".to_owned(), text.clone())], &text);
+        tools::call::read("exec", &[], &text);
     }
 }
 
@@ -316,7 +316,7 @@ proptest! {
 
     #[test]
     fn any_command_is_read(line in "(cat|sed -n|bash -lc|a\\.rs|[ |&;<>'\"\\\\$()\né]|<<E|E\n|>&|2>){0,20}") {
-        call::read("exec", &[], &format!("{{cmd: '{line}', cmd:\"{line}"));
-        call::read("bash", &[("command".to_owned(), line)], "");
+        tools::call::read("exec", &[], &format!("{{cmd: '{line}', cmd:\"{line}"));
+        tools::call::read("bash", &[("command".to_owned(), line)], "");
     }
 }

@@ -6,7 +6,7 @@
 
 use std::collections::HashMap;
 
-use super::{fence, tag};
+use super::framing::{fences, tags};
 use crate::render;
 
 /// Why nothing in a request may be touched: `texts` (the orders and questions that a piece of code is sent with) ask for
@@ -16,7 +16,7 @@ use crate::render;
 /// whose question is asked, not those after it.
 pub fn whole_request<'a>(texts: impl IntoIterator<Item = &'a str>) -> Option<&'static str> {
     texts.into_iter().find_map(|text| {
-        let prose = fence::around(text);
+        let prose = fences::around(text);
         if APPLY_MARKERS.iter().any(|marker| prose.contains(marker)) {
             return Some("apply-prompt");
         }
@@ -54,11 +54,11 @@ pub struct Surroundings {
 impl Surroundings {
     /// Reads the prose of a text, its fenced blocks blanked out.
     pub fn new(prose: &str) -> Self {
-        let questions = tag::QUESTION.map(|name| (name, "question"));
+        let questions = tags::QUESTION.map(|name| (name, "question"));
         let has_tags = prose.contains('<');
         let mut enclosures: Vec<_> = (TAGS.iter().copied().chain(questions).filter(|_| has_tags))
             .map(|(name, reason)| {
-                (reason, tag::elements(prose, name).iter().map(|tag| (tag.body.start, tag.body.end)).collect())
+                (reason, tags::elements(prose, name).iter().map(|tag| (tag.body.start, tag.body.end)).collect())
             })
             .collect();
         enclosures.push(("edit-block", edit_blocks(prose)));
@@ -357,7 +357,7 @@ fn worked_examples(prose: &str) -> Vec<(usize, usize)> {
 
 /// Attachments that their client has pruned.
 fn summarized(prose: &str) -> Vec<(usize, usize)> {
-    let attachments = tag::elements(prose, "attachment").into_iter();
+    let attachments = tags::elements(prose, "attachment").into_iter();
     let pruned = attachments.filter(|tag| prose[tag.outer.start..tag.body.start].contains("isSummarized=\"true\""));
     pruned.map(|tag| (tag.body.start, tag.body.end)).collect()
 }

@@ -11,8 +11,9 @@ use crate::base::timing::{Stage, Stages};
 use crate::config::{self, Fine, Method, Mode, Rule, Subject};
 use crate::conversation::file_history::same_file;
 use crate::conversation::question::Question;
+use crate::detect::Region;
 use crate::detect::fim;
-use crate::detect::{Region, reply};
+use crate::detect::tools::result;
 use crate::engine::EngineError;
 use crate::ledger::{Decision, Key, Reason};
 use crate::select::{self, Budget, Code, Judge, JudgedCode, PruneError, Target};
@@ -123,7 +124,7 @@ impl Walk<'_> {
         }
         // A file that is shown once more because an edit of it failed.
         let asking = self.chat.messages[question.asked_in].slots.iter().filter(|_| question.asked_in > slot.message);
-        let mut failures = asking.filter_map(|asking| reply::failed_edit(&asking.text));
+        let mut failures = asking.filter_map(|asking| result::failed_edit(&asking.text));
         let is_this = |failed: Option<String>| match (failed, &region.path) {
             (Some(failed), Some(path)) => same_file(&failed, path),
             _ => true,

@@ -9,7 +9,7 @@ use moka::sync::Cache;
 
 use crate::base::text::{Span, Tokens};
 use crate::base::tokens::Counter;
-use crate::detect::call::Use;
+use crate::detect::tools::Effect;
 use crate::detect::{self, Context, Region, Source};
 use crate::ledger::Key;
 
@@ -94,7 +94,7 @@ impl Known {
 /// Where a path in `text` may be from, the shortest first.
 fn texts<'a>(text: &'a str, context: Context<'a>) -> Vec<&'a str> {
     let read = match context.source {
-        Source::Tool(Some(Use::Read { paths, .. })) => &paths[..],
+        Source::Tool(Some(Effect::Read { paths, .. })) => &paths[..],
         _ => &[],
     };
     context.path.into_iter().chain(read.iter().map(String::as_str)).chain([context.before, text]).collect()
@@ -149,8 +149,9 @@ mod tests {
     #[test]
     fn paths_come_back_from_where_they_stand() {
         let known = Known::new();
-        let read = |path: &str| Use::Read { paths: vec![path.to_owned()], ranged: false };
-        let (one, other, edit) = (read("src/a.py"), read("src/b.py"), Use::Edit { paths: vec!["src/a.py".to_owned()] });
+        let read = |path: &str| Effect::Read { paths: vec![path.to_owned()], ranged: false };
+        let (one, other, edit) =
+            (read("src/a.py"), read("src/b.py"), Effect::Edit { paths: vec!["src/a.py".to_owned()] });
         let code = "import os\n\n\ndef f():\n    return os.sep\n";
         let fenced = format!("src/c.py\n```python\n{code}```\n");
         let words = |before| Context { before, ..Context::default() };

@@ -16,8 +16,8 @@ use crate::base::tokens::Counter;
 use crate::conversation::file_history::{History, same_file};
 use crate::conversation::question::Questions;
 use crate::conversation::tool_calls::{Calls, Orders};
-use crate::detect::call::Use;
-use crate::detect::{Region, Source, reply};
+use crate::detect::tools::{Effect, result};
+use crate::detect::{Region, Source};
 use crate::render;
 use crate::wire::splice::{TextEdit, splice};
 use crate::wire::{Api, Chat, Message, Origin, Role, Slot};
@@ -240,12 +240,12 @@ impl Walk<'_> {
                 .filter_map(|region| region.path.as_deref())
                 .for_each(|p| self.history.saw(p));
             for slot in &message.slots {
-                if let Some(Use::Read { paths, .. }) = self.calls.of(slot).map(|made| &made.does) {
+                if let Some(Effect::Read { paths, .. }) = self.calls.of(slot).map(|made| &made.does) {
                     paths.iter().for_each(|path| self.history.saw(path));
                 }
             }
             for made in &message.calls {
-                if let Some(Use::Edit { paths }) = self.calls.does(made) {
+                if let Some(Effect::Edit { paths }) = self.calls.does(made) {
                     paths.iter().for_each(|path| self.history.edits(path));
                 }
                 self.history.heard(&made.arguments);
@@ -281,9 +281,9 @@ impl Walk<'_> {
         let does = self.calls.of(slot).map(|made| &made.does);
         if role == Role::Assistant {
             self.history.heard(&slot.text);
-        } else if let Some(path) = reply::failed_edit(&slot.text).filter(|_| role != Role::System) {
+        } else if let Some(path) = result::failed_edit(&slot.text).filter(|_| role != Role::System) {
             let by_call = match does {
-                Some(Use::Edit { paths }) if !paths.is_empty() => Some(paths),
+                Some(Effect::Edit { paths }) if !paths.is_empty() => Some(paths),
                 _ => None,
             };
             match (path, by_call) {
@@ -302,10 +302,10 @@ impl Walk<'_> {
     /// What is appended to a text that says "unchanged since it was read" of a file that was shown in part: the lines
     /// left out then, unless an earlier such text has them. Without them the client's word would be wrong.
     fn stub(&self, slot: &Slot, sum: &mut Sum) -> Option<TextEdit> {
-        if !reply::is_unchanged_stub(&slot.text) {
+        if !result::is_unchanged_stub(&slot.text) {
             return None;
         }
-        let Use::Read { paths, .. } = &self.calls.of(slot)?.does else { return None };
+        let Effect::Read { paths, .. } = &self.calls.of(slot)?.does else { return None };
         let is_read = |dropped: &Dropped| {
             dropped.path.as_ref().is_some_and(|path| paths.iter().any(|read| same_file(read, path)))
         };

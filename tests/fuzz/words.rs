@@ -1,7 +1,7 @@
 //! Texts with code in them: fences, envelopes, tags, line numbers.
 
-use lopper::detect::call::Use;
-use lopper::detect::numbering::Numbering;
+use lopper::detect::framing::numbering::Numbering;
+use lopper::detect::tools::Effect;
 use lopper::detect::{self, Context, Source, veto};
 
 use crate::harness::{Dice, fuzz};
@@ -9,8 +9,8 @@ use crate::texts;
 
 #[test]
 fn regions() {
-    let read = Use::Read { paths: vec!["src/a.rs".into()], ranged: false };
-    let several = Use::Read { paths: vec!["a.py".into(), "b.ts".into()], ranged: true };
+    let read = Effect::Read { paths: vec!["src/a.rs".into()], ranged: false };
+    let several = Effect::Read { paths: vec!["a.py".into(), "b.ts".into()], ranged: true };
     let sources = [Source::Words, Source::Tool(None), Source::Tool(Some(&read)), Source::Tool(Some(&several))];
     fuzz(
         "regions",
@@ -33,7 +33,7 @@ fn regions() {
                     done = end;
                 }
             }
-            let _ = (veto::whole_request([text]), veto::code(text), detect::reply::failed_edit(text));
+            let _ = (veto::whole_request([text]), veto::code(text), detect::tools::result::failed_edit(text));
         },
     );
 }

@@ -142,7 +142,7 @@ proptest! {
         line_break in "\r?\n| ",
     ) {
         let text = lines.join(&line_break);
-        let blanked = fence::prose(&text, &fence::blocks(&text));
+        let blanked = fences::prose(&text, &fences::blocks(&text));
         prop_assert_eq!(whole_request([&text[..]]), whole_request([&blanked[..]]));
     }
 }

@@ -1,6 +1,6 @@
 //! What tools and clients put below a file's text (rule R5), and which texts they have cut.
 
-use super::envelope::Piece;
+use super::piece::Piece;
 
 /// Leaves out what stands below a file's text.
 pub fn without(text: &str, mut piece: Piece) -> Piece {

@@ -1,23 +1,9 @@
 //! What tools and clients put above a file's text (rule R5): lines that say what it is.
 
-use super::footer;
-use super::heading::{self, Heading};
+use super::footers;
+use super::headings::{self, Heading};
+use super::piece::Piece;
 use crate::base::text::Span;
-
-/// A part of a text, and what is known of it.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Piece {
-    /// Whole lines of the text, where it is bare.
-    pub span: Span,
-    /// The file it shows.
-    pub path: Option<String>,
-    /// Whether it is said to be a part of that file.
-    pub ranged: bool,
-    /// Whether all of it is that file's text, unless it has a form of its own.
-    pub bare: bool,
-    /// Why it has to stay as it is.
-    pub veto: Option<&'static str>,
-}
 
 /// Envelopes in envelopes are opened this deep.
 const MAX_DEPTH: usize = 3;
@@ -32,7 +18,7 @@ pub fn peel(text: &str, piece: Piece) -> Vec<Piece> {
             break;
         }
     }
-    pieces.into_iter().map(|piece| footer::without(text, piece)).filter(|piece| !piece.span.is_empty()).collect()
+    pieces.into_iter().map(|piece| footers::without(text, piece)).filter(|piece| !piece.span.is_empty()).collect()
 }
 
 /// Whether `text` begins as a tool's result does that a client sends in the user's name.
@@ -71,7 +57,7 @@ fn open(text: &str, mut piece: Piece) -> Vec<Piece> {
         piece = named(piece, path.trim_end_matches(':'), after_first);
     } else if let Some((path, _)) = first.strip_prefix("[File: ").and_then(|rest| rest.rsplit_once(" (")) {
         piece = named(piece, path, after_first);
-    } else if footer::is_window(first) {
+    } else if footers::is_window(first) {
         piece.ranged = true;
         piece.span.start = after_first;
     } else if let Some(header) = Header::read(body) {
@@ -83,23 +69,23 @@ fn open(text: &str, mut piece: Piece) -> Vec<Piece> {
         return Vec::new();
     } else if let Some(shown) = first.strip_prefix("Showing lines ") {
         // `1-2000 of 2400 total lines.`
-        piece.ranged |= !footer::is_all(shown);
+        piece.ranged |= !footers::is_all(shown);
         let rule = text[after_first..piece.span.end].find("---\n").filter(|at| *at <= 2);
         piece.span.start = after_first + rule.map_or(0, |at| at + "---\n".len());
     } else if first.starts_with("[File content truncated") || first.starts_with("IMPORTANT: File content truncated") {
         piece.ranged = true;
         piece.span.start = after_first;
     } else if let Some((path, shown)) = first.strip_prefix("File: `").and_then(|rest| rest.split_once("`. Lines ")) {
-        piece.ranged |= !footer::is_all(shown);
+        piece.ranged |= !footers::is_all(shown);
         piece = named(piece, path, after_first);
     } else if let Some((path, shown)) =
         first.strip_prefix("Read file `").and_then(|rest| rest.split_once("` from line "))
     {
-        piece.ranged |= !matches!(footer::numbers(shown)[..], [0 | 1, _]);
+        piece.ranged |= !matches!(footers::numbers(shown)[..], [0 | 1, _]);
         piece = Piece { bare: piece.bare, ..named(piece, path, after_first) };
     } else if is_file_line(first) {
         return files(text, start, &piece);
-    } else if let Some(heading) = Heading::of_line(first).filter(|_| heading::announces(first)) {
+    } else if let Some(heading) = Heading::of_line(first).filter(|_| headings::announces(first)) {
         // `Content of src/a.ts:`
         piece.ranged |= heading.first_line.is_some();
         piece = named(piece, heading.path.as_deref().unwrap_or_default(), after_first);

@@ -1,12 +1,12 @@
 //! What a shell command does to files (rule R6).
 
-use super::call::{Use, patched};
-use super::heading;
+use super::effect::{Effect, patched};
+use crate::detect::framing::headings;
 
 /// What a command does: `words` is the one line that it was written as, or the program with its arguments.
-pub fn read(words: &[&str]) -> Use {
+pub fn read(words: &[&str]) -> Effect {
     match words {
-        [] => Use::Other,
+        [] => Effect::Other,
         [line] => line_does(line, MAX_SHELLS),
         _ => {
             let words: Vec<Word> = words.iter().map(|word| Word { text: (*word).to_owned(), is_plain: true }).collect();
@@ -41,7 +41,7 @@ struct Word {
     is_plain: bool,
 }
 
-fn line_does(line: &str, depth: usize) -> Use {
+fn line_does(line: &str, depth: usize) -> Effect {
     let mut commands = Reader { rest: line, commands: Vec::new(), last: Command::default() }.read();
     commands.retain(|command| !command.words.is_empty() || !command.writes.is_empty());
     if let [command] = &commands[..]
@@ -65,31 +65,31 @@ fn script(command: &Command) -> Option<&Word> {
     }
 }
 
-fn commands_do(commands: &[&Command]) -> Use {
+fn commands_do(commands: &[&Command]) -> Effect {
     let mut paths = Vec::new();
     // Each is asked, since each adds what it writes.
     let writers = commands.iter().filter(|command| writes(command, &mut paths)).count();
     if writers > 0 {
-        return Use::Edit { paths };
+        return Effect::Edit { paths };
     }
     let rest = match commands {
         [cd, rest @ ..] if cd.words[0].text == "cd" && cd.joined_by == "&&" => rest,
         _ => commands,
     };
     match rest {
-        [command] if ["", ";", "\n"].contains(&command.joined_by) => shows(command).unwrap_or(Use::Other),
+        [command] if ["", ";", "\n"].contains(&command.joined_by) => shows(command).unwrap_or(Effect::Other),
         [command, cut] if command.joined_by == "|" && ["", "\n"].contains(&cut.joined_by) => match shows(command) {
-            Some(Use::Read { paths, .. }) if is_cut(cut) => Use::Read { paths, ranged: true },
-            _ => Use::Other,
+            Some(Effect::Read { paths, .. }) if is_cut(cut) => Effect::Read { paths, ranged: true },
+            _ => Effect::Other,
         },
-        _ => Use::Other,
+        _ => Effect::Other,
     }
 }
 
 /// Whether a command changes files; adds to `paths` those that it names.
 fn writes(command: &Command, paths: &mut Vec<String>) -> bool {
     let add = |paths: &mut Vec<String>, words: &[&Word]| {
-        let named = words.iter().filter(|word| word.is_plain && heading::is_path(&word.text));
+        let named = words.iter().filter(|word| word.is_plain && headings::is_path(&word.text));
         paths.extend(named.map(|word| word.text.clone()));
     };
     add(paths, &command.writes.iter().collect::<Vec<_>>());
@@ -130,7 +130,7 @@ fn writes(command: &Command, paths: &mut Vec<String>) -> bool {
 }
 
 /// The file that a command shows, if it does nothing else.
-fn shows(command: &Command) -> Option<Use> {
+fn shows(command: &Command) -> Option<Effect> {
     const PLAIN_BAT: [&str; 4] = ["-p", "-pp", "--plain", "--paging=never"];
     if command.is_odd || !command.document.is_empty() || !command.words.iter().all(|word| word.is_plain) {
         return None;
@@ -138,7 +138,7 @@ fn shows(command: &Command) -> Option<Use> {
     let words: Vec<&str> = command.words.iter().map(|word| word.text.as_str()).collect();
     let (program, arguments) = words.split_first()?;
     let (flags, files): (Vec<&str>, Vec<&str>) = arguments.iter().partition(|word| word.starts_with('-'));
-    let read = |path: &str, ranged| Some(Use::Read { paths: vec![path.to_owned()], ranged });
+    let read = |path: &str, ranged| Some(Effect::Read { paths: vec![path.to_owned()], ranged });
     match (*program, &files[..], &flags[..]) {
         ("cat", [path], [] | ["-n"] | ["--number"] | ["--"] | ["-n", "--"]) => read(path, false),
         ("nl", [path], ["-ba"]) => read(path, false),
@@ -277,12 +277,12 @@ impl<'a> Reader<'a> {
 mod tests {
     use super::*;
 
-    fn reads(path: &str, ranged: bool) -> Use {
-        Use::Read { paths: vec![path.to_owned()], ranged }
+    fn reads(path: &str, ranged: bool) -> Effect {
+        Effect::Read { paths: vec![path.to_owned()], ranged }
     }
 
-    fn edits(paths: &[&str]) -> Use {
-        Use::Edit { paths: paths.iter().map(|path| (*path).to_owned()).collect() }
+    fn edits(paths: &[&str]) -> Effect {
+        Effect::Edit { paths: paths.iter().map(|path| (*path).to_owned()).collect() }
     }
 
     #[test]
@@ -338,7 +338,7 @@ mod tests {
             "rg 'sed -i' docs",
             "head -n 20",
         ] {
-            assert_eq!(read(&[line]), Use::Other, "{line}");
+            assert_eq!(read(&[line]), Effect::Other, "{line}");
         }
     }
 

@@ -1,23 +1,23 @@
 //! What a script that calls tools does to files: it is read for the one command that it runs (rule R6).
 
-use super::call::{Use, patched};
+use super::effect::{Effect, patched};
 use super::shell;
 
 /// What a script in JavaScript does, such as `const r = await tools.exec_command({cmd: "cat a.rs"}); text(r.output);`.
-pub fn read(script: &str) -> Use {
+pub fn read(script: &str) -> Effect {
     /// Ways to pass on a part of an output.
     const CUTS: [&str; 7] = [".slice(", ".split(", ".substr", ".filter(", ".match(", ".replace(", ".find("];
     let paths = patched(script);
     if !paths.is_empty() {
-        return Use::Edit { paths };
+        return Effect::Edit { paths };
     }
     let does = match &commands(script).unwrap_or_default()[..] {
         [command] => shell::read(&[command]),
-        _ => return Use::Other,
+        _ => return Effect::Other,
     };
     match does {
-        Use::Read { paths, ranged } => {
-            Use::Read { paths, ranged: ranged || CUTS.iter().any(|cut| script.contains(cut)) }
+        Effect::Read { paths, ranged } => {
+            Effect::Read { paths, ranged: ranged || CUTS.iter().any(|cut| script.contains(cut)) }
         }
         other => other,
     }
@@ -70,7 +70,7 @@ mod tests {
 
     #[test]
     fn scripts_that_call_tools() {
-        let reads = |path: &str, ranged| Use::Read { paths: vec![path.to_owned()], ranged };
+        let reads = |path: &str, ranged| Effect::Read { paths: vec![path.to_owned()], ranged };
         let script = "const r = await tools.exec_command({ cmd: \"cat src/a.rs\" });\ntext(r.output);";
         assert_eq!(read(script), reads("src/a.rs", false));
         assert_eq!(read("tools.exec_command({\"cmd\": 'cat \"src/cmd/a.rs\"'})"), reads("src/cmd/a.rs", false));
@@ -80,7 +80,7 @@ mod tests {
             reads("src/a.rs", true)
         );
         let patch = "await tools.apply_patch(`*** Begin Patch\n*** Update File: a.rs\n@@`)";
-        assert_eq!(read(patch), Use::Edit { paths: vec!["a.rs".to_owned()] });
+        assert_eq!(read(patch), Effect::Edit { paths: vec!["a.rs".to_owned()] });
         for other in [
             "tools.exec_command({cmd: 'cat a.rs'}); tools.exec_command({\"cmd\": \"ls\"})",
             "tools.exec_command({cmd: 'cat a.rs'}); tools.exec_command({cmd})",
@@ -90,7 +90,7 @@ mod tests {
             "text('cmd')",
             "",
         ] {
-            assert_eq!(read(other), Use::Other, "{other}");
+            assert_eq!(read(other), Effect::Other, "{other}");
         }
     }
 }

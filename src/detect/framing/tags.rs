@@ -1,9 +1,41 @@
-//! Which files stand between tags in a text (rule R7).
+//! Finds XML-like tags in a text, and the files that clients put between them.
 
-use super::envelope::Piece;
-use super::heading::{Heading, is_path};
-use super::tag;
+use super::headings::{Heading, is_path};
+use super::piece::Piece;
 use crate::base::text::Span;
+
+/// The tags in which clients put the person's own words.
+pub const QUESTION: [&str; 6] = ["task", "user_message", "user_input", "userRequest", "user_query", "pr_description"];
+
+/// A tag with what it encloses.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Element {
+    /// From the opening tag's first byte to the closing one's last.
+    pub outer: Span,
+    /// What stands between the tags.
+    pub body: Span,
+}
+
+/// The elements `<name …>` to the next `</name>`, in order. A tag that is not closed encloses nothing.
+pub fn elements(text: &str, name: &str) -> Vec<Element> {
+    let (open, close) = (format!("<{name}"), format!("</{name}>"));
+    let mut elements = Vec::new();
+    let mut from = 0;
+    while let Some(at) = text[from..].find(&open) {
+        let outer_start = from + at;
+        from = outer_start + open.len();
+        if !text[from..].starts_with(|c: char| c == '>' || c.is_whitespace()) {
+            continue;
+        }
+        let Some(end_of_open) = text[from..].find('>') else { break };
+        let start = from + end_of_open + 1;
+        let Some(length) = text[start..].find(&close) else { break };
+        let end = start + length;
+        from = end + close.len();
+        elements.push(Element { outer: Span { start: outer_start, end: from }, body: Span { start, end } });
+    }
+    elements
+}
 
 /// A file between tags.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -30,11 +62,11 @@ pub fn files(text: &str, path: Option<&str>) -> Vec<Tagged> {
     let mut found: Vec<Tagged> = Vec::new();
     if text.contains('<') {
         for name in FILES {
-            found.extend(tag::elements(text, name).into_iter().filter_map(|element| file(text, name, element, path)));
+            found.extend(elements(text, name).into_iter().filter_map(|element| file(text, name, element, path)));
         }
         if let Some(header) = FENCED_BELOW.iter().filter_map(|header| text.find(header)).min() {
             for name in FENCES {
-                let below = tag::elements(text, name).into_iter().filter(|element| element.outer.start > header);
+                let below = elements(text, name).into_iter().filter(|element| element.outer.start > header);
                 found.extend(below.filter_map(|element| fenced(text, element)));
             }
         }
@@ -49,7 +81,7 @@ pub fn files(text: &str, path: Option<&str>) -> Vec<Tagged> {
     found
 }
 
-fn file(text: &str, name: &str, element: tag::Element, known: Option<&str>) -> Option<Tagged> {
+fn file(text: &str, name: &str, element: Element, known: Option<&str>) -> Option<Tagged> {
     let opening = &text[element.outer.start..element.body.start];
     let mut body = element.body;
     let mut path = PATHS.iter().find_map(|key| attribute(opening, key)).filter(|path| is_path(path));
@@ -60,8 +92,8 @@ fn file(text: &str, name: &str, element: tag::Element, known: Option<&str>) -> O
     let asked_for = (name == "file").then(|| asked_for(before)).flatten();
     if name == "document" {
         // The path and the text have tags of their own.
-        let source = tag::elements(inner, "source").into_iter().next()?;
-        let content = tag::elements(inner, "document_content").into_iter().next()?;
+        let source = elements(inner, "source").into_iter().next()?;
+        let content = elements(inner, "document_content").into_iter().next()?;
         path = Some(inner[source.body.range()].trim());
         body = Span { start: body.start + content.body.start, end: body.start + content.body.end };
     }
@@ -110,7 +142,7 @@ fn asked_for(before: &str) -> Option<&str> {
 }
 
 /// A file between tags that stand for a fence: alone on their lines, the path on the line above.
-fn fenced(text: &str, element: tag::Element) -> Option<Tagged> {
+fn fenced(text: &str, element: Element) -> Option<Tagged> {
     let before = text[..element.outer.start].strip_suffix('\n')?;
     let heading = Heading::of_line(before.lines().next_back()?)?;
     let (span, bare) = whole_lines(text, element.body).filter(|(_, bare)| *bare)?;
@@ -136,6 +168,14 @@ fn whole_lines(text: &str, body: Span) -> Option<(Span, bool)> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn tags_enclose_what_they_close() {
+        let text = "<tasks>x</tasks> <task id='1'>a</task><task>b</task> <task>";
+        let elements = elements(text, "task");
+        let shown: Vec<_> = elements.iter().map(|e| (&text[e.outer.range()], &text[e.body.range()])).collect();
+        assert_eq!(shown, [("<task id='1'>a</task>", "a"), ("<task>b</task>", "b")]);
+    }
 
     #[test]
     fn tags_around_files() {

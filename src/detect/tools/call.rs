@@ -1,29 +1,11 @@
 //! What a tool call does to files, told by its name and its arguments (rule R6).
 
-use super::heading::Heading;
+use super::effect::{Effect, patched};
 use super::{script, shell};
-
-/// What a call does.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Use {
-    /// Shows files.
-    Read {
-        /// Their paths, as written.
-        paths: Vec<String>,
-        /// Whether a part of the file was asked for.
-        ranged: bool,
-    },
-    /// Changes files.
-    Edit {
-        /// Their paths, as far as the call names them.
-        paths: Vec<String>,
-    },
-    /// Anything else.
-    Other,
-}
+use crate::detect::framing::headings::Heading;
 
 /// What the call of tool `name` with these arguments does: `fields` are its leaves, `arguments` the whole as written.
-pub fn read(name: &str, fields: &[(String, String)], arguments: &str) -> Use {
+pub fn read(name: &str, fields: &[(String, String)], arguments: &str) -> Effect {
     let name = plain(name);
     let fields: Vec<(String, &str)> = (fields.iter().filter(|(_, value)| !["", "null"].contains(&value.as_str())))
         .map(|(key, value)| (plain(key), value.as_str()))
@@ -37,7 +19,7 @@ pub fn read(name: &str, fields: &[(String, String)], arguments: &str) -> Use {
         let is_cut = named.iter().any(|(heading, _)| heading.first_line.is_some());
         let paths =
             named.into_iter().map(|(heading, written)| heading.path.unwrap_or_else(|| written.to_owned())).collect();
-        return Use::Read { paths, ranged: is_cut || is_ranged(&fields) };
+        return Effect::Read { paths, ranged: is_cut || is_ranged(&fields) };
     }
     if is_viewer || EDITORS.contains(&&*name) {
         let mut paths: Vec<String> = of(&PATHS).map(str::to_owned).collect();
@@ -47,7 +29,7 @@ pub fn read(name: &str, fields: &[(String, String)], arguments: &str) -> Use {
                 paths.push(path);
             }
         }
-        return Use::Edit { paths };
+        return Effect::Edit { paths };
     }
     if name == "exec" && fields.is_empty() {
         return script::read(arguments);
@@ -55,23 +37,13 @@ pub fn read(name: &str, fields: &[(String, String)], arguments: &str) -> Use {
     if SHELLS.contains(&&*name) {
         return shell::read(&of(&COMMANDS).collect::<Vec<_>>());
     }
-    Use::Other
+    Effect::Other
 }
 
 /// Whether a tool of this name changes files.
 pub fn edits_files(tool: &str) -> bool {
     let name = plain(tool);
     EDITORS.contains(&&*name) || VIEWERS.contains(&&*name)
-}
-
-/// The files that a patch in `text` names.
-pub(super) fn patched(text: &str) -> Vec<String> {
-    const SIGNS: [&str; 5] = ["*** Update File: ", "*** Add File: ", "*** Delete File: ", "*** Move to: ", "+++ b/"];
-    // In arguments as they were written, line breaks are escaped.
-    let lines = text.split('\n').flat_map(|line| line.split("\\n"));
-    // The first may follow a quote: `{"input":"*** Update File: …`.
-    let named = lines.filter_map(|line| SIGNS.iter().find_map(|sign| line.strip_prefix(sign)));
-    named.map(|path| path.trim().trim_end_matches(['"', '}']).to_owned()).filter(|path| !path.is_empty()).collect()
 }
 
 /// More files are not told apart in one call.
@@ -262,17 +234,17 @@ fn is_ranged(fields: &[(String, &str)]) -> bool {
 mod tests {
     use super::*;
 
-    fn call(name: &str, fields: &[(&str, &str)]) -> Use {
+    fn call(name: &str, fields: &[(&str, &str)]) -> Effect {
         let fields: Vec<_> = fields.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect();
         read(name, &fields, "")
     }
 
-    fn reads(path: &str, ranged: bool) -> Use {
-        Use::Read { paths: vec![path.to_owned()], ranged }
+    fn reads(path: &str, ranged: bool) -> Effect {
+        Effect::Read { paths: vec![path.to_owned()], ranged }
     }
 
-    fn edits(paths: &[&str]) -> Use {
-        Use::Edit { paths: paths.iter().map(|path| (*path).to_owned()).collect() }
+    fn edits(paths: &[&str]) -> Effect {
+        Effect::Edit { paths: paths.iter().map(|path| (*path).to_owned()).collect() }
     }
 
     #[test]
@@ -336,7 +308,7 @@ mod tests {
     #[test]
     fn other_tools() {
         for (name, fields) in [("grep", &[("path", "src")][..]), ("bash", &[]), ("exec", &[("code", "cat a.rs")])] {
-            assert_eq!(call(name, fields), Use::Other, "{name}");
+            assert_eq!(call(name, fields), Effect::Other, "{name}");
         }
     }
 }

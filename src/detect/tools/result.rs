@@ -1,6 +1,6 @@
 //! What the answer of a tool or a client says about an earlier read or edit.
 
-use super::heading;
+use crate::detect::framing::headings;
 
 /// Whether a tool's result says only that a file is as it was when it was read before.
 pub fn is_unchanged_stub(text: &str) -> bool {
@@ -30,7 +30,7 @@ pub fn failed_edit(text: &str) -> Option<Option<String>> {
     const MAX_LINE: usize = 400;
     let lines = text.lines().map(str::trim).filter(|line| !line.is_empty()).take(MAX_LINES);
     lines.map(|line| beginning(line, MAX_LINE)).find(|line| reports(line))?;
-    let names = |word: &&str| heading::is_path(word) && word.contains('.');
+    let names = |word: &&str| headings::is_path(word) && word.contains('.');
     let words = |text: &'_ str| -> Option<String> {
         let words = text.split(|c: char| c.is_whitespace() || "'\"`()[]<>".contains(c));
         words.map(|word| word.trim_end_matches([':', ',', '.'])).find(names).map(str::to_owned)
