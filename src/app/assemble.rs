@@ -85,7 +85,9 @@ async fn serve(
     println!("listening on {url}");
     std::io::stdout().flush()?;
     if is_terminal {
-        logging::tell(how_to_point_at(&url));
+        logging::tell(format_args!(
+            "\nPoint your assistant at {url}/v1; `lopper setup` lists those it knows how to.\n"
+        ));
     }
     if is_loading {
         let running = running.clone();
@@ -182,19 +184,6 @@ async fn start_admin(
             Ok(None)
         }
     }
-}
-
-/// How each assistant is pointed at the proxy.
-fn how_to_point_at(url: &str) -> String {
-    format!(
-        "\n\
-         Point your assistant at {url}/v1; `lopper setup NAME --write` does it for you:\n\
-         \x20 aider      OPENAI_API_BASE={url}/v1\n\
-         \x20 codex      base_url of a model provider in ~/.codex/config.toml\n\
-         \x20 opencode   provider.NAME.options.baseURL in opencode.json\n\
-         \x20 continue   apiBase of a model in ~/.continue/config.yaml\n\
-         \x20 cline      API Provider \"OpenAI Compatible\", field Base URL\n"
-    )
 }
 
 fn ledger(config: &Config) -> LedgerConfig {

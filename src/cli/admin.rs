@@ -51,7 +51,7 @@ impl Admin {
     pub fn of(config: &Config) -> anyhow::Result<Self> {
         let listen = config.admin.listen.context("admin.listen is \"off\", so there is no admin port to ask")?;
         let own = config.admin.token_env.as_deref().unwrap_or(TOKEN);
-        Ok(Self { url: format!("http://{}", here(listen)), token: token(TOKEN)?.or(token(own)?) })
+        Ok(Self { url: format!("http://{}", local_address(listen)), token: token(TOKEN)?.or(token(own)?) })
     }
 
     /// The one with this URL, such as `http://127.0.0.1:8788`.
@@ -125,7 +125,7 @@ impl Admin {
 }
 
 /// The address by which programs on this machine reach what listens at `listen`.
-pub fn here(listen: SocketAddr) -> SocketAddr {
+pub fn local_address(listen: SocketAddr) -> SocketAddr {
     let ip = match listen.ip() {
         IpAddr::V4(Ipv4Addr::UNSPECIFIED) => Ipv4Addr::LOCALHOST.into(),
         IpAddr::V6(Ipv6Addr::UNSPECIFIED) => Ipv6Addr::LOCALHOST.into(),

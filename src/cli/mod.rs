@@ -34,7 +34,7 @@ struct Command {
 enum Verb {
     /// Run the proxy.
     Serve(serve::Arguments),
-    /// Point a coding assistant at this Lopper.
+    /// Print how to point a coding assistant at this Lopper.
     Setup(setup::Arguments),
     /// Check that all that Lopper needs is there, and say what to do.
     Doctor(doctor::Arguments),

@@ -137,7 +137,7 @@ fn completions_and_pages() {
     };
     for shell in ["bash", "zsh", "fish", "powershell", "elvish"] {
         let script = run(&["completions", shell]);
-        for word in ["setup", "status", "doctor", "undo"] {
+        for word in ["setup", "status", "doctor", "url"] {
             assert!(script.contains(word), "no {word} for {shell}");
         }
     }
