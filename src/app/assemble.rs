@@ -74,8 +74,8 @@ async fn serve(
     let Parts { upstream, compressor, is_loading } = parts;
     let running = Running::new(source, loaded, compressor, upstream, observer.clone());
     let config::Sidecar { memory_bytes, max_age } = config.sidecar;
-    let sidecar = Sidecar::new(running.live(), observer.clone(), SidecarConfig { memory_bytes, max_age });
-    let server = Server::bind(socket, running.live(), Some(Arc::new(sidecar)), observer.clone())
+    let sidecar = Sidecar::new(running.snapshot(), observer.clone(), SidecarConfig { memory_bytes, max_age });
+    let server = Server::bind(socket, running.snapshot(), Some(Arc::new(sidecar)), observer.clone())
         .await
         .with_context(|| format!("can't listen on {}; choose another --listen", config.server.listen))?;
     let url = server.url();
@@ -231,9 +231,10 @@ fn is_open(socket: &ProxyConfig) -> bool {
     socket.keys.is_none() && !socket.listen.ip().to_canonical().is_loopback()
 }
 
-/// What clients may ask for under `config`.
+/// The limits on the number of requests under `config`.
 pub fn rates(config: &Config) -> Rates {
-    Rates::new(config.limits.requests_per_minute, config.limits.scored_tokens_per_minute)
+    let limits = &config.limits;
+    Rates::new(limits.requests, limits.requests_per_minute, limits.scored_tokens_per_minute)
 }
 
 /// What an observer is to know of `config`.

@@ -10,7 +10,7 @@ use crate::config::{self, Config, Loaded, Overrides};
 use crate::engine::Engine;
 use crate::observe::{About, Observer, ScorerState, Sources};
 use crate::pipeline::{Cancel, Compressor, Overrides as RequestOverrides, Scorer};
-use crate::proxy::{Live, Rates, Upstream};
+use crate::proxy::{Rates, Snapshot, Upstream};
 
 /// Sections and keys that are only read at the start; an empty name stands for all keys of a section.
 const AT_START: [(&str, &str); 12] = [
@@ -46,7 +46,7 @@ impl Source {
 
 /// What runs.
 pub struct Running {
-    live: Arc<ArcSwap<Live>>,
+    snapshot: Arc<ArcSwap<Snapshot>>,
     compressor: Arc<ArcSwap<Compressor>>,
     observer: Arc<Observer>,
     state: Mutex<State>,
@@ -72,9 +72,9 @@ impl Running {
     ) -> Arc<Self> {
         let (compressor, upstream) = (Arc::new(compressor), Arc::new(upstream));
         let rates = Arc::new(assemble::rates(&loaded.config));
-        let live = live(&loaded.config, &compressor, &upstream, &rates);
+        let snapshot = snapshot(&loaded.config, &compressor, &upstream, &rates);
         let running = Arc::new(Self {
-            live: Arc::new(ArcSwap::from_pointee(live)),
+            snapshot: Arc::new(ArcSwap::from_pointee(snapshot)),
             compressor: Arc::new(ArcSwap::new(compressor)),
             observer,
             state: Mutex::new(State { loaded, upstream, rates, url: String::new() }),
@@ -85,9 +85,9 @@ impl Running {
         running
     }
 
-    /// What each request takes.
-    pub fn live(&self) -> Arc<ArcSwap<Live>> {
-        self.live.clone()
+    /// What each request is handled with.
+    pub fn snapshot(&self) -> Arc<ArcSwap<Snapshot>> {
+        self.snapshot.clone()
     }
 
     /// The file that the settings came from, if there is one.
@@ -155,8 +155,11 @@ impl Running {
             false => Arc::new(assemble::http_upstream(new)?),
         };
         let compressor = Arc::new(compressor.with_settings(settings));
-        let rate = |config: &Config| (config.limits.requests_per_minute, config.limits.scored_tokens_per_minute);
-        if rate(old) != rate(new) {
+        let limits = |config: &Config| {
+            let limits = &config.limits;
+            (limits.requests, limits.requests_per_minute, limits.scored_tokens_per_minute)
+        };
+        if limits(old) != limits(new) {
             state.rates = Arc::new(assemble::rates(new));
         }
         state.upstream = upstream;
@@ -174,7 +177,7 @@ impl Running {
     }
 
     fn put(&self, state: &State, compressor: Arc<Compressor>) {
-        self.live.store(Arc::new(live(&state.loaded.config, &compressor, &state.upstream, &state.rates)));
+        self.snapshot.store(Arc::new(snapshot(&state.loaded.config, &compressor, &state.upstream, &state.rates)));
         self.compressor.store(compressor);
     }
 
@@ -214,9 +217,9 @@ fn scorer_state(engine: &Engine) -> ScorerState {
     ScorerState { queue_depth: engine.waiting(), is_up: engine.is_running(), restarts: engine.restarts() }
 }
 
-fn live(config: &Config, compressor: &Arc<Compressor>, upstream: &Arc<Upstream>, rates: &Arc<Rates>) -> Live {
+fn snapshot(config: &Config, compressor: &Arc<Compressor>, upstream: &Arc<Upstream>, rates: &Arc<Rates>) -> Snapshot {
     let (upstream, rates) = (upstream.clone(), rates.clone());
-    Live::new(Some(compressor.clone()), config.scores_something(), upstream, config.limits.clone(), rates)
+    Snapshot::new(Some(compressor.clone()), config.scores_something(), upstream, config.limits.clone(), rates)
 }
 
 /// A setting that is another now.

@@ -21,7 +21,7 @@ use crate::engine::ChatModel;
 use crate::ledger::{Ledger, LedgerConfig};
 use crate::observe::{self, Observer};
 use crate::pipeline::{Compressor, Settings};
-use crate::proxy::{Embedded, Live, Local, LocalResponse, ProxyConfig, Server, Upstream};
+use crate::proxy::{Embedded, Local, LocalResponse, ProxyConfig, Server, Snapshot, Upstream};
 use crate::{detect, render, wire};
 
 /// A question about a file of several hundred lines, as an assistant would send it.
@@ -65,13 +65,13 @@ pub fn run(arguments: Arguments) -> anyhow::Result<()> {
     runtime.block_on(async {
         let compressor = Arc::new(Compressor::new(Ok(scorer), settings, ledger));
         let (compresses, limits, rates) = (config.scores_something(), config.limits.clone(), assemble::rates(&config));
-        let live = Live::new(Some(compressor), compresses, Arc::new(upstream), limits, Arc::new(rates));
+        let snapshot = Snapshot::new(Some(compressor), compresses, Arc::new(upstream), limits, Arc::new(rates));
         let observer = Arc::new(Observer::new(observe::Settings::default(), Box::new(|_| {})));
-        let live = Arc::new(ArcSwap::from_pointee(live));
+        let snapshot = Arc::new(ArcSwap::from_pointee(snapshot));
         // Nobody else is to come in, whatever the settings say of clients.
         let (listen, drain_timeout) = (config.server.listen, config.server.drain_timeout);
         let socket = ProxyConfig { listen, drain_timeout, keys: None, tls: None };
-        let server = Server::bind(socket, live, None, observer).await.context("can't listen on a free port")?;
+        let server = Server::bind(socket, snapshot, None, observer).await.context("can't listen on a free port")?;
         let url = format!("http://{}/v1/chat/completions", server.local_addr());
         let (done, stop) = tokio::sync::oneshot::channel::<()>();
         let serving = tokio::spawn(server.run(async {

@@ -1,11 +1,11 @@
-//! How work that blocks runs beside the async threads, and how it learns that nobody waits for it any more.
+//! Runs blocking work beside the async threads, and cancels it when the client goes away.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
-use crate::pipeline::Cancel;
+use crate::base::limits::Cancel;
 
-/// Runs `work` on a thread of its own. `None` if it panicked. When the client goes away (this future is dropped then)
-/// `work` is told to stop.
+/// Runs `work` on a thread of its own. `None` if it panicked. When this future is dropped, because the client went away,
+/// `work` is cancelled.
 pub(super) async fn run<T: Send + 'static>(work: impl FnOnce(&Cancel) -> T + Send + 'static) -> Option<T> {
     let cancel = Cancel::default();
     let _guard = CancelOnDrop(cancel.clone());
@@ -13,9 +13,9 @@ pub(super) async fn run<T: Send + 'static>(work: impl FnOnce(&Cancel) -> T + Sen
     tokio::task::spawn_blocking(move || span.in_scope(|| work(&cancel))).await.ok()
 }
 
-/// Runs `work` here and now. `None` if it panicked.
-pub(super) fn unless_it_panics<T>(work: impl FnOnce() -> T) -> Option<T> {
-    // What a panic leaves behind is shared by caches alone, which hold whole values.
+/// Runs `work` on this thread. `None` if it panicked.
+pub(super) fn catch_panic<T>(work: impl FnOnce() -> T) -> Option<T> {
+    // Only caches are shared with what panicked, and they hold whole values.
     catch_unwind(AssertUnwindSafe(work)).ok()
 }
 

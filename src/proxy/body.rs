@@ -1,5 +1,6 @@
-//! What bodies are made of, and how one is read to its end without exceeding a limit.
+//! Bodies of requests and responses: their types, and reading one to its end within a limit.
 
+use std::convert::Infallible;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
@@ -27,7 +28,7 @@ pub enum RequestBody {
 }
 
 impl RequestBody {
-    /// All bytes of the body.
+    /// Reads the whole body.
     ///
     /// # Errors
     /// [`ProxyError::BodyTooLarge`] past `limit` bytes, [`ProxyError::UnreadableBody`] when the client breaks off.
@@ -38,7 +39,7 @@ impl RequestBody {
         }
     }
 
-    /// Lets go of the body of a request that is refused, so that the client gets to see why.
+    /// Reads and drops the body of a refused request, so that the client gets to see the response.
     pub async fn discard(self) {
         if let Self::Stream(incoming) = self {
             discard(incoming).await;
@@ -46,36 +47,36 @@ impl RequestBody {
     }
 }
 
-/// A body that is known in full.
+/// A body that is complete.
 pub fn whole(bytes: Bytes) -> ResponseBody {
     Full::new(bytes).map_err(|never| match never {}).boxed()
 }
 
-/// A body made of what `chunks` brings, each chunk sent at once; it ends when the senders are gone.
+/// A body that sends each chunk from `chunks` as it comes, and ends when the senders are dropped.
 pub fn channel(chunks: mpsc::Receiver<Bytes>) -> ResponseBody {
-    ChannelBody(chunks).map_err(|never: std::convert::Infallible| match never {}).boxed()
+    ChannelBody(chunks).map_err(|never: Infallible| match never {}).boxed()
 }
 
-/// The body of an upstream's answer. Where it breaks off, the client gets all that came before: the server throws away what
-/// it has not written yet when a body fails, so it is told a moment later.
+/// The body of an upstream's answer. Where it breaks off, the client gets all that came before: the server drops what it
+/// has not written yet when a body fails, so the failure is passed on a moment later.
 pub fn from_upstream(body: reqwest::Body) -> ResponseBody {
-    FailsLate { body, failure: None }.map_err(Into::into).boxed()
+    DelayedFailure { body, failure: None }.map_err(Into::into).boxed()
 }
 
-/// That moment. On a connection that takes bytes it is more than enough, and the answer is broken either way.
-const LAST_BYTES: Duration = Duration::from_millis(100);
-/// How much of an oversized body is still read, so that the client gets to see the refusal: closing a connection on
+/// The delay of a failure. A connection that takes bytes needs far less, and the answer is broken either way.
+const FAILURE_DELAY: Duration = Duration::from_millis(100);
+/// Bytes of an oversized body that are still read, so that the client gets to see the refusal: closing a connection on
 /// which unread bytes wait resets it, and the response is lost.
-const DISCARD_AT_MOST: u64 = 256 << 20;
-/// How long that reading may take.
-const DISCARD_FOR: Duration = Duration::from_secs(10);
+const MAX_DISCARDED: u64 = 256 << 20;
+/// Time limit for that reading.
+const DISCARD_TIMEOUT: Duration = Duration::from_secs(10);
 
 async fn read(mut incoming: Incoming, limit: usize) -> Result<Bytes, ProxyError> {
     let too_large = |length: u64| length > limit as u64;
-    // The declared length comes first: nothing is read into memory that is going to be refused.
+    // The declared length comes first: a body that will be refused is not read into memory.
     if too_large(incoming.size_hint().lower()) {
         discard(incoming).await;
-        return Err(ProxyError::BodyTooLarge { limit });
+        return Err(ProxyError::BodyTooLarge(limit));
     }
     let mut bytes = BytesMut::with_capacity(incoming.size_hint().lower() as usize);
     while let Some(frame) = incoming.frame().await {
@@ -84,7 +85,7 @@ async fn read(mut incoming: Incoming, limit: usize) -> Result<Bytes, ProxyError>
         if too_large(bytes.len() as u64 + data.len() as u64) {
             drop(bytes);
             discard(incoming).await;
-            return Err(ProxyError::BodyTooLarge { limit });
+            return Err(ProxyError::BodyTooLarge(limit));
         }
         // A body that arrives in one piece is not copied.
         if incoming.is_end_stream() && bytes.is_empty() {
@@ -100,22 +101,22 @@ async fn discard(mut incoming: Incoming) {
     let reading = async {
         while let Some(Ok(frame)) = incoming.frame().await {
             discarded += frame.data_ref().map_or(0, |data| data.len() as u64);
-            if discarded > DISCARD_AT_MOST {
+            if discarded > MAX_DISCARDED {
                 break;
             }
         }
     };
-    // Out of time is as good as done: the refusal is sent either way.
-    let _ = tokio::time::timeout(DISCARD_FOR, reading).await;
+    // The refusal is sent after a timeout as well.
+    let _ = tokio::time::timeout(DISCARD_TIMEOUT, reading).await;
 }
 
-struct FailsLate {
+struct DelayedFailure {
     body: reqwest::Body,
-    /// Why it broke off, and when that is told.
+    /// The error of a body that broke off, and the delay after which it is passed on.
     failure: Option<(reqwest::Error, Pin<Box<Sleep>>)>,
 }
 
-impl Body for FailsLate {
+impl Body for DelayedFailure {
     type Data = Bytes;
     type Error = reqwest::Error;
 
@@ -125,12 +126,12 @@ impl Body for FailsLate {
     ) -> Poll<Option<Result<Frame<Bytes>, Self::Error>>> {
         if self.failure.is_none() {
             match ready!(Pin::new(&mut self.body).poll_frame(context)) {
-                Some(Err(error)) => self.failure = Some((error, Box::pin(tokio::time::sleep(LAST_BYTES)))),
+                Some(Err(error)) => self.failure = Some((error, Box::pin(tokio::time::sleep(FAILURE_DELAY)))),
                 frame => return Poll::Ready(frame),
             }
         }
-        if let Some((_, moment)) = &mut self.failure {
-            ready!(moment.as_mut().poll(context));
+        if let Some((_, delay)) = &mut self.failure {
+            ready!(delay.as_mut().poll(context));
         }
         Poll::Ready(self.failure.take().map(|(error, _)| Err(error)))
     }
@@ -148,16 +149,12 @@ struct ChannelBody(mpsc::Receiver<Bytes>);
 
 impl Body for ChannelBody {
     type Data = Bytes;
-    type Error = std::convert::Infallible;
+    type Error = Infallible;
 
     fn poll_frame(
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, Self::Error>>> {
+    ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
         self.0.poll_recv(context).map(|chunk| chunk.map(|bytes| Ok(Frame::data(bytes))))
-    }
-
-    fn size_hint(&self) -> SizeHint {
-        SizeHint::default()
     }
 }

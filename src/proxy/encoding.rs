@@ -1,16 +1,20 @@
-//! How a request body that came compressed (gzip, deflate, br, zstd) is decoded, within a limit.
+//! Decodes bodies with a `Content-Encoding`: gzip, deflate, br, zstd.
+//!
+//! A request's body is decoded in one piece and within a limit ([`decode`]), a response's as it passes
+//! ([`StreamDecoder`]).
 
 use std::borrow::Cow;
-use std::io::{self, Read};
+use std::io::{self, Read, Write};
 
-use brotli_decompressor::{BrotliDecoderParameter, Decompressor};
+use brotli_decompressor::{BrotliDecoderParameter, Decompressor, DecompressorWriter};
 use flate2::bufread::{DeflateDecoder, MultiGzDecoder, ZlibDecoder};
+use flate2::write;
 use http::HeaderMap;
 use http::header::CONTENT_ENCODING;
 use ruzstd::decoding::StreamingDecoder;
 use ruzstd::decoding::errors::{FrameDecoderError, ReadFrameHeaderError};
 
-/// A content coding (RFC 9110, section 8.4.1) that can be undone.
+/// A content coding (RFC 9110, section 8.4.1) that can be decoded.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Coding {
     Gzip,
@@ -22,7 +26,7 @@ pub(crate) enum Coding {
 /// Why a body stays encoded.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum EncodingError {
-    /// A coding that is not known here, or too many of them.
+    /// A coding is unknown, or there are too many of them.
     Unknown,
     /// The bytes are not of the coding that the header names.
     Invalid,
@@ -30,15 +34,14 @@ pub(crate) enum EncodingError {
     TooLarge,
 }
 
-/// Nobody encodes more often than this, and each time may cost as much as the limit allows.
-const MOST_CODINGS: usize = 4;
-/// The largest window that a zstd body may ask for (RFC 9659, section 3).
-const ZSTD_WINDOW: u64 = 8 << 20;
-/// Bytes that the brotli decoder reads at a time.
+/// Codings of one body. Each may cost as much as the limit allows, and nobody uses more.
+const MAX_CODINGS: usize = 4;
+/// The largest window of a zstd frame, in bytes (RFC 9659, section 3).
+const MAX_ZSTD_WINDOW: u64 = 8 << 20;
+/// The brotli decoders' buffer, in bytes.
 const BROTLI_BUFFER: usize = 4096;
 
-/// The codings of a body in the order in which they are undone: the last one applied comes first. Empty for a body that
-/// is sent as it is.
+/// The codings of a body, the last one applied first: the order in which they are decoded. Empty for a plain body.
 pub(crate) fn codings(headers: &HeaderMap) -> Result<Vec<Coding>, EncodingError> {
     let mut codings = Vec::new();
     for value in headers.get_all(CONTENT_ENCODING) {
@@ -54,24 +57,20 @@ pub(crate) fn codings(headers: &HeaderMap) -> Result<Vec<Coding>, EncodingError>
             });
         }
     }
-    if codings.len() > MOST_CODINGS {
+    if codings.len() > MAX_CODINGS {
         return Err(EncodingError::Unknown);
     }
     codings.reverse();
     Ok(codings)
 }
 
-/// Undoes `codings` one after another. No step may give more than `limit` bytes, so that memory and time stay bounded
+/// Decodes `codings` one after another. No step may yield more than `limit` bytes, so that memory and time stay bounded
 /// whatever the bytes claim to hold.
 pub(crate) fn decode<'a>(body: &'a [u8], codings: &[Coding], limit: usize) -> Result<Cow<'a, [u8]>, EncodingError> {
-    let mut body = Cow::Borrowed(body);
-    for coding in codings {
-        body = Cow::Owned(undo(*coding, &body, limit)?);
-    }
-    Ok(body)
+    codings.iter().try_fold(Cow::Borrowed(body), |body, coding| Ok(Cow::Owned(decode_one(*coding, &body, limit)?)))
 }
 
-fn undo(coding: Coding, body: &[u8], limit: usize) -> Result<Vec<u8>, EncodingError> {
+fn decode_one(coding: Coding, body: &[u8], limit: usize) -> Result<Vec<u8>, EncodingError> {
     let mut decoded = Vec::new();
     match coding {
         Coding::Gzip => drain(MultiGzDecoder::new(body), &mut decoded, limit)?,
@@ -80,12 +79,12 @@ fn undo(coding: Coding, body: &[u8], limit: usize) -> Result<Vec<u8>, EncodingEr
             match drain(&mut zlib, &mut decoded, limit) {
                 Ok(()) if zlib.into_inner().is_empty() => {}
                 Err(EncodingError::TooLarge) => return Err(EncodingError::TooLarge),
-                // Some senders leave out the zlib wrapper that RFC 9110 asks for.
+                // Some senders leave out the zlib wrapper that RFC 9110 requires.
                 _ => {
                     decoded.clear();
                     let mut raw = DeflateDecoder::new(body);
                     drain(&mut raw, &mut decoded, limit)?;
-                    ends(raw.into_inner())?;
+                    ensure_empty(raw.into_inner())?;
                 }
             }
         }
@@ -94,17 +93,17 @@ fn undo(coding: Coding, body: &[u8], limit: usize) -> Result<Vec<u8>, EncodingEr
             // Windows of up to 1 GiB are an extension that `br` does not include.
             brotli.set_parameter(BrotliDecoderParameter::BROTLI_DECODER_PARAM_LARGE_WINDOW, 0);
             drain(&mut brotli, &mut decoded, limit)?;
-            ends(brotli.get_ref())?;
+            ensure_empty(brotli.get_ref())?;
         }
-        Coding::Zstd => undo_zstd(body, &mut decoded, limit)?,
+        Coding::Zstd => decode_zstd(body, &mut decoded, limit)?,
     }
     Ok(decoded)
 }
 
-/// Frame after frame; those that hold no content are skipped (RFC 8878, section 3.1).
-fn undo_zstd(mut body: &[u8], decoded: &mut Vec<u8>, limit: usize) -> Result<(), EncodingError> {
+/// Decodes frame after frame; skippable frames hold no content (RFC 8878, section 3.1).
+fn decode_zstd(mut body: &[u8], decoded: &mut Vec<u8>, limit: usize) -> Result<(), EncodingError> {
     while !body.is_empty() {
-        let mut frame = match StreamingDecoder::new_with_max_window_size(&mut body, ZSTD_WINDOW) {
+        let mut frame = match StreamingDecoder::new_with_max_window_size(&mut body, MAX_ZSTD_WINDOW) {
             Ok(frame) => frame,
             Err(FrameDecoderError::ReadFrameHeaderError(ReadFrameHeaderError::SkipFrame { length, .. })) => {
                 body = body.get(length as usize..).ok_or(EncodingError::Invalid)?;
@@ -114,28 +113,71 @@ fn undo_zstd(mut body: &[u8], decoded: &mut Vec<u8>, limit: usize) -> Result<(),
         };
         drain(&mut frame, decoded, limit)?;
         let frame = frame.into_frame_decoder();
-        let said = frame.get_checksum_from_data();
-        if said.is_some() && said != frame.get_calculated_checksum() {
+        let checksum = frame.get_checksum_from_data();
+        if checksum.is_some() && checksum != frame.get_calculated_checksum() {
             return Err(EncodingError::Invalid);
         }
     }
     Ok(())
 }
 
-/// Appends all that `reader` has to `decoded`, which may grow to `limit` bytes.
+/// Appends all of `reader` to `decoded`, which may grow to `limit` bytes.
 fn drain(reader: impl Read, decoded: &mut Vec<u8>, limit: usize) -> Result<(), EncodingError> {
     let left = limit - decoded.len();
     // One byte more than allowed tells a body of just that length from a longer one.
-    let read: io::Result<usize> = reader.take(left as u64 + 1).read_to_end(decoded);
+    let read = reader.take(left as u64 + 1).read_to_end(decoded);
     if decoded.len() > limit {
         return Err(EncodingError::TooLarge);
     }
     read.map(drop).map_err(|_| EncodingError::Invalid)
 }
 
-/// What follows an encoded body would be lost, so nothing may.
-fn ends(rest: &[u8]) -> Result<(), EncodingError> {
+fn ensure_empty(rest: &[u8]) -> Result<(), EncodingError> {
     if rest.is_empty() { Ok(()) } else { Err(EncodingError::Invalid) }
+}
+
+/// Decodes a body that arrives in pieces, and hands each on to a writer at once. Keeps no more than a window of it.
+pub(crate) enum StreamDecoder<W: Write> {
+    Plain(W),
+    Gzip(Box<write::MultiGzDecoder<W>>),
+    Deflate(Box<write::ZlibDecoder<W>>),
+    Brotli(Box<DecompressorWriter<W>>),
+}
+
+impl<W: Write> StreamDecoder<W> {
+    /// A decoder for a body with these headers. `None` for zstd, several codings, and unknown ones.
+    pub(crate) fn new(headers: &HeaderMap, writer: W) -> Option<Self> {
+        match codings(headers).ok()?[..] {
+            [] => Some(Self::Plain(writer)),
+            [Coding::Gzip] => Some(Self::Gzip(Box::new(write::MultiGzDecoder::new(writer)))),
+            [Coding::Deflate] => Some(Self::Deflate(Box::new(write::ZlibDecoder::new(writer)))),
+            [Coding::Brotli] => Some(Self::Brotli(Box::new(DecompressorWriter::new(writer, BROTLI_BUFFER)))),
+            _ => None,
+        }
+    }
+
+    /// Decodes the next piece.
+    ///
+    /// # Errors
+    /// The bytes are not of the coding, or the writer fails.
+    pub(crate) fn push(&mut self, piece: &[u8]) -> io::Result<()> {
+        match self {
+            Self::Plain(writer) => writer.write_all(piece),
+            Self::Gzip(decoder) => decoder.write_all(piece).and_then(|()| decoder.flush()),
+            Self::Deflate(decoder) => decoder.write_all(piece).and_then(|()| decoder.flush()),
+            Self::Brotli(decoder) => decoder.write_all(piece),
+        }
+    }
+
+    /// The writer.
+    pub(crate) fn get_mut(&mut self) -> &mut W {
+        match self {
+            Self::Plain(writer) => writer,
+            Self::Gzip(decoder) => decoder.get_mut(),
+            Self::Deflate(decoder) => decoder.get_mut(),
+            Self::Brotli(decoder) => decoder.get_mut(),
+        }
+    }
 }
 
 #[cfg(test)]

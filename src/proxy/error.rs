@@ -1,28 +1,23 @@
-//! What can go wrong in the proxy itself, and how a client of the OpenAI API is told.
+//! Errors of the proxy itself.
 
 use std::time::Duration;
 
-use bytes::Bytes;
-use http::header::{CONNECTION, CONTENT_TYPE, RETRY_AFTER, UPGRADE, WWW_AUTHENTICATE};
-use http::{HeaderName, HeaderValue, Response, StatusCode};
+use super::headers::Header;
 
-use super::body::{self, ResponseBody};
-use crate::base::error_body::{INVALID_REQUEST, SERVER, error_body};
-
-/// A failure of the proxy's own. An error status of the upstream is not one: it passes through.
+/// An error of the proxy's own. An error status of the upstream is not one: it passes through.
 #[derive(Debug, thiserror::Error)]
 pub enum ProxyError {
-    /// The configured upstream is no usable base URL.
+    /// The configured upstream is not a usable base URL.
     #[error(
         "the upstream base URL `{shown}` cannot be used: {why}; write it like https://api.example.com/v1, or `embedded`"
     )]
     BaseUrl {
-        /// The URL, without a user name or password it may have held.
+        /// The URL without its user name and password.
         shown: String,
         /// What is wrong with it.
         why: String,
     },
-    /// The configured key cannot stand in a header. The key itself is not told.
+    /// The configured key cannot stand in a header. The message does not contain the key.
     #[error(
         "the upstream's API key is empty or has characters that a header cannot carry; check for a stray line break"
     )]
@@ -30,80 +25,63 @@ pub enum ProxyError {
     /// The HTTP client could not be set up.
     #[error("cannot set up the connection to the upstream: {0}")]
     Client(String),
-    /// The request's target has no counterpart at the upstream.
+    /// The request's target cannot be forwarded.
     #[error("the request target cannot be forwarded: {0}")]
     Target(&'static str),
     /// The client's body could not be read to its end.
     #[error("the request body could not be read: {0}")]
     UnreadableBody(String),
-    /// The client's body is longer than the limit.
-    #[error("the request body is larger than {limit} bytes; raise `limits.body_bytes` to let it through")]
-    BodyTooLarge {
-        /// The limit in bytes.
-        limit: usize,
-    },
-    /// The client's body is longer than the limit once it is decoded.
+    /// The client's body is longer than so many bytes.
+    #[error("the request body is larger than {0} bytes; raise `limits.body_bytes` to let it through")]
+    BodyTooLarge(usize),
+    /// The client's body is longer than so many bytes once it is decoded.
     #[error(
-        "the request body is larger than {limit} bytes when it is decoded; raise `limits.decoded_bytes` to let it through"
+        "the request body is larger than {0} bytes when it is decoded; raise `limits.decoded_bytes` to let it through"
     )]
-    DecodedTooLarge {
-        /// The limit in bytes.
-        limit: usize,
-    },
-    /// The head of the request is longer than the limit.
-    #[error("the head of the request is larger than {limit} bytes; raise `limits.header_bytes` to let it through")]
-    HeadTooLarge {
-        /// The limit in bytes.
-        limit: usize,
-    },
-    /// Where the body ends could be seen in more than one way.
+    DecodedTooLarge(usize),
+    /// Target and headers of the request are longer than so many bytes.
+    #[error("the head of the request is larger than {0} bytes; raise `limits.header_bytes` to let it through")]
+    HeadTooLarge(usize),
+    /// The end of the body is ambiguous.
     #[error(
         "the request's `transfer-encoding` is not `chunked` alone, without `content-length`; send one of these two headers, once"
     )]
     Framing,
-    /// It carries none of the keys that let a client in.
+    /// The request has none of the keys that let a client in.
     #[error("{}", key_needed(*takes_usual))]
     Key {
-        /// Whether a client's usual key would do.
+        /// Whether the client's usual API key header is accepted as well.
         takes_usual: bool,
     },
-    /// A web page elsewhere asks, and would use a key that is not its own.
+    /// A web page elsewhere would use a key that is not its own.
     #[error(
         "this comes from a web page elsewhere, or by a name that is not this machine's, and Lopper adds a key of its own; \
          set `server.api_keys_env` and send a key, or ask for http://127.0.0.1"
     )]
     Page,
-    /// As many requests are in as may be.
+    /// The limit on requests at once is reached.
     #[error("Lopper has as many requests in hand as `limits.requests` allows; try again in a moment")]
     Busy,
-    /// The client has sent as many requests as it may.
+    /// The client is over its rate; it may try again after this time.
     #[error(
         "this client has sent as many requests as `limits.requests_per_minute` allows; try again in {} s",
-        seconds(*wait)
+        whole_seconds(*.0)
     )]
-    TooMany {
-        /// Until there may be another.
-        wait: Duration,
-    },
-    /// A header that sets something for one request has no usable value, or stands there twice.
-    #[error("the header {name} is `{shown}`; it must be {must}, given once")]
+    TooMany(Duration),
+    /// A header with a setting for one request is out of range, or given twice.
+    #[error("the header {} is `{value}`; it must be {}, given once", header.name, header.values)]
     Header {
         /// The header.
-        name: HeaderName,
-        /// Its value, or the beginning of it.
-        shown: String,
-        /// What it must be.
-        must: &'static str,
+        header: &'static Header,
+        /// The beginning of its value.
+        value: String,
     },
-    /// A WebSocket was asked for where requests are compressed.
+    /// A WebSocket was requested on this path, where requests are compressed.
     #[error(
-        "there are no WebSockets on {path} here, because Lopper compresses the requests to it; send them over HTTP: \
-         POST {path}, whose answer may stream as server-sent events"
+        "there are no WebSockets on {0} here, because Lopper compresses the requests to it; send them over HTTP: \
+         POST {0}, whose answer may stream as server-sent events"
     )]
-    WebSocket {
-        /// The path that the client asked for.
-        path: String,
-    },
+    WebSocket(String),
     /// No connection to the upstream could be made.
     #[error("cannot reach the upstream {upstream}: {cause}")]
     Unreachable {
@@ -123,89 +101,18 @@ pub enum ProxyError {
     /// The upstream took the connection but gave no answer.
     #[error("the upstream {upstream} gave no answer: {cause}")]
     NoAnswer {
-        /// Scheme, host and port, or which part of Lopper was to answer.
+        /// Scheme, host and port, or the part of Lopper that was to answer.
         upstream: String,
         /// The innermost cause.
         cause: String,
     },
-    /// Lopper was told to stop and the time to finish is over.
+    /// Lopper is stopping, and the drain timeout is over.
     #[error("Lopper is shutting down; send the request again once it is back")]
     ShuttingDown,
 }
 
-impl ProxyError {
-    /// The status a client sees.
-    pub fn status(&self) -> StatusCode {
-        self.kind().0
-    }
-
-    /// The error as a response in OpenAI's shape: `{"error": {"message", "type", "param", "code"}}`.
-    pub fn response(&self) -> Response<ResponseBody> {
-        let (status, kind, code) = self.kind();
-        let param = match self {
-            Self::Header { name, .. } => Some(name.as_str()),
-            _ => None,
-        };
-        let error = error_body(&self.to_string(), kind, param, Some(code));
-        let mut response = Response::new(body::whole(Bytes::from(error.to_string())));
-        *response.status_mut() = status;
-        let headers = response.headers_mut();
-        headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
-        if status == StatusCode::UPGRADE_REQUIRED {
-            // A 426 has to say what would be spoken (RFC 9110, section 15.5.22).
-            headers.insert(UPGRADE, HeaderValue::from_static("HTTP/1.1"));
-            headers.insert(CONNECTION, HeaderValue::from_static("upgrade"));
-        }
-        match self {
-            Self::TooMany { wait } => {
-                headers.insert(RETRY_AFTER, seconds(*wait).into());
-            }
-            Self::Busy => {
-                headers.insert(RETRY_AFTER, seconds(Duration::ZERO).into());
-            }
-            Self::Key { .. } => {
-                headers.insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
-            }
-            // What follows on this connection may be part of this request to somebody else.
-            Self::Framing => {
-                headers.insert(CONNECTION, HeaderValue::from_static("close"));
-            }
-            _ => {}
-        }
-        response
-    }
-
-    /// Status, OpenAI error type and code.
-    fn kind(&self) -> (StatusCode, &'static str, &'static str) {
-        match self {
-            Self::BaseUrl { .. } | Self::ApiKey | Self::Client(_) => {
-                (StatusCode::INTERNAL_SERVER_ERROR, SERVER, "misconfigured")
-            }
-            Self::Target(_) => (StatusCode::BAD_REQUEST, INVALID_REQUEST, "invalid_target"),
-            Self::UnreadableBody(_) => (StatusCode::BAD_REQUEST, INVALID_REQUEST, "unreadable_body"),
-            Self::BodyTooLarge { .. } | Self::DecodedTooLarge { .. } => {
-                (StatusCode::PAYLOAD_TOO_LARGE, INVALID_REQUEST, "body_too_large")
-            }
-            Self::HeadTooLarge { .. } => {
-                (StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE, INVALID_REQUEST, "headers_too_large")
-            }
-            Self::Framing => (StatusCode::BAD_REQUEST, INVALID_REQUEST, "invalid_framing"),
-            Self::Key { .. } => (StatusCode::UNAUTHORIZED, "authentication_error", "invalid_api_key"),
-            Self::Page => (StatusCode::FORBIDDEN, INVALID_REQUEST, "foreign_page"),
-            Self::Busy => (StatusCode::SERVICE_UNAVAILABLE, SERVER, "too_many_requests_at_once"),
-            Self::TooMany { .. } => (StatusCode::TOO_MANY_REQUESTS, "rate_limit_error", "rate_limit_exceeded"),
-            Self::Header { .. } => (StatusCode::BAD_REQUEST, INVALID_REQUEST, "invalid_header"),
-            Self::WebSocket { .. } => (StatusCode::UPGRADE_REQUIRED, INVALID_REQUEST, "websocket_not_supported"),
-            Self::Unreachable { .. } => (StatusCode::BAD_GATEWAY, "upstream_error", "upstream_unreachable"),
-            Self::NoAnswer { .. } => (StatusCode::BAD_GATEWAY, "upstream_error", "upstream_no_answer"),
-            Self::ConnectTimeout { .. } => (StatusCode::GATEWAY_TIMEOUT, "upstream_error", "upstream_timeout"),
-            Self::ShuttingDown => (StatusCode::SERVICE_UNAVAILABLE, SERVER, "shutting_down"),
-        }
-    }
-}
-
-/// Whole seconds to wait, at least one.
-fn seconds(wait: Duration) -> u64 {
+/// `wait` in whole seconds, at least 1.
+pub(super) fn whole_seconds(wait: Duration) -> u64 {
     (wait.as_secs() + u64::from(wait.subsec_nanos() > 0)).max(1)
 }
 
@@ -218,7 +125,7 @@ fn key_needed(takes_usual: bool) -> String {
     format!("Lopper asks for a key here, and this request has none or a wrong one; send it as `x-lopper-key: KEY`{or}")
 }
 
-/// The innermost cause of an error: the one that says what happened rather than where.
+/// The innermost cause of an error: it says what happened rather than where.
 pub(crate) fn root_cause(error: &(dyn std::error::Error + 'static)) -> String {
     let mut cause = error;
     while let Some(source) = cause.source() {

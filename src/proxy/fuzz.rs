@@ -16,7 +16,7 @@ use http_body_util::{BodyExt, StreamBody};
 use super::encoding::tests::{BROTLI, Encode, gzip, raw_deflate, zlib, zstd};
 use super::encoding::{self, Coding, EncodingError};
 use super::overrides;
-use super::response::tap;
+use super::response::tap::ResponseTap;
 use crate::fuzz::{Dice, fuzz, mutate};
 use crate::observe::Usage;
 
@@ -99,7 +99,7 @@ fn relayed(content_type: &str, encoding: Option<&str>, pieces: &[&[u8]]) -> (u64
     let response = response.body(StreamBody::new(futures_util::stream::iter(frames)).boxed()).unwrap();
     let echoes = Arc::default();
     let (told, over) = mpsc::channel();
-    let mut body = tap::watch(response, true, &echoes, move |passed| told.send(passed).unwrap()).into_body();
+    let mut body = ResponseTap::attach(response, true, &echoes, move |passed| told.send(passed).unwrap()).into_body();
     let mut context = Context::from_waker(Waker::noop());
     for piece in pieces {
         let Poll::Ready(Some(Ok(frame))) = Pin::new(&mut body).poll_frame(&mut context) else { panic!("it waits") };

@@ -1,149 +1,102 @@
-//! Which headers cross the proxy: all but those that belong to one connection (RFC 9110, section 7.6.1).
+//! Lopper's own headers: names, values and meaning. The tables in the documentation are made from this one.
 
-use http::header::{self, HeaderMap, HeaderName, HeaderValue};
-use http::{Method, Version, request, response};
+use http::HeaderName;
 
-/// Makes a client's header fields ready for the upstream, whose connection sets `Host` and `Content-Length` itself.
-pub(crate) fn to_upstream(parts: &mut request::Parts) {
-    let headers = &mut parts.headers;
-    let takes_trailers = has_token(headers, &header::TE, "trailers");
-    // `Expect` is answered by the server as soon as the body is read; the upstream would only see it after the body.
-    // Without `Trailer` its trailers are left out, as they are where a body is read.
-    remove_hop_by_hop(headers, &[header::HOST, header::CONTENT_LENGTH, header::EXPECT, header::TRAILER]);
-    if takes_trailers {
-        headers.insert(header::TE, HeaderValue::from_static("trailers"));
-    }
-    if parts.version == Version::HTTP_2 {
-        join_cookies(headers);
-    }
+/// A header that Lopper reads from a request or adds to a response.
+#[derive(Debug)]
+pub struct Header {
+    /// The name, in lower case.
+    pub name: HeaderName,
+    /// Its values, in words that fit after "must be".
+    pub values: &'static str,
+    /// The meaning, one sentence.
+    pub meaning: &'static str,
 }
 
-/// Makes the upstream's header fields ready for the client.
-pub(crate) fn to_client(parts: &mut response::Parts) {
-    remove_hop_by_hop(&mut parts.headers, &[]);
-    // The version is that of each connection, not of the message.
-    parts.version = Version::HTTP_11;
+const fn header(name: &'static str, values: &'static str, meaning: &'static str) -> Header {
+    Header { name: HeaderName::from_static(name), values, meaning }
 }
 
-/// Whether a client asks for a WebSocket (RFC 6455, section 4.1). Other upgrades, such as `h2c`, are for the next hop
-/// alone and are left out as such.
-pub(crate) fn asks_for_websocket(parts: &request::Parts) -> bool {
-    parts.method == Method::GET
-        && parts.version == Version::HTTP_11
-        && has_token(&parts.headers, &header::CONNECTION, "upgrade")
-        && has_token(&parts.headers, &header::UPGRADE, "websocket")
-}
+/// Overrides `compression.mode` for one request.
+pub static MODE: Header =
+    header("x-lopper-mode", "`on`, `off` or `audit`", "Overrides `compression.mode` for this request.");
+/// Overrides the share of tokens to keep.
+pub static RATIO: Header = header(
+    "x-lopper-ratio",
+    "a number above 0 and at most 1",
+    "Overrides `compression.ratio`: the share of the tokens of each piece of code to keep.",
+);
+/// Overrides the tokens to keep.
+pub static BUDGET: Header = header(
+    "x-lopper-budget",
+    "a whole number of tokens, at least 1",
+    "Overrides `compression.budget_tokens`: the tokens of each piece of code to keep, instead of a share.",
+);
+/// Overrides the time that scoring may take.
+pub static DEADLINE: Header = header(
+    "x-lopper-deadline-ms",
+    // 32 bits hold 49 days: a later deadline is as good as none, and not every clock can add it.
+    "a whole number of milliseconds, from 1 to 4294967295",
+    "Overrides `scorer.deadline_ms`: the time that scoring may take for this request.",
+);
+/// Identifies the client.
+pub static KEY: Header = header(
+    "x-lopper-key",
+    "one of the keys in the variable that `server.api_keys_env` names",
+    "Identifies the client. Always accepted; where Lopper has the upstream's key, `authorization: Bearer KEY` and \
+     `x-api-key` are accepted as well.",
+);
+/// Asks the sidecar for the messages as they are.
+pub static BYPASS: Header = header(
+    "x-headroom-bypass",
+    "`true`",
+    "On `POST /v1/compress` only: returns the messages as they are, with the status `skipped:bypass`.",
+);
+/// Names what was done with a request.
+pub static STATUS: Header = header(
+    "x-lopper-status",
+    "`compressed`, `audited`, `unchanged`, `skipped:REASON` or `failed:CAUSE`",
+    "The outcome of compression.",
+);
+/// Tokens before compression.
+pub static TOKENS_BEFORE: Header = header(
+    "x-lopper-tokens-before",
+    "a number of tokens",
+    "Tokens of the request's texts as the client sent them; absent where they were not counted.",
+);
+/// Tokens after compression.
+pub static TOKENS_AFTER: Header = header(
+    "x-lopper-tokens-after",
+    "a number of tokens",
+    "Tokens of the texts as they were sent to the upstream, or, in an audit, as they would have been.",
+);
+/// Time that compression took.
+pub static MILLISECONDS: Header = header("x-lopper-ms", "a number of milliseconds", "The time that compression took.");
 
-/// Removes fields by name; the others keep their order.
-pub(crate) fn remove(headers: &mut HeaderMap, names: &[HeaderName]) {
-    if names.iter().any(|name| headers.contains_key(name)) {
-        retain(headers, |name| !names.contains(name));
-    }
-}
+/// The headers that are read from requests.
+pub static REQUEST: [&Header; 6] = [&MODE, &RATIO, &BUDGET, &DEADLINE, &KEY, &BYPASS];
+/// The headers that are added to the responses to requests for a completion.
+pub static RESPONSE: [&Header; 4] = [&STATUS, &TOKENS_BEFORE, &TOKENS_AFTER, &MILLISECONDS];
 
-/// Removes what belongs to the connection, and `more`.
-fn remove_hop_by_hop(headers: &mut HeaderMap, more: &[HeaderName]) {
-    let named: Vec<HeaderName> = headers
-        .get_all(header::CONNECTION)
-        .iter()
-        .filter_map(|value| value.to_str().ok())
-        .flat_map(|value| value.split(','))
-        .filter_map(|name| name.trim().parse().ok())
-        .collect();
-    let is_hop_by_hop = |name: &HeaderName| {
-        let always = ["connection", "keep-alive", "te", "transfer-encoding", "upgrade"];
-        always.contains(&name.as_str())
-            || name.as_str().starts_with("proxy-")
-            || named.contains(name)
-            || more.contains(name)
+/// Both lists as Markdown tables, each under a heading of level 2.
+pub fn markdown_table() -> String {
+    let row = |header: &&Header| format!("| `{}` | {} | {} |\n", header.name, header.values, header.meaning);
+    let table = |title: &str, headers: &[&Header]| {
+        let rows: String = headers.iter().map(row).collect();
+        format!("## {title}\n\n| Header | Value | Meaning |\n|---|---|---|\n{rows}")
     };
-    retain(headers, |name| !is_hop_by_hop(name));
-}
-
-/// Rebuilt rather than removed from: removing from a header map changes the order of the rest.
-fn retain(headers: &mut HeaderMap, keep: impl Fn(&HeaderName) -> bool) {
-    let mut kept = HeaderMap::with_capacity(headers.len());
-    for (name, value) in headers.iter().filter(|(name, _)| keep(name)) {
-        kept.append(name, value.clone());
-    }
-    *headers = kept;
-}
-
-/// Whether a list in `name` has this token.
-fn has_token(headers: &HeaderMap, name: &HeaderName, token: &str) -> bool {
-    let lists = headers.get_all(name).iter().filter_map(|value| value.to_str().ok());
-    lists.flat_map(|list| list.split(',')).any(|item| item.trim().eq_ignore_ascii_case(token))
-}
-
-/// HTTP/2 lets a client send its cookies as several fields, HTTP/1.1 wants one (RFC 9113, section 8.2.3).
-fn join_cookies(headers: &mut HeaderMap) {
-    let crumbs: Vec<&[u8]> = headers.get_all(header::COOKIE).iter().map(HeaderValue::as_bytes).collect();
-    if crumbs.len() > 1
-        && let Ok(joined) = HeaderValue::from_bytes(&crumbs.join(&b"; "[..]))
-    {
-        headers.insert(header::COOKIE, joined);
-    }
+    format!("{}\n{}", table("Request headers", &REQUEST), table("Response headers", &RESPONSE))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn after(version: Version, fields: &[(&str, &str)]) -> Vec<(String, String)> {
-        let mut request = http::Request::builder().version(version);
-        for (name, value) in fields {
-            request = request.header(*name, *value);
+    #[test]
+    fn the_table_has_a_row_for_each_header() {
+        let table = markdown_table();
+        for header in REQUEST.iter().chain(&RESPONSE) {
+            assert_eq!(table.matches(&format!("| `{}` |", header.name)).count(), 1, "{}", header.name);
         }
-        let (mut parts, ()) = request.body(()).unwrap().into_parts();
-        to_upstream(&mut parts);
-        parts.headers.iter().map(|(name, value)| (name.to_string(), value.to_str().unwrap().to_string())).collect()
-    }
-
-    #[test]
-    fn what_belongs_to_the_connection_stays_there() {
-        let kept = after(
-            Version::HTTP_11,
-            &[
-                ("host", "client"),
-                ("connection", "close, X-Private"),
-                ("connection", "x-other"),
-                ("x-private", "1"),
-                ("x-other", "2"),
-                ("keep-alive", "timeout=5"),
-                ("proxy-authorization", "Basic x"),
-                ("proxy-anything", "x"),
-                ("te", "gzip, trailers"),
-                ("trailer", "x-sum"),
-                ("transfer-encoding", "chunked"),
-                ("upgrade", "websocket"),
-                ("expect", "100-continue"),
-                ("content-length", "3"),
-                ("x-twice", "b"),
-                ("x-twice", "a"),
-            ],
-        );
-        let expected = [("x-twice", "b"), ("x-twice", "a"), ("te", "trailers")];
-        assert_eq!(kept, expected.map(|(name, value)| (name.to_string(), value.to_string())));
-    }
-
-    #[test]
-    fn websockets_are_asked_for_in_two_headers() {
-        let asks = |method: Method, version: Version, connection: &str, upgrade: &str| {
-            let request = http::Request::builder().method(method).version(version);
-            let request = request.header("connection", connection).header("upgrade", upgrade);
-            asks_for_websocket(&request.body(()).unwrap().into_parts().0)
-        };
-        assert!(asks(Method::GET, Version::HTTP_11, "keep-alive, Upgrade", "WebSocket"));
-        assert!(!asks(Method::POST, Version::HTTP_11, "upgrade", "websocket"));
-        assert!(!asks(Method::GET, Version::HTTP_10, "upgrade", "websocket"));
-        assert!(!asks(Method::GET, Version::HTTP_11, "keep-alive", "websocket"));
-        assert!(!asks(Method::GET, Version::HTTP_11, "upgrade, http2-settings", "h2c"));
-    }
-
-    #[test]
-    fn crumbs_of_an_http2_cookie_become_one_field() {
-        let crumbs = [("cookie", "a=1"), ("cookie", "b=2")];
-        assert_eq!(after(Version::HTTP_2, &crumbs), [("cookie".into(), "a=1; b=2".into())]);
-        assert_eq!(after(Version::HTTP_11, &crumbs).len(), 2);
     }
 }

@@ -1,123 +1,120 @@
-//! What is noted of a request on its way, and told when it is over, however it ends.
+//! Logs one request: collects a record while it passes, and hands it to the observer at its end, whatever that is.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use http::{HeaderMap, HeaderName, HeaderValue, request};
+use http::{HeaderMap, HeaderValue, request};
 use http_body::Body as _;
 use hyper::body::Incoming;
 
 use super::body::RequestBody;
-use super::response::tap::Passed;
+use super::headers;
+use super::response::tap::Summary;
 use crate::observe::{self, Conversation, Observer, Record};
 use crate::pipeline::{self, Outcome, Status};
 
-/// HTTP status of a request whose client went away before there was an answer; servers have no other.
-const CLIENT_GONE: u16 = 499;
-/// Characters of a path that are noted.
-const PATH: usize = 200;
+/// The status of a request whose client went away before the response; nginx's.
+const CLIENT_CLOSED_REQUEST: u16 = 499;
+/// Characters of a path that are recorded.
+const MAX_PATH: usize = 200;
 
-/// The notes on one request. They are told when this is dropped.
-pub(crate) struct Entry {
+/// The record of one request in the making. Dropping it hands the record to the observer.
+pub(crate) struct RequestLog {
+    /// `None`: nothing is recorded.
     observer: Option<Arc<Observer>>,
-    record: Option<Record>,
-    /// What compression did, if it was asked.
-    pub report: Option<Report>,
-    /// The body as it is looked into.
+    record: Record,
+    /// The result of compression, if there was any.
+    pub compression: Option<Compression>,
+    /// The decoded body, to be shown by the observer.
     pub captured: Option<Bytes>,
     sent: Option<Instant>,
 }
 
-/// What compression did to one request.
-pub(crate) struct Report {
+/// The result of compressing one request.
+pub(crate) struct Compression {
     pub outcome: Outcome,
     /// Whether tokens were counted.
     pub is_counted: bool,
     pub took: Duration,
 }
 
-impl Entry {
-    /// A request that has arrived.
-    pub fn new(observer: &Arc<Observer>, parts: &request::Parts) -> Self {
-        let path = parts.uri.path().chars().take(PATH).collect();
-        let record = Record { status: CLIENT_GONE, ..Record::new(path) };
-        Self { observer: Some(observer.clone()), record: Some(record), report: None, captured: None, sent: None }
+impl RequestLog {
+    /// The log of a request that has just arrived.
+    pub fn new(observer: &Arc<Observer>, parts: &request::Parts, body: &Incoming) -> Self {
+        let path = parts.uri.path().chars().take(MAX_PATH).collect();
+        let record = Record { status: CLIENT_CLOSED_REQUEST, ..Record::new(path) };
+        let mut log = Self { observer: Some(observer.clone()), record, compression: None, captured: None, sent: None };
+        // The length that the client declares.
+        log.set_length(body.size_hint().exact().unwrap_or_default() as usize);
+        log
     }
 
-    /// Nothing is told.
-    pub fn silence(&mut self) {
+    /// Records nothing.
+    pub fn suppress(&mut self) {
         self.observer = None;
     }
 
-    /// Whether the body is to be looked into.
+    /// Whether bodies are captured.
     pub fn captures(&self) -> bool {
         self.observer.as_ref().is_some_and(|observer| observer.captures() > 0)
     }
 
-    /// What the client says the length of its body is.
-    pub fn count_request(&mut self, body: &Incoming) {
-        self.read(body.size_hint().exact().unwrap_or_default() as usize);
+    /// Records the length of the body, in bytes.
+    pub fn set_length(&mut self, length: usize) {
+        self.record.bytes[..2].fill(length as u64);
     }
 
-    /// The body was so many bytes.
-    pub fn read(&mut self, length: usize) {
-        if let Some(record) = &mut self.record {
-            record.bytes[..2].fill(length as u64);
-        }
-    }
-
-    /// The request goes to the upstream now, with this body if it was read.
-    pub fn sends(&mut self, body: Option<&RequestBody>) {
+    /// The request is sent to the upstream now, with this body.
+    pub fn set_sent(&mut self, body: &RequestBody) {
         self.sent = Some(Instant::now());
-        if let (Some(record), Some(RequestBody::Whole(bytes))) = (&mut self.record, body) {
-            record.bytes[1] = bytes.len() as u64;
+        if let RequestBody::Whole(bytes) = body {
+            self.record.bytes[1] = bytes.len() as u64;
         }
     }
 
-    /// The answer has begun, with this status.
-    pub fn answered(&mut self, status: u16) {
-        if let Some(record) = &mut self.record {
-            record.status = status;
+    /// The response has begun: records its status, and logs and adds to its headers the result of compression.
+    pub fn set_response(&mut self, path: &str, status: u16, headers: &mut HeaderMap) {
+        self.record.status = status;
+        match &self.compression {
+            Some(compression) => compression.report(path, status, headers),
+            None => tracing::debug!(path, status, "not a request to compress"),
         }
     }
 
-    /// The answer has passed.
-    pub fn close(mut self, passed: Passed) {
-        let first_byte = self.sent.zip(passed.first_byte).map(|(sent, first)| first.saturating_duration_since(sent));
-        if let Some(record) = &mut self.record {
-            record.first_byte = first_byte;
-            record.bytes[2] = passed.bytes;
-            record.usage = passed.reading.usage;
-            record.model = passed.reading.model;
-        }
+    /// The response has passed.
+    pub fn close(mut self, summary: Summary) {
+        let waited = |(sent, first): (Instant, Instant)| first.saturating_duration_since(sent);
+        self.record.first_byte = self.sent.zip(summary.first_byte).map(waited);
+        self.record.bytes[2] = summary.bytes;
+        self.record.usage = summary.reading.usage;
+        self.record.model = summary.reading.model;
     }
 }
 
-impl Drop for Entry {
+impl Drop for RequestLog {
     fn drop(&mut self) {
-        let (Some(observer), Some(mut record)) = (self.observer.take(), self.record.take()) else { return };
-        record.captured = self.captured.take();
-        if let Some(report) = self.report.take() {
-            report.tell(&mut record);
+        let Some(observer) = self.observer.take() else { return };
+        self.record.captured = self.captured.take();
+        if let Some(compression) = self.compression.take() {
+            compression.record(&mut self.record);
         }
-        observer.add(&record);
+        observer.add(&self.record);
     }
 }
 
-impl Report {
-    /// Nothing was done, for this reason.
+impl Compression {
+    /// Compression was skipped.
     pub fn skipped(why: &'static str) -> Self {
-        Self::of(Status::Skipped(why))
+        Self::none(Status::Skipped(why))
     }
 
-    /// Nothing was done.
-    pub fn of(status: Status) -> Self {
+    /// Nothing was compressed.
+    pub fn none(status: Status) -> Self {
         Self { outcome: Outcome { status, ..Outcome::default() }, is_counted: false, took: Duration::ZERO }
     }
 
-    /// Logs the figures and adds them to the headers of the response.
-    pub fn close(&self, path: &str, http_status: u16, headers: &mut HeaderMap) {
+    fn report(&self, path: &str, http_status: u16, response: &mut HeaderMap) {
         let Self { outcome: Outcome { status, tokens_before, tokens_after, .. }, is_counted, took } = self;
         let (milliseconds, shown) = (took.as_millis(), status.to_string());
         let (before, after) = (is_counted.then_some(tokens_before.0), is_counted.then_some(tokens_after.0));
@@ -129,31 +126,31 @@ impl Report {
             path, status = http_status, lopper = shown, before, after, milliseconds, "request"
         );
         let fields = [
-            ("x-lopper-status", Some(shown)),
-            ("x-lopper-tokens-before", before.map(|tokens| tokens.to_string())),
-            ("x-lopper-tokens-after", after.map(|tokens| tokens.to_string())),
-            ("x-lopper-ms", Some(milliseconds.to_string())),
+            (&headers::STATUS, Some(shown)),
+            (&headers::TOKENS_BEFORE, before.map(|tokens| tokens.to_string())),
+            (&headers::TOKENS_AFTER, after.map(|tokens| tokens.to_string())),
+            (&headers::MILLISECONDS, Some(milliseconds.to_string())),
         ];
-        for (name, value) in fields {
+        for (header, value) in fields {
             if let Some(value) = value {
-                headers.insert(HeaderName::from_static(name), header_safe(&value));
+                response.insert(&header.name, printable(&value));
             }
         }
     }
 
-    fn tell(self, record: &mut Record) {
+    fn record(self, record: &mut Record) {
         let Self { outcome, is_counted, took } = self;
         record.tokens = is_counted.then_some((outcome.tokens_before.0, outcome.tokens_after.0));
         record.took = took;
-        tell(&outcome, record);
+        record_outcome(&outcome, record);
         if record.api == observe::OTHER {
             record.api = api_of(&record.path);
         }
     }
 }
 
-/// Notes what became of a request's text.
-pub(crate) fn tell(outcome: &Outcome, record: &mut Record) {
+/// Copies the outcome of compression into a record.
+pub(crate) fn record_outcome(outcome: &Outcome, record: &mut Record) {
     record.api = outcome.api.unwrap_or(record.api);
     record.model = outcome.model.clone().or(record.model.take());
     record.stages = outcome.stages.iter().map(|(stage, time)| (stage.name(), time)).collect();
@@ -170,14 +167,14 @@ pub(crate) fn tell(outcome: &Outcome, record: &mut Record) {
     };
 }
 
-/// The API that a path is of, for a body that was not read.
+/// The API of a path, for a body that was not read.
 fn api_of(path: &str) -> &'static str {
     let ends = [("/chat/completions", "chat"), ("/responses", "responses"), ("/messages", "messages")];
     ends.into_iter().find(|(end, _)| path.ends_with(end)).map_or("completions", |(_, api)| api)
 }
 
-/// `text` as a header value, with `?` for what a header can't carry.
-fn header_safe(text: &str) -> HeaderValue {
+/// `text` as a header value, with `?` for characters that a header can't carry.
+fn printable(text: &str) -> HeaderValue {
     let safe: String = text.chars().map(|c| if c == ' ' || c.is_ascii_graphic() { c } else { '?' }).collect();
     HeaderValue::try_from(safe).expect("printable ASCII is always a valid header value")
 }

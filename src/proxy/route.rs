@@ -1,35 +1,35 @@
-//! Which requests are compressed, which are answered here, and which pass through untouched.
+//! Routes requests by method and path: compress, answer here, or pass through.
 
 use http::Method;
 
-/// What is done with a request.
+/// The handling of a request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Route {
-    /// Its body is read and made smaller.
+    /// Its body is compressed, and it is forwarded.
     Compress,
-    /// It is answered in this process, if there is a sidecar.
+    /// The sidecar answers it, if there is one.
     Sidecar,
     /// It is forwarded as it arrives.
     Through,
 }
 
-/// What a path must look like.
+/// A pattern for paths.
 enum Path {
     Is(&'static str),
     /// Exactly one more segment follows.
     Below(&'static str),
     Has(&'static str),
-    /// What stands before is whatever the client's base URL carries: `/v1`, a deployment's name, nothing.
+    /// Before it stands the path of the client's base URL: `/v1`, a deployment's name, nothing.
     Ends(&'static str),
 }
 
-/// The first row that fits decides; what no row fits passes through: `/messages/count_tokens`, `/responses/compact`,
-/// `/responses/{id}`, `/embeddings`, files, audio and all that is unknown.
+/// The first row that matches decides. All else passes through: `/messages/count_tokens`, `/responses/compact`,
+/// `/responses/{id}`, `/embeddings`, files, audio and unknown paths.
 static TABLE: &[(Method, Path, Route)] = &[
     (Method::POST, Path::Is("/v1/compress"), Route::Sidecar),
     (Method::POST, Path::Is("/v1/retrieve"), Route::Sidecar),
     (Method::GET, Path::Below("/v1/retrieve/"), Route::Sidecar),
-    // The Assistants API adds single messages to a thread it keeps; that is no conversation.
+    // The Assistants API adds single messages to a thread it keeps; none is a conversation.
     (Method::POST, Path::Has("/threads/"), Route::Through),
     (Method::POST, Path::Ends("/chat/completions"), Route::Compress),
     (Method::POST, Path::Ends("/responses"), Route::Compress),
@@ -40,13 +40,13 @@ static TABLE: &[(Method, Path, Route)] = &[
 impl Route {
     /// The route of a request for `path`, which has no query.
     pub(crate) fn of(method: &Method, path: &str) -> Self {
-        let row = TABLE.iter().find(|(of, shape, _)| of == method && shape.fits(path));
+        let row = TABLE.iter().find(|(of, pattern, _)| of == method && pattern.matches(path));
         row.map_or(Self::Through, |(_, _, route)| *route)
     }
 }
 
 impl Path {
-    fn fits(&self, path: &str) -> bool {
+    fn matches(&self, path: &str) -> bool {
         match self {
             Self::Is(whole) => path == *whole,
             Self::Below(parent) => {

@@ -1,4 +1,4 @@
-//! The listening socket: accepts connections, HTTP/1.1 and HTTP/2 on one port, until told to stop.
+//! Accepts connections, HTTP/1.1 and HTTP/2 on one port, until it is told to stop.
 
 use std::convert::Infallible;
 use std::future::Future;
@@ -20,6 +20,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
+use super::access::client::ClientAddress;
 use super::access::gate::Gate;
 use super::access::keys::ClientKeys;
 use super::access::tls::Tls;
@@ -27,27 +28,23 @@ use super::body::ResponseBody;
 use super::error::ProxyError;
 use super::intercept::Proxy;
 use super::local::Local;
-use super::snapshot::Live;
+use super::snapshot::Snapshot;
 use crate::observe::Observer;
 
-/// How the proxy listens and what it limits.
+/// Address and access of the proxy.
 #[derive(Debug, Clone)]
 pub struct ProxyConfig {
-    /// Port 0 takes a free one.
+    /// The address to listen on. Port 0 takes a free one.
     pub listen: SocketAddr,
-    /// How long requests in flight may go on after the signal to stop.
+    /// Time for requests in flight after the signal to stop.
     pub drain_timeout: Duration,
-    /// The keys of which a request must carry one; none: all are let in.
+    /// The keys of which a request must carry one; `None`: it needs none.
     pub keys: Option<ClientKeys>,
-    /// What clients are to speak TLS with; none: they do without.
+    /// Certificate and key for TLS; `None`: connections are plain.
     pub tls: Option<Tls>,
 }
 
-/// Who sent a request: an extension of the requests that a [`Local`] answers.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct ClientAddress(pub SocketAddr);
-
-/// A proxy whose socket is open.
+/// A proxy with an open socket.
 pub struct Server {
     listener: TcpListener,
     address: SocketAddr,
@@ -56,23 +53,23 @@ pub struct Server {
     proxy: Arc<Proxy>,
 }
 
-/// How a server ends.
+/// The two steps of a shutdown.
 #[derive(Debug, Clone, Default)]
-struct End {
-    /// No connection begins any more.
+struct Shutdown {
+    /// Cancels connections that are not established yet.
     stopping: CancellationToken,
-    /// No request goes on.
-    out_of_time: CancellationToken,
+    /// Cancels requests in flight.
+    timed_out: CancellationToken,
 }
 
 impl Server {
-    /// Opens the listening socket. Without a sidecar its paths go to the upstream as others do.
+    /// Opens the listening socket. Without a sidecar its paths go to the upstream.
     ///
     /// # Errors
-    /// If the address can't be bound.
+    /// The address can't be bound.
     pub async fn bind(
         config: ProxyConfig,
-        live: Arc<ArcSwap<Live>>,
+        snapshot: Arc<ArcSwap<Snapshot>>,
         sidecar: Option<Arc<dyn Local>>,
         observer: Arc<Observer>,
     ) -> io::Result<Self> {
@@ -80,7 +77,7 @@ impl Server {
         let listener = TcpListener::bind(listen).await?;
         let address = listener.local_addr()?;
         let gate = Gate::new(keys, address.ip().is_loopback());
-        let proxy = Proxy { live, sidecar, observer, closing: CancellationToken::new(), gate };
+        let proxy = Proxy { snapshot, sidecar, observer, closing: CancellationToken::new(), gate };
         Ok(Self { listener, address, drain_timeout, tls, proxy: Arc::new(proxy) })
     }
 
@@ -89,48 +86,48 @@ impl Server {
         self.address
     }
 
-    /// The URL of that, without a path.
+    /// The URL of that address, without a path.
     pub fn url(&self) -> String {
         let scheme = if self.tls.is_some() { "https" } else { "http" };
         format!("{scheme}://{}", self.address)
     }
 
-    /// Serves until `shutdown` resolves, then accepts no more and returns when the requests in flight are answered, or
-    /// cut off after the drain timeout. WebSockets are not waited for: they end with the last request.
+    /// Serves until `shutdown` resolves. Then it accepts no more connections, and returns when the requests in flight are
+    /// answered, or cut off after the drain timeout. WebSockets end with the last request.
     pub async fn run(self, shutdown: impl Future<Output = ()>) {
         let Self { listener, drain_timeout, tls, proxy, .. } = self;
         let mut shutdown = pin!(shutdown);
         let mut connections = JoinSet::new();
         let graceful = GracefulShutdown::new();
-        let end = End::default();
+        let steps = Shutdown::default();
         loop {
             tokio::select! {
                 accepted = listener.accept() => match accepted {
                     Ok((stream, address)) => {
                         let client = ClientAddress(address);
                         let watcher = graceful.watcher();
-                        connections.spawn(greet(stream, client, tls.clone(), proxy.clone(), watcher, end.clone()));
+                        connections.spawn(connect(stream, client, tls.clone(), proxy.clone(), watcher, steps.clone()));
                     }
                     Err(error) => {
                         tracing::warn!(%error, "cannot accept a connection");
-                        // Out of file descriptors, most likely: trying again at once would only spin.
+                        // Out of file descriptors, most likely: an immediate retry would spin.
                         tokio::time::sleep(ACCEPT_PAUSE).await;
                     }
                 },
-                // Finished connections are let go of as they end.
+                // Drops connections as they end.
                 Some(_) = connections.join_next() => {}
                 () = &mut shutdown => break,
             }
         }
         drop(listener);
-        end.stopping.cancel();
+        steps.stopping.cancel();
         tracing::info!(connections = connections.len(), "shutting down");
         let mut drained = pin!(graceful.shutdown());
         if tokio::time::timeout(drain_timeout, &mut drained).await.is_err() {
             tracing::warn!("requests are still in flight after the drain timeout and are cut off");
-            end.out_of_time.cancel();
-            // Those still waiting for an answer get to hear why.
-            let _ = tokio::time::timeout(LAST_WORDS, drained).await;
+            steps.timed_out.cancel();
+            // Clients still waiting for an answer get a 503.
+            let _ = tokio::time::timeout(REFUSAL_TIMEOUT, drained).await;
         }
         connections.shutdown().await;
         proxy.closing.cancel();
@@ -159,32 +156,32 @@ pub async fn shutdown_signal() {
     interrupt.await;
 }
 
-/// How long the head of a request may take, and a connection may wait for its next one: longer than clients keep theirs.
+/// Time limit for the head of a request, and for an idle connection; longer than clients keep theirs.
 const HEAD_TIMEOUT: Duration = Duration::from_secs(300);
-/// Pause after a failed accept.
+/// The pause after a failed accept.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 /// Time to write out the refusals after the drain timeout.
-const LAST_WORDS: Duration = Duration::from_millis(500);
+const REFUSAL_TIMEOUT: Duration = Duration::from_millis(500);
 
-/// hyper's own limit for the head of a request over HTTP/1.1, in bytes.
+/// hyper's default limit on the head of a request over HTTP/1.1, in bytes.
 const HEAD_BUFFER: usize = 408 << 10;
 
-async fn greet(
+async fn connect(
     stream: TcpStream,
     client: ClientAddress,
     tls: Option<Tls>,
     proxy: Arc<Proxy>,
     watcher: Watcher,
-    end: End,
+    steps: Shutdown,
 ) {
     if let Err(error) = stream.set_nodelay(true) {
-        tracing::debug!(%error, "cannot switch Nagle's algorithm off");
+        tracing::debug!(%error, "cannot set TCP_NODELAY");
     }
     match tls {
-        None => serve(stream, client, proxy, watcher, end.out_of_time).await,
-        Some(tls) => match end.stopping.run_until_cancelled(tls.accept(stream)).await {
-            Some(Ok(stream)) => serve(stream, client, proxy, watcher, end.out_of_time).await,
-            Some(Err(error)) => tracing::debug!(%error, "a client did not come to speak TLS"),
+        None => serve(stream, client, proxy, watcher, steps.timed_out).await,
+        Some(tls) => match steps.stopping.run_until_cancelled(tls.accept(stream)).await {
+            Some(Ok(stream)) => serve(stream, client, proxy, watcher, steps.timed_out).await,
+            Some(Err(error)) => tracing::debug!(%error, "a TLS handshake failed"),
             None => {}
         },
     }
@@ -195,19 +192,19 @@ async fn serve(
     client: ClientAddress,
     proxy: Arc<Proxy>,
     watcher: Watcher,
-    out_of_time: CancellationToken,
+    timed_out: CancellationToken,
 ) {
-    let header_bytes = proxy.live.load().limits.header_bytes;
+    let header_bytes = proxy.snapshot.load().limits.header_bytes;
     let service = service_fn(move |mut request: Request<Incoming>| {
         request.extensions_mut().insert(client);
-        answer(proxy.clone(), request, out_of_time.clone())
+        answer(proxy.clone(), request, timed_out.clone())
     });
     let mut builder = auto::Builder::new(TokioExecutor::new());
-    // The answer's Date is the upstream's.
+    // The response keeps the upstream's `Date`.
     builder.http1().auto_date_header(false);
     builder.http1().timer(TokioTimer::new()).header_read_timeout(HEAD_TIMEOUT);
     builder.http2().auto_date_header(false);
-    // What is longer is refused on a request's way, in words; past these it is refused without.
+    // The gate refuses a longer head with a message; past twice the limit hyper refuses it without one.
     builder.http1().max_buf_size(header_bytes.saturating_mul(2).max(HEAD_BUFFER));
     builder.http2().max_header_list_size(u32::try_from(header_bytes.saturating_mul(2)).unwrap_or(u32::MAX));
     let connection = builder.serve_connection_with_upgrades(TokioIo::new(stream), service).into_owned();
@@ -219,10 +216,10 @@ async fn serve(
 async fn answer(
     proxy: Arc<Proxy>,
     request: Request<Incoming>,
-    out_of_time: CancellationToken,
+    timed_out: CancellationToken,
 ) -> Result<Response<ResponseBody>, Infallible> {
     Ok(tokio::select! {
         response = proxy.answer(request) => response,
-        () = out_of_time.cancelled() => ProxyError::ShuttingDown.response(),
+        () = timed_out.cancelled() => ProxyError::ShuttingDown.response(),
     })
 }

@@ -1,20 +1,22 @@
-//! What may change while the proxy runs: each request takes it once, and keeps it to its end.
+//! The compressor, upstream and settings as they are now. Each request takes one snapshot and keeps it to its end, whatever
+//! is reloaded meanwhile.
 
 use std::sync::Arc;
 
 use super::access::rates::Rates;
 use super::upstream::Upstream;
+use crate::base::limits::Cancel;
 use crate::config::{Limits, Mode};
-use crate::pipeline::{Cancel, Compressor, Outcome, Overrides};
+use crate::pipeline::{Compressor, Outcome, Overrides};
 
-/// Makes requests' bodies smaller.
+/// Compresses request bodies.
 pub(crate) trait Compress: Send + Sync {
-    /// What becomes of a body, where that is seen so soon that nobody need wait for it.
+    /// The outcome for a body, where it is known at once; never one with a smaller body.
     fn glance(&self, _body: &[u8], _overrides: &Overrides) -> Option<Outcome> {
         None
     }
 
-    /// What becomes of a body. Blocks, for seconds perhaps.
+    /// Compresses a body. Blocks, perhaps for seconds.
     fn compress(&self, body: &[u8], overrides: &Overrides, cancel: &Cancel) -> Outcome;
 }
 
@@ -34,23 +36,23 @@ impl<F: Fn(&[u8], &Overrides, &Cancel) -> Outcome + Send + Sync> Compress for F 
     }
 }
 
-/// Who compresses and who answers.
-pub struct Live {
+/// What a request is handled with.
+pub struct Snapshot {
     /// `None` when nothing can be compressed.
-    pub(crate) compress: Option<Arc<dyn Compress>>,
+    pub(crate) compressor: Option<Arc<dyn Compress>>,
     /// Whether requests are compressed that do not say so themselves.
     pub(crate) compresses: bool,
-    /// Who answers.
+    /// The server that answers.
     pub(crate) upstream: Arc<Upstream>,
-    /// What is too much.
+    /// Limits on the size of a request; what is over them is refused.
     pub(crate) limits: Limits,
-    /// What clients have asked for.
+    /// Limits on the number of requests; what is over them is refused.
     pub(crate) rates: Arc<Rates>,
 }
 
-impl Live {
-    /// Requests go to `upstream`, made smaller by `compressor` where they ask for it, or, if `compresses`, do not ask for
-    /// something else. What is past `limits` is refused, and what is past `rates`.
+impl Snapshot {
+    /// Requests go to `upstream`. `compressor` compresses those that ask for it and, if `compresses`, those that do not
+    /// ask for something else.
     pub fn new(
         compressor: Option<Arc<Compressor>>,
         compresses: bool,
@@ -58,12 +60,13 @@ impl Live {
         limits: Limits,
         rates: Arc<Rates>,
     ) -> Self {
-        let compress = compressor.map(|compressor| compressor as Arc<dyn Compress>);
-        Self { compress, compresses, upstream, limits, rates }
+        let compressor = compressor.map(|compressor| compressor as Arc<dyn Compress>);
+        Self { compressor, compresses, upstream, limits, rates }
     }
 
-    /// Whether a request that asks for this is to be compressed.
-    pub(crate) fn wants_compression(&self, overrides: &Overrides) -> bool {
-        overrides.mode.map_or(self.compresses, |mode| mode != Mode::Off)
+    /// The compressor for a request with these overrides; `None` if it is not to be compressed.
+    pub(crate) fn compressor_for(&self, overrides: &Overrides) -> Option<&Arc<dyn Compress>> {
+        let wanted = overrides.mode.map_or(self.compresses, |mode| mode != Mode::Off);
+        self.compressor.as_ref().filter(|_| wanted)
     }
 }

@@ -10,7 +10,7 @@ use bytes::Bytes;
 use http::{Request, StatusCode};
 use tokio::sync::{mpsc, oneshot};
 
-use super::snapshot::{Compress, Live};
+use super::snapshot::{Compress, Snapshot};
 use super::{ClientAddress, Local, LocalBody, LocalResponse, ProxyConfig, Rates, Server, Upstream};
 use crate::base::text::Tokens;
 use crate::config::{Limits, Mode};
@@ -54,7 +54,7 @@ struct Running {
     /// Without the path.
     origin: String,
     url: String,
-    live: Arc<ArcSwap<Live>>,
+    live: Arc<ArcSwap<Snapshot>>,
     /// What was told of requests that are over.
     records: std::sync::mpsc::Receiver<Record>,
     echoed_markers: Arc<std::sync::atomic::AtomicU64>,
@@ -76,8 +76,8 @@ async fn serve(compress: Option<Arc<dyn Compress>>, sidecar: Option<Arc<dyn Loca
     let told = move |record: &Record| told.send(record.clone()).unwrap_or_default();
     let observer = Arc::new(Observer::new(observe::Settings { capture: 1, ..Default::default() }, Box::new(told)));
     let limits = Limits { body_bytes: 1000, decoded_bytes: 1000, ..Limits::default() };
-    let rates = Arc::new(Rates::new(None, None));
-    let live = Live { compress, compresses: true, upstream: Arc::new(upstream), limits, rates };
+    let rates = Arc::new(Rates::new(limits.requests, None, None));
+    let live = Snapshot { compressor: compress, compresses: true, upstream: Arc::new(upstream), limits, rates };
     let live = Arc::new(ArcSwap::from_pointee(live));
     let echoed_markers = observer.echoed_markers();
     let server = Server::bind(config, live.clone(), sidecar, observer).await.unwrap();
@@ -161,8 +161,8 @@ async fn other_settings_count_from_the_next_request_on() {
     let proxy = start(|_, _, _| outcome(Status::Compressed, Some("short")), Echo).await;
     assert_eq!(post(&proxy.url, "long").await.bytes().await.unwrap(), "short");
     let live = proxy.live.load_full();
-    let (compress, upstream, rates) = (live.compress.clone(), live.upstream.clone(), live.rates.clone());
-    let off = Live { compresses: false, compress, upstream, limits: live.limits.clone(), rates };
+    let (compress, upstream, rates) = (live.compressor.clone(), live.upstream.clone(), live.rates.clone());
+    let off = Snapshot { compresses: false, compressor: compress, upstream, limits: live.limits.clone(), rates };
     proxy.live.store(Arc::new(off));
     assert_eq!(post(&proxy.url, "long").await.bytes().await.unwrap(), "long");
 }

@@ -1,4 +1,4 @@
-//! How a WebSocket passes through: the upstream accepts it, then bytes go both ways untouched.
+//! Passes WebSockets through: once the upstream accepts one, bytes go both ways untouched.
 
 use bytes::Bytes;
 use http::header::{CONNECTION, UPGRADE};
@@ -9,19 +9,19 @@ use tokio_util::sync::CancellationToken;
 
 use super::body::{self, ResponseBody};
 use super::error::ProxyError;
-use super::headers;
+use super::hop_by_hop;
 use super::upstream::{HttpUpstream, to_client};
 
-/// Asks `upstream` for the WebSocket that a client asks for. If it accepts, the two connections are joined until either
-/// ends, or `closing` is cancelled; nobody waits for that. Until then `held` is held. Any other answer is the client's.
+/// Requests a WebSocket from `upstream` for a client. If the upstream accepts, a task joins the two connections until
+/// either ends or `closing` is cancelled, and drops `permit` then. Any other answer goes to the client.
 ///
 /// # Errors
-/// Where the upstream gives no answer.
+/// The upstream gives no answer.
 pub(crate) async fn open(
     upstream: &HttpUpstream,
     parts: request::Parts,
     closing: CancellationToken,
-    held: impl Send + 'static,
+    permit: impl Send + 'static,
 ) -> Result<Response<ResponseBody>, ProxyError> {
     let mut request = Request::from_parts(parts, ());
     let client = hyper::upgrade::on(&mut request);
@@ -32,15 +32,12 @@ pub(crate) async fn open(
     let (mut head, ()) = Response::new(()).into_parts();
     head.status = answer.status();
     head.headers = answer.headers().clone();
-    headers::to_client(&mut head);
+    hop_by_hop::to_client(&mut head);
     head.headers.insert(CONNECTION, HeaderValue::from_static("upgrade"));
     head.headers.insert(UPGRADE, HeaderValue::from_static("websocket"));
     tokio::spawn(async move {
-        let _held = held;
-        tokio::select! {
-            () = closing.cancelled() => {}
-            () = join(client, answer) => {}
-        }
+        let _permit = permit;
+        closing.run_until_cancelled(join(client, answer)).await;
     });
     Ok(Response::from_parts(head, body::whole(Bytes::new())))
 }
@@ -50,7 +47,7 @@ async fn join(client: OnUpgrade, upstream: reqwest::Response) {
         (Ok(client), Ok(upstream)) => (client, upstream),
         (client, upstream) => {
             let error = client.err().map(|error| error.to_string()).or(upstream.err().map(|error| error.to_string()));
-            return tracing::debug!(error, "a WebSocket did not come up");
+            return tracing::debug!(error, "a WebSocket could not be established");
         }
     };
     match tokio::io::copy_bidirectional(&mut TokioIo::new(client), &mut upstream).await {

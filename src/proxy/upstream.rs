@@ -1,23 +1,22 @@
-//! Who answers: an HTTP server elsewhere, or the model inside this process.
+//! Forwards requests to the upstream: an HTTP server, or the model in this process.
 
 use std::fmt;
-use std::str::FromStr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use http::header::{AUTHORIZATION, CONNECTION, CONTENT_LENGTH, UPGRADE};
-use http::{HeaderValue, Method, Response, Uri, request};
+use http::{HeaderValue, Method, Response, request};
 use http_body::Body as _;
-use reqwest::Url;
 
+use super::base_url::BaseUrl;
 use super::body::{self, RequestBody, ResponseBody};
 use super::error::{ProxyError, root_cause};
-use super::headers;
+use super::hop_by_hop;
 use super::local::{Local, answer_locally};
 use crate::base::net;
 use crate::config::Limits;
 
-/// Where requests go.
+/// The server that answers requests.
 pub enum Upstream {
     /// A server that speaks the OpenAI API over HTTP.
     Http(HttpUpstream),
@@ -26,11 +25,11 @@ pub enum Upstream {
 }
 
 impl Upstream {
-    /// Forwards a request and returns the answer's head as soon as it is there; its body streams. `limits` hold for the
+    /// Forwards a request and returns the answer once its head has arrived; its body streams. `limits` hold for the
     /// embedded upstream, which takes a body in one piece.
     ///
     /// # Errors
-    /// Where there is no answer to pass on. An error status of the upstream is an answer.
+    /// There is no answer to pass on. An error status of the upstream is an answer.
     pub(crate) async fn forward(
         &self,
         parts: request::Parts,
@@ -42,78 +41,25 @@ impl Upstream {
             Self::Embedded(local) => answer_locally("embedded", local.clone(), parts, body, limits).await,
         }
     }
+
+    /// Whether requests are answered without a key of the client's.
+    pub(crate) fn has_key(&self) -> bool {
+        match self {
+            Self::Http(upstream) => upstream.config.api_key.is_some(),
+            Self::Embedded(_) => true,
+        }
+    }
 }
 
-/// How the HTTP upstream is reached.
+/// Address and key of the HTTP upstream.
 #[derive(Debug, Clone)]
 pub struct UpstreamConfig {
-    /// What stands before the API's paths.
+    /// The URL before the API's paths.
     pub base_url: BaseUrl,
     /// Sent as `Authorization: Bearer KEY` instead of the client's own, if given.
     pub api_key: Option<ApiKey>,
-    /// How long connecting (name look-up, TCP and TLS) may take. An answer may take as long as it wants.
+    /// Time limit for connecting (name look-up, TCP and TLS). There is none for the answer.
     pub connect_timeout: Duration,
-}
-
-/// The URL under which the upstream serves the API, usually ending in `/v1`.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct BaseUrl {
-    /// `scheme://host[:port]`.
-    origin: String,
-    /// The path before the API's own, without the closing `/v1` and slash.
-    prefix: String,
-    /// Whether the path ends in `/v1`, which then stands for the client's.
-    versioned: bool,
-    /// Whether the host is this machine.
-    loopback: bool,
-}
-
-impl FromStr for BaseUrl {
-    type Err = ProxyError;
-
-    fn from_str(text: &str) -> Result<Self, ProxyError> {
-        // What stands before an @ may be a password.
-        let shown = text.rsplit_once('@').map_or(text, |(_, host)| host);
-        let unusable = |why: &str| ProxyError::BaseUrl { shown: shown.into(), why: why.into() };
-        let url = Url::parse(text).map_err(|error| unusable(&error.to_string()))?;
-        if !matches!(url.scheme(), "http" | "https") {
-            return Err(unusable("the scheme is neither http nor https"));
-        }
-        if !url.username().is_empty() || url.password().is_some() {
-            return Err(unusable("it holds a user name or password; use `upstream.api_key_env` for a key"));
-        }
-        if url.query().is_some() || url.fragment().is_some() {
-            return Err(unusable("it has a query or fragment"));
-        }
-        let loopback = net::is_loopback(url.host_str().unwrap_or_default());
-        let path = url.path().trim_end_matches('/');
-        let (prefix, versioned) = path.strip_suffix("/v1").map_or((path, false), |prefix| (prefix, true));
-        Ok(Self { origin: url.origin().ascii_serialization(), prefix: prefix.into(), versioned, loopback })
-    }
-}
-
-impl BaseUrl {
-    /// Where a request for `target` goes. A base that ends in `/v1` stands for the client's `/v1`; else the client's
-    /// path is appended as it is.
-    fn join(&self, target: &Uri) -> Result<Url, ProxyError> {
-        let path = target.path();
-        if !path.starts_with('/') {
-            return Err(ProxyError::Target("it is not a path"));
-        }
-        // A URL library resolves these, and so could leave the base URL's prefix.
-        if path.split(['/', '\\']).any(is_dot_segment) || path.contains('\\') {
-            return Err(ProxyError::Target("its path has dot segments or backslashes"));
-        }
-        let (version, path) = match path.strip_prefix("/v1") {
-            Some(rest) if self.versioned && (rest.is_empty() || rest.starts_with('/')) => ("/v1", rest),
-            _ if self.versioned => ("/v1", path),
-            _ => ("", path),
-        };
-        let (mark, query) = target.query().map_or(("", ""), |query| ("?", query));
-        let Self { origin, prefix, .. } = self;
-        Url::parse(&format!("{origin}{prefix}{version}{path}{mark}{query}"))
-            .map_err(|_| ProxyError::Target("its path is no valid URL path"))
-    }
 }
 
 /// A key for the upstream. It can't be printed.
@@ -143,17 +89,17 @@ impl fmt::Debug for ApiKey {
 }
 
 /// An upstream over HTTP/1.1 or HTTP/2, whichever its TLS offers. It follows no redirect, decodes nothing, keeps no
-/// cookies and tries nothing twice: that is for the client to decide.
+/// cookies and retries nothing: that is for the client to decide.
 pub struct HttpUpstream {
     client: reqwest::Client,
-    /// For WebSockets, which are an upgrade of HTTP/1.1 alone.
+    /// For WebSockets, which only HTTP/1.1 can upgrade to.
     http1: reqwest::Client,
     config: UpstreamConfig,
 }
 
 impl HttpUpstream {
-    /// Sets up the client; connects to nothing yet. A proxy named by the environment is used, except for an upstream
-    /// on this machine.
+    /// Sets up the client; does not connect yet. A proxy named by the environment is used, except for an upstream on this
+    /// machine.
     ///
     /// # Errors
     /// [`ProxyError::Client`] if TLS can't be set up, for example for an `https` upstream without root certificates.
@@ -177,15 +123,15 @@ impl HttpUpstream {
             }
         };
         if let Some(length) = length {
-            // The length of what is sent, never the client's word for it.
+            // The length of what is sent, not the one that the client claims.
             request.headers_mut().insert(CONTENT_LENGTH, length.into());
         }
         *request.body_mut() = Some(body);
         Ok(to_client(self.client.execute(request).await.map_err(|error| self.failure(error))?))
     }
 
-    /// Asks the upstream for a WebSocket, and answers with what it says. `Switching Protocols` has no body: what
-    /// follows is the connection itself.
+    /// Requests a WebSocket, and returns the upstream's answer. `Switching Protocols` has no body: the connection itself
+    /// follows.
     pub(super) async fn upgrade(&self, parts: request::Parts) -> Result<reqwest::Response, ProxyError> {
         let mut request = self.head(parts)?;
         request.headers_mut().insert(CONNECTION, HeaderValue::from_static("Upgrade"));
@@ -193,19 +139,14 @@ impl HttpUpstream {
         self.http1.execute(request).await.map_err(|error| self.failure(error))
     }
 
-    /// Whether the upstream gets a key of Lopper's.
-    pub(super) fn has_key(&self) -> bool {
-        self.config.api_key.is_some()
-    }
-
-    /// The request for the upstream, as yet without a body.
+    /// The request for the upstream, without a body as yet.
     fn head(&self, mut parts: request::Parts) -> Result<reqwest::Request, ProxyError> {
-        // One asks for a tunnel, the other to see what was sent: the key that is added here.
+        // CONNECT asks for a tunnel, TRACE to see what was sent, which has the key that is added here.
         if matches!(parts.method, Method::CONNECT | Method::TRACE) {
             return Err(ProxyError::Target("CONNECT and TRACE are not passed on"));
         }
         let url = self.config.base_url.join(&parts.uri)?;
-        headers::to_upstream(&mut parts);
+        hop_by_hop::to_upstream(&mut parts);
         if let Some(ApiKey(value)) = &self.config.api_key {
             parts.headers.insert(AUTHORIZATION, value.clone());
         }
@@ -230,10 +171,10 @@ impl HttpUpstream {
     }
 }
 
-/// The upstream's answer, streaming.
+/// The upstream's answer for the client; its body streams.
 pub(super) fn to_client(response: reqwest::Response) -> Response<ResponseBody> {
     let (mut parts, body) = Response::<reqwest::Body>::from(response).into_parts();
-    headers::to_client(&mut parts);
+    hop_by_hop::to_client(&mut parts);
     Response::from_parts(parts, body::from_upstream(body))
 }
 
@@ -244,16 +185,11 @@ fn client_builder(config: &UpstreamConfig) -> reqwest::ClientBuilder {
         .retry(reqwest::retry::never())
         .referer(false)
         .tcp_nodelay(true);
-    // A company-wide HTTP_PROXY rarely reaches the machine it is set on.
-    if config.base_url.loopback { builder.no_proxy() } else { builder }
+    // A company-wide HTTP_PROXY rarely reaches this machine.
+    if config.base_url.is_loopback { builder.no_proxy() } else { builder }
 }
 
-fn is_dot_segment(segment: &str) -> bool {
-    let dots = segment.replace("%2e", ".").replace("%2E", ".");
-    dots == "." || dots == ".."
-}
-
-/// Whether the request failed because its own body did, that is, the client's.
+/// Whether the request failed because the client's body did.
 fn is_from_body(error: &reqwest::Error) -> bool {
     let mut cause: Option<&(dyn std::error::Error + 'static)> = Some(error);
     while let Some(error) = cause {
@@ -271,47 +207,6 @@ mod tests {
     use http::{Request, StatusCode};
 
     use super::*;
-
-    fn joined(base: &str, target: &str) -> Result<String, ProxyError> {
-        base.parse::<BaseUrl>()?.join(&target.parse().unwrap()).map(String::from)
-    }
-
-    #[test]
-    fn a_base_that_ends_in_v1_stands_for_the_clients() {
-        for (base, target, expected) in [
-            ("https://host/some/v1", "/v1/models?x=1", "https://host/some/v1/models?x=1"),
-            ("https://host/some/v1/", "/chat/completions", "https://host/some/v1/chat/completions"),
-            ("https://host/v1", "/v1", "https://host/v1"),
-            ("https://host/v1", "/v1beta/x", "https://host/v1/v1beta/x"),
-            ("http://host:8080", "/v1/models", "http://host:8080/v1/models"),
-            ("http://host/api", "/v1/models", "http://host/api/v1/models"),
-            ("http://host", "/", "http://host/"),
-            ("http://[::1]:80", "/a?", "http://[::1]/a?"),
-            (
-                "http://host",
-                "/a%2Fb//c;d=e,f?q=%20+a&&b==%zz&u=%C3%A9{}",
-                "http://host/a%2Fb//c;d=e,f?q=%20+a&&b==%zz&u=%C3%A9{}",
-            ),
-            ("http://host", "http://elsewhere/v1/models", "http://host/v1/models"),
-        ] {
-            assert_eq!(joined(base, target).unwrap(), expected, "{base} and {target}");
-        }
-    }
-
-    #[test]
-    fn targets_that_a_url_would_rewrite_are_refused() {
-        for target in ["/v1/../admin", "/v1/%2e%2E/admin", "/./v1", "/a\\b", "*"] {
-            assert!(matches!(joined("http://host/v1", target), Err(ProxyError::Target(_))), "{target}");
-        }
-    }
-
-    #[test]
-    fn unusable_bases_say_why_and_keep_secrets() {
-        for base in ["", "host", "ftp://host", "http://", "http://host?x", "http://host#x", "http://u:secret@host/v1"] {
-            let error = base.parse::<BaseUrl>().unwrap_err().to_string();
-            assert!(error.contains("base URL") && !error.contains("secret"), "{error}");
-        }
-    }
 
     #[test]
     fn keys_are_not_printed() {

@@ -14,7 +14,7 @@ use lopper::config::{Fine, Limits, Mode};
 use lopper::ledger::{Ledger, LedgerConfig};
 use lopper::observe::{self, Observer};
 use lopper::pipeline::{Cancel, Compressor, Dropped, Outcome, Overrides, Settings, Status};
-use lopper::proxy::{Live, Local, LocalBody, LocalResponse, Rates, Sidecar, SidecarConfig, Upstream};
+use lopper::proxy::{Local, LocalBody, LocalResponse, Rates, Sidecar, SidecarConfig, Snapshot, Upstream};
 use lopper::select::Budget;
 use lopper::wire::splice::{TextEdit, splice};
 use lopper::wire::{self, Api, Chat, Slot};
@@ -112,8 +112,8 @@ fn explain() {
 fn sidecar() {
     let compressors = Compressors::new().0.map(Arc::new);
     let sidecars = compressors.map(|compressor| {
-        let (upstream, rates) = (Upstream::Embedded(Arc::new(Nobody)), Rates::new(None, None));
-        let live = Live::new(Some(compressor), true, Arc::new(upstream), Limits::default(), Arc::new(rates));
+        let (upstream, rates) = (Upstream::Embedded(Arc::new(Nobody)), Rates::new(usize::MAX, None, None));
+        let live = Snapshot::new(Some(compressor), true, Arc::new(upstream), Limits::default(), Arc::new(rates));
         let observer = Arc::new(Observer::new(observe::Settings::default(), Box::new(|_| {})));
         let config = SidecarConfig { memory_bytes: 1 << 20, max_age: Duration::from_secs(60) };
         Sidecar::new(Arc::new(ArcSwap::from_pointee(live)), observer, config)

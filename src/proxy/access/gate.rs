@@ -1,81 +1,78 @@
-//! Who is let in: what every request is checked for before anything is done with it.
+//! Admits requests, or refuses them before anything is done with them.
 
 use std::net::IpAddr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 
 use http::header::{CONTENT_LENGTH, HOST, ORIGIN, TRANSFER_ENCODING};
 use http::uri::Authority;
-use http::{HeaderMap, HeaderValue, Uri, request};
+use http::{Extensions, HeaderMap, HeaderValue, Uri, request};
+use tokio::sync::OwnedSemaphorePermit;
 
+use super::client::{Client, ClientAddress};
+use super::keys::ClientKeys;
 use crate::base::net;
 use crate::pipeline::Allowance;
-use crate::proxy::ClientAddress;
-use crate::proxy::access::keys::ClientKeys;
-use crate::proxy::access::rates::Client;
 use crate::proxy::error::ProxyError;
-use crate::proxy::snapshot::Live;
-use crate::proxy::upstream::Upstream;
+use crate::proxy::snapshot::Snapshot;
 
-/// Lets requests in.
+/// Admits requests.
 pub(crate) struct Gate {
-    /// The keys of which a request must carry one, if there are any.
+    /// The keys of which a request must carry one; `None`: it needs none.
     keys: Option<ClientKeys>,
-    /// Whether only this machine reaches the proxy.
+    /// Whether the proxy listens on a loopback address.
     is_local: bool,
-    /// Requests that are in.
-    inside: Arc<AtomicUsize>,
 }
 
-/// A place among the requests that are in, held until it is dropped.
-#[derive(Debug)]
-pub(crate) struct Inside(Arc<AtomicUsize>);
-
-/// A request that was let in.
+/// A request that was admitted. An extension of it.
+#[derive(Clone)]
 pub(crate) struct Admitted {
-    pub place: Arc<Inside>,
-    /// How much of its code may be judged; none: all.
-    pub allowance: Option<Allowance>,
+    /// Counts the request as one in progress until the last clone is dropped.
+    pub permit: Arc<OwnedSemaphorePermit>,
+    allowance: Option<Allowance>,
+}
+
+impl Admitted {
+    /// The code that may be scored for the request with these extensions; `None`: any amount.
+    pub(crate) fn allowance(extensions: &Extensions) -> Option<Allowance> {
+        extensions.get::<Self>()?.allowance.clone()
+    }
 }
 
 impl Gate {
-    /// A gate that opens for `keys`; `is_local`: to this machine alone.
+    /// A gate that opens for `keys`. `is_local`: the proxy listens on a loopback address.
     pub(crate) fn new(keys: Option<ClientKeys>, is_local: bool) -> Self {
-        Self { keys, is_local, inside: Arc::default() }
+        Self { keys, is_local }
     }
 
-    /// Lets a request in, and takes from its headers what is not for the upstream.
+    /// Admits a request, and removes from its headers what the upstream must not see.
     ///
     /// # Errors
-    /// What is wrong with it, or that there are too many.
-    pub(crate) fn admit(&self, live: &Live, parts: &mut request::Parts) -> Result<Admitted, ProxyError> {
-        let limits = &live.limits;
-        let enter = |count: usize| (count < limits.requests).then_some(count + 1);
-        let entered = self.inside.fetch_update(Ordering::AcqRel, Ordering::Acquire, enter);
-        entered.map_err(|_| ProxyError::Busy)?;
-        let place = Arc::new(Inside(self.inside.clone()));
+    /// The request is malformed, not allowed, or one too many.
+    pub(crate) fn admit(&self, snapshot: &Snapshot, parts: &mut request::Parts) -> Result<Admitted, ProxyError> {
+        let Snapshot { limits, rates, .. } = snapshot;
+        let permit = rates.permit().ok_or(ProxyError::Busy)?;
         if head_bytes(&parts.uri, &parts.headers) > limits.header_bytes {
-            return Err(ProxyError::HeadTooLarge { limit: limits.header_bytes });
+            return Err(ProxyError::HeadTooLarge(limits.header_bytes));
         }
-        if !is_framed_plainly(&parts.headers) {
+        if !is_framing_unambiguous(&parts.headers) {
             return Err(ProxyError::Framing);
         }
-        let client = self.client(live, parts)?;
-        live.rates.request(client).map_err(|wait| ProxyError::TooMany { wait })?;
+        let client = self.client(snapshot, parts)?;
+        rates.count(client).map_err(ProxyError::TooMany)?;
         if let Some(keys) = &self.keys {
             keys.remove(&mut parts.headers);
         }
-        Ok(Admitted { place, allowance: live.rates.allowance(client) })
+        Ok(Admitted { permit: Arc::new(permit), allowance: rates.allowance(client) })
     }
 
-    /// Who asks.
-    fn client(&self, live: &Live, parts: &request::Parts) -> Result<Client, ProxyError> {
+    /// Identifies the client.
+    fn client(&self, snapshot: &Snapshot, parts: &request::Parts) -> Result<Client, ProxyError> {
         if let Some(keys) = &self.keys {
-            let takes_usual = live.upstream.has_key();
+            let takes_usual = snapshot.upstream.has_key();
             return keys.of(&parts.headers, takes_usual).map(Client::Key).ok_or(ProxyError::Key { takes_usual });
         }
-        // Without a key of its own a page in somebody's browser can only use what Lopper adds to its requests.
-        if live.upstream.has_key() && !is_no_stranger(parts, self.is_local) {
+        // A page in somebody's browser has no key of its own, and could only use the one that Lopper adds.
+        if snapshot.upstream.has_key() && !is_trusted_origin(parts, self.is_local) {
             return Err(ProxyError::Page);
         }
         let address = parts.extensions.get().map_or(IpAddr::from([0; 4]), |ClientAddress(address)| address.ip());
@@ -83,21 +80,15 @@ impl Gate {
     }
 }
 
-impl Drop for Inside {
-    fn drop(&mut self) {
-        self.0.fetch_sub(1, Ordering::AcqRel);
-    }
-}
-
-/// About what the head of a request took on the wire: four bytes go with each field.
+/// Bytes of the head of a request on the wire, about: four go with each header.
 fn head_bytes(uri: &Uri, headers: &HeaderMap) -> usize {
     let target = uri.path_and_query().map_or(0, |path| path.as_str().len());
     headers.iter().map(|(name, value)| name.as_str().len() + value.len() + 4).sum::<usize>() + target
 }
 
-/// Whether there is one way to see where the body ends: no coding of the transfer but `chunked`, once, and no length beside
-/// it. Who reads it another way in front of Lopper would see other requests.
-fn is_framed_plainly(headers: &HeaderMap) -> bool {
+/// Whether the body's end can be read in one way only: no transfer coding but `chunked`, once, and no length beside it. A
+/// server in front of Lopper that read it in another way would see other requests (request smuggling).
+fn is_framing_unambiguous(headers: &HeaderMap) -> bool {
     let mut codings = headers.get_all(TRANSFER_ENCODING).iter();
     let Some(coding) = codings.next() else { return true };
     codings.next().is_none()
@@ -105,41 +96,22 @@ fn is_framed_plainly(headers: &HeaderMap) -> bool {
         && !headers.contains_key(CONTENT_LENGTH)
 }
 
-/// Whether a request does not come from a web page elsewhere. Browsers say where a page is from, unless it pretends to be
-/// from here: then it was found under a name that anyone can have (DNS rebinding), which is only looked for where
-/// `is_local`.
-fn is_no_stranger(parts: &request::Parts, is_local: bool) -> bool {
-    let origin = parts.headers.get(ORIGIN).is_none_or(is_own_origin);
+/// Whether a request does not come from a web page elsewhere. Browsers send a page's origin, unless the page was loaded
+/// from this very host: under a name that anyone can register (DNS rebinding). That is checked where `is_local`.
+fn is_trusted_origin(parts: &request::Parts, is_local: bool) -> bool {
+    let origin = parts.headers.get(ORIGIN).is_none_or(is_local_origin);
     let host = parts.headers.get(HOST).and_then(|host| host.to_str().ok()?.parse::<Authority>().ok());
     let mut hosts = parts.uri.authority().into_iter().chain(&host);
-    origin && (!is_local || hosts.all(|host| is_nobody_elses(host.host())))
+    origin && (!is_local || hosts.all(|host| net::is_private_host(host.host())))
 }
 
-/// Pages on the web have `http://…`, `https://…` or `null` there; an editor's own have `vscode-webview://…` or the like.
-fn is_own_origin(origin: &HeaderValue) -> bool {
+/// Whether an origin is on this machine. Web pages send `http://…`, `https://…` or `null`; an editor's own pages
+/// `vscode-webview://…` or the like.
+fn is_local_origin(origin: &HeaderValue) -> bool {
     let Some((scheme, host)) = origin.to_str().ok().and_then(|origin| origin.split_once("://")) else { return false };
     match scheme {
         "http" | "https" => host.parse::<Authority>().is_ok_and(|host| net::is_loopback(host.host())),
         _ => true,
-    }
-}
-
-/// Whether nobody elsewhere can have the name: an address, one word, or in a domain that is not the public net's.
-fn is_nobody_elses(host: &str) -> bool {
-    const DOMAINS: [&str; 3] = ["localhost", "internal", "local"];
-    let name = host.trim_matches(['[', ']']).trim_end_matches('.');
-    let domain = name.rsplit_once('.').map(|(_, domain)| domain);
-    name.parse::<IpAddr>().is_ok()
-        || domain.is_none_or(|domain| DOMAINS.iter().any(|own| own.eq_ignore_ascii_case(domain)))
-}
-
-impl Upstream {
-    /// Whether requests get there, or are answered, without a key of the client's.
-    fn has_key(&self) -> bool {
-        match self {
-            Self::Http(upstream) => upstream.has_key(),
-            Self::Embedded(_) => true,
-        }
     }
 }
 
@@ -171,7 +143,7 @@ mod tests {
             ("", false),
         ] {
             let parts = parts("/v1/models", &[("host", "127.0.0.1:8787"), ("origin", origin)]);
-            assert_eq!(is_no_stranger(&parts, true), is_own, "{origin}");
+            assert_eq!(is_trusted_origin(&parts, true), is_own, "{origin}");
         }
     }
 
@@ -188,12 +160,12 @@ mod tests {
             ("127.0.0.1.evil.example", false),
             ("local.evil.example", false),
         ] {
-            assert_eq!(is_no_stranger(&parts("/", &[("host", host)]), true), is_ours, "{host}");
-            assert!(is_no_stranger(&parts("/", &[("host", host)]), false), "{host}");
+            assert_eq!(is_trusted_origin(&parts("/", &[("host", host)]), true), is_ours, "{host}");
+            assert!(is_trusted_origin(&parts("/", &[("host", host)]), false), "{host}");
             let absolute = parts(&format!("http://{host}/"), &[("host", "127.0.0.1")]);
-            assert_eq!(is_no_stranger(&absolute, true), is_ours, "{host}");
+            assert_eq!(is_trusted_origin(&absolute, true), is_ours, "{host}");
         }
-        assert!(is_no_stranger(&parts("/", &[]), true));
+        assert!(is_trusted_origin(&parts("/", &[]), true));
     }
 
     #[test]
@@ -208,7 +180,7 @@ mod tests {
             (&[("transfer-encoding", "chunked, chunked")], false),
             (&[("transfer-encoding", "xchunked")], false),
         ] {
-            assert_eq!(is_framed_plainly(&parts("/", fields).headers), is_plain, "{fields:?}");
+            assert_eq!(is_framing_unambiguous(&parts("/", fields).headers), is_plain, "{fields:?}");
         }
     }
 

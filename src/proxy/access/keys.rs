@@ -1,21 +1,20 @@
-//! The keys of those who may use the proxy: where a request carries one, and that none goes on to the upstream.
+//! Client keys: reads them from requests, and keeps them from the upstream.
 
 use std::fmt;
 
 use http::header::AUTHORIZATION;
 use http::{HeaderMap, HeaderName, HeaderValue};
 
-use crate::proxy::headers;
+use crate::proxy::headers::KEY;
+use crate::proxy::hop_by_hop;
 
-/// The header that a key always may come in. It is for Lopper alone.
-pub(crate) const KEY: HeaderName = HeaderName::from_static("x-lopper-key");
-/// Anthropic's.
+/// Anthropic's header for a key.
 const API_KEY: HeaderName = HeaderName::from_static("x-api-key");
 
 /// The keys that let a client in. They can't be printed.
 #[derive(Clone)]
 pub struct ClientKeys {
-    /// Comparing hashes takes the same time for any wrong key.
+    /// Hashes, because comparing them takes the same time for any wrong key.
     hashes: Vec<blake3::Hash>,
 }
 
@@ -27,34 +26,33 @@ impl ClientKeys {
         (!hashes.is_empty()).then_some(Self { hashes })
     }
 
-    /// The number of the key that a request carries; `None` if it carries none. `x-lopper-key` alone counts where it is there;
-    /// else, where `takes_usual`, as a client's usual key is not for the upstream, that: `Authorization: Bearer KEY`, or
-    /// `x-api-key`.
+    /// The index of the key in a request; `None` if it has none. `x-lopper-key` comes first; without it, and where
+    /// `takes_usual` because the client's usual key is not for the upstream, `Authorization: Bearer KEY` or `x-api-key`.
     pub(crate) fn of(&self, headers: &HeaderMap, takes_usual: bool) -> Option<usize> {
         let usual = || {
             let bearer = headers.get(AUTHORIZATION).and_then(bearer);
             bearer.or(headers.get(API_KEY).map(HeaderValue::as_bytes))
         };
-        let given = match headers.get(KEY) {
+        let given = match headers.get(&KEY.name) {
             Some(key) => Some(key.as_bytes()),
             None => usual().filter(|_| takes_usual),
         };
-        self.number(given?)
+        self.index(given?)
     }
 
-    /// Removes from what goes on to the upstream each header that holds one of these keys.
+    /// Removes each header that holds one of these keys.
     pub(crate) fn remove(&self, headers: &mut HeaderMap) {
-        let is_ours = |key: &[u8]| self.number(key).is_some();
+        let is_ours = |key: &[u8]| self.index(key).is_some();
         let held = [
             (AUTHORIZATION, headers.get_all(AUTHORIZATION).iter().filter_map(bearer).any(is_ours)),
             (API_KEY, headers.get_all(API_KEY).iter().map(HeaderValue::as_bytes).any(is_ours)),
         ];
         let held: Vec<HeaderName> = held.into_iter().filter(|(_, held)| *held).map(|(name, _)| name).collect();
-        headers::remove(headers, &held);
+        hop_by_hop::remove(headers, &held);
     }
 
-    /// All are compared, so that the time tells nothing of which it was.
-    fn number(&self, key: &[u8]) -> Option<usize> {
+    /// The index of `key`. All keys are compared, so that the time it takes does not depend on the index.
+    fn index(&self, key: &[u8]) -> Option<usize> {
         let given = blake3::hash(key.trim_ascii());
         self.hashes.iter().enumerate().fold(None, |found, (i, hash)| if *hash == given { Some(i) } else { found })
     }
@@ -66,7 +64,7 @@ impl fmt::Debug for ClientKeys {
     }
 }
 
-/// The key after `Bearer`, a word that may be written any way (RFC 9110, section 11.1).
+/// The key after `Bearer`, which is case-insensitive (RFC 9110, section 11.1).
 fn bearer(value: &HeaderValue) -> Option<&[u8]> {
     let (scheme, key) = value.as_bytes().split_at_checked(b"Bearer ".len())?;
     scheme.eq_ignore_ascii_case(b"Bearer ").then_some(key)

@@ -1,5 +1,6 @@
-//! Who may use the proxy, and how much: connections, keys, rates, TLS.
+//! Access control: keys, limits on requests, TLS.
 
+pub mod client;
 pub mod gate;
 pub mod keys;
 pub mod rates;

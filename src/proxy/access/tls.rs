@@ -1,4 +1,4 @@
-//! TLS for clients: the certificate, and the greeting.
+//! TLS for clients: reads the certificate and does the handshake.
 
 use std::fmt;
 use std::io;
@@ -15,14 +15,14 @@ use tokio_rustls::server::TlsStream;
 
 use crate::base::net::install_crypto;
 
-/// How long a client may take to greet.
-const GREETING: Duration = Duration::from_secs(10);
+/// Time limit for the handshake.
+const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// Takes TLS connections: 1.2 and 1.3, in them HTTP/2 and HTTP/1.1 as the client likes (ALPN).
+/// Accepts connections with TLS 1.2 or 1.3, for HTTP/2 or HTTP/1.1 as the client prefers (ALPN).
 #[derive(Clone)]
 pub struct Tls(TlsAcceptor);
 
-/// Why there can be no TLS.
+/// TLS can't be set up.
 #[derive(Debug, thiserror::Error)]
 pub enum TlsError {
     /// A file can't be read.
@@ -32,22 +32,22 @@ pub enum TlsError {
         key: &'static str,
         /// The file.
         path: PathBuf,
-        /// What went wrong.
+        /// The cause.
         cause: io::Error,
     },
-    /// A file does not hold what it should.
+    /// A file does not hold a certificate or key.
     #[error("server.{key} is {}, which holds no {what} in PEM form{cause}", path.display())]
     Pem {
         /// `tls_cert` or `tls_key`.
         key: &'static str,
         /// The file.
         path: PathBuf,
-        /// What it should hold.
+        /// `certificate` or `private key`.
         what: &'static str,
-        /// `: ` and what is wrong, or nothing.
+        /// `: ` and a detail, or nothing.
         cause: String,
     },
-    /// Certificate and key can't be used, together most likely.
+    /// Certificate and key can't be used; most likely they do not belong together.
     #[error("the certificate in {} and the key in {} can't be used: {cause}; is the key that of the first certificate?",
         cert.display(), key.display())]
     Pair {
@@ -55,34 +55,35 @@ pub enum TlsError {
         cert: PathBuf,
         /// `server.tls_key`
         key: PathBuf,
-        /// What rustls says.
+        /// The error of rustls.
         cause: rustls::Error,
     },
 }
 
 impl Tls {
-    /// Reads a certificate, with those that vouch for it after it, and its private key (PKCS #8, PKCS #1 or SEC 1) from PEM
-    /// files.
+    /// Reads a certificate chain, the server's certificate first, and its private key (PKCS #8, PKCS #1 or SEC 1) from
+    /// PEM files.
     ///
     /// # Errors
-    /// See [`TlsError`]. No message has anything of a key in it.
+    /// See [`TlsError`]. No message contains any of a key.
     pub fn read(cert: &Path, key: &Path) -> Result<Self, TlsError> {
         install_crypto();
         let certificates = CertificateDer::pem_file_iter(cert).and_then(Iterator::collect::<Result<Vec<_>, _>>);
-        let certificates = certificates.map_err(|error| told(error, "tls_cert", "certificate", cert))?;
+        let certificates = certificates.map_err(|error| describe(error, "tls_cert", "certificate", cert))?;
         if certificates.is_empty() {
-            return Err(told(PemError::NoItemsFound, "tls_cert", "certificate", cert));
+            return Err(describe(PemError::NoItemsFound, "tls_cert", "certificate", cert));
         }
-        let private = PrivateKeyDer::from_pem_file(key).map_err(|error| told(error, "tls_key", "private key", key))?;
+        let private =
+            PrivateKeyDer::from_pem_file(key).map_err(|error| describe(error, "tls_key", "private key", key))?;
         let config = ServerConfig::builder().with_no_client_auth().with_single_cert(certificates, private);
         let mut config = config.map_err(|cause| TlsError::Pair { cert: cert.into(), key: key.into(), cause })?;
         config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
         Ok(Self(TlsAcceptor::from(Arc::new(config))))
     }
 
-    /// The connection once the client has greeted.
+    /// Does the handshake.
     pub(crate) async fn accept(&self, stream: TcpStream) -> io::Result<TlsStream<TcpStream>> {
-        tokio::time::timeout(GREETING, self.0.accept(stream))
+        tokio::time::timeout(HANDSHAKE_TIMEOUT, self.0.accept(stream))
             .await
             .unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()))
     }
@@ -94,12 +95,12 @@ impl fmt::Debug for Tls {
     }
 }
 
-fn told(error: PemError, key: &'static str, what: &'static str, path: &Path) -> TlsError {
+fn describe(error: PemError, key: &'static str, what: &'static str, path: &Path) -> TlsError {
     let path = path.to_path_buf();
     match error {
         PemError::Io(cause) => TlsError::Read { key, path, cause },
         PemError::NoItemsFound => TlsError::Pem { key, path, what, cause: String::new() },
-        // Others quote the file's bytes.
+        // The messages of other errors quote the file.
         PemError::Base64Decode(_) => TlsError::Pem { key, path, what, cause: ": its Base64 is broken".into() },
         _ => TlsError::Pem { key, path, what, cause: ": a section of it does not begin or end as it should".into() },
     }

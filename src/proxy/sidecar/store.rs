@@ -1,4 +1,4 @@
-//! What was left out of requests, for those who ask for it again: kept by its hash, for a while and in bounded memory.
+//! Keeps what was left out of requests, by hash, for a limited time and in limited memory.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,30 +11,30 @@ use crate::pipeline::Dropped;
 use crate::wire::splice::{TextEdit, splice};
 use crate::wire::{self, Slot};
 
-/// Hexadecimal digits of a hash: gateways take 12 to 24. At 96 bits nobody guesses one, nor do two texts share one.
+/// Hexadecimal digits of a hash: gateways accept 12 to 24. 96 bits can't be guessed, and no two texts share them.
 const HASH_DIGITS: usize = 24;
-/// Bytes that an entry takes besides its texts: key, lengths, and the cache's own links.
+/// Bytes of an entry besides its texts: key, lengths, and the cache's own links.
 const ENTRY_OVERHEAD: usize = 256;
-/// What the cache takes at most for an age; in effect for ever.
-const LONGEST_AGE: Duration = Duration::from_secs(100 * 365 * 24 * 3600);
+/// The longest age that the cache accepts; in effect for ever.
+const MAX_AGE: Duration = Duration::from_secs(100 * 365 * 24 * 3600);
 
-/// A text that was left out, and what to ask for it by.
+/// A text that was left out, and its hash.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Kept {
+pub struct Stored {
     /// Lower-case hexadecimal digits.
     pub hash: String,
-    /// The text, and where it stood.
+    /// The text and its place.
     pub dropped: Arc<Dropped>,
 }
 
-/// Texts that were left out. Shared by all requests.
+/// The texts that were left out. Shared by all requests.
 pub struct DroppedTexts {
     cache: Cache<String, Arc<Dropped>>,
 }
 
 impl DroppedTexts {
-    /// An empty store that holds `memory_bytes` at most, each text for `max_age` after it was last put in. Those longest
-    /// not used make room for new ones.
+    /// An empty store of at most `memory_bytes`. A text stays for `max_age` after it was last put in; the least recently
+    /// used ones make room for new ones.
     pub fn new(memory_bytes: u64, max_age: Duration) -> Self {
         let weight = |hash: &String, dropped: &Arc<Dropped>| {
             let path = dropped.path.as_deref().map_or(0, str::len);
@@ -44,37 +44,37 @@ impl DroppedTexts {
         let cache = Cache::builder()
             .max_capacity(memory_bytes)
             .weigher(weight)
-            .time_to_live(max_age.min(LONGEST_AGE))
-            // What was just left out is what will be asked for, so it must not lose against older favourites.
+            .time_to_live(max_age.min(MAX_AGE))
+            // The newest texts are asked for, so they must not lose against frequently used ones.
             .eviction_policy(EvictionPolicy::lru())
             .build();
         Self { cache }
     }
 
-    /// Puts in what one request left out, in order.
-    pub fn put(&self, dropped: Vec<Dropped>) -> Vec<Kept> {
-        let kept = dropped.into_iter().map(|dropped| Kept { hash: hash(&dropped), dropped: Arc::new(dropped) });
-        let kept: Vec<Kept> = kept.collect();
-        for Kept { hash, dropped } in &kept {
+    /// Stores what was left out of one request; returns it in the same order.
+    pub fn put(&self, dropped: Vec<Dropped>) -> Vec<Stored> {
+        let stored = dropped.into_iter().map(|dropped| Stored { hash: hash(&dropped), dropped: Arc::new(dropped) });
+        let stored: Vec<Stored> = stored.collect();
+        for Stored { hash, dropped } in &stored {
             self.cache.insert(hash.clone(), Arc::clone(dropped));
         }
-        // The cache clears up when it finds the time; the limit shall hold now.
+        // The cache evicts now and then; the limit shall hold now.
         self.cache.run_pending_tasks();
-        kept
+        stored
     }
 
-    /// What has this hash, if it is still there.
+    /// The text with this hash, if it is still there.
     pub fn get(&self, hash: &str) -> Option<Arc<Dropped>> {
         self.cache.get(hash)
     }
 }
 
-/// The hash of a text and of where it stood.
+/// The hash of a text and its place.
 fn hash(dropped: &Dropped) -> String {
     let mut hasher = blake3::Hasher::new();
     let (first, last) = (dropped.first as u64, dropped.last as u64);
     let path = dropped.path.as_deref().unwrap_or_default();
-    // With their lengths, so that no two of them run into one another.
+    // The lengths keep the parts apart.
     for part in [path.as_bytes(), &first.to_le_bytes(), &last.to_le_bytes(), dropped.text.as_bytes()] {
         hasher.update(&(part.len() as u64).to_le_bytes());
         hasher.update(part);
@@ -82,23 +82,23 @@ fn hash(dropped: &Dropped) -> String {
     hasher.finalize().to_hex()[..HASH_DIGITS].to_owned()
 }
 
-/// What a marker says more when a model may ask for the text by its hash.
+/// The note in a marker that names a hash.
 pub fn hash_note(hash: &str) -> String {
     format!("; hash={hash}")
 }
 
-/// Writes the hashes of `kept`, which is in order of the text, into their markers in `body`. `original` is the body
-/// before anything was left out: where it says the same, nothing is touched. `None` where a body can't be read.
-pub fn name_in_markers(original: &[u8], body: &[u8], kept: &[Kept]) -> Option<Vec<u8>> {
+/// Writes the hashes of `stored`, which are in the text's order, into their markers in `body`. `original` is the body before
+/// compression: texts that are the same in it stay untouched. `None` if a body can't be read.
+pub fn name_in_markers(original: &[u8], body: &[u8], stored: &[Stored]) -> Option<Vec<u8>> {
     let (before, after) = (wire::parse(original).ok()?, wire::parse(body).ok()?);
     let slots = |chat: wire::Chat| chat.messages.into_iter().flat_map(|message| message.slots);
     let mut edits: Vec<(Vec<Span>, Vec<TextEdit>)> = Vec::new();
-    let mut waiting = kept.iter().peekable();
+    let mut waiting = stored.iter().peekable();
     for (_, slot) in slots(before).zip(slots(after)).filter(|(before, after)| before.text != after.text) {
         let Slot { literals, text, .. } = slot;
         let mut found = Vec::new();
         let mut done = 0;
-        while let Some(Kept { hash, dropped }) = waiting.peek() {
+        while let Some(Stored { hash, dropped }) = waiting.peek() {
             let marker = dropped.marker.trim();
             let Some(inside) = marker.strip_suffix(']') else {
                 waiting.next();
@@ -157,7 +157,7 @@ mod tests {
     fn the_newest_texts_stay_within_the_memory() {
         let text = |number: usize| dropped(&format!("{number:01000}"));
         let store = DroppedTexts::new(20_000, DAY);
-        let put: Vec<Kept> = (0..100).flat_map(|number| store.put(vec![text(number)])).collect();
+        let put: Vec<Stored> = (0..100).flat_map(|number| store.put(vec![text(number)])).collect();
         let there: Vec<usize> = (0..100).filter(|&number| store.get(&put[number].hash).is_some()).collect();
         assert!(!there.is_empty() && there.len() <= 20, "{there:?}");
         assert_eq!(there, ((100 - there.len())..100).collect::<Vec<_>>());
@@ -187,7 +187,7 @@ mod tests {
 
     #[test]
     fn markers_get_their_hashes_where_something_was_left_out() {
-        let kept = |hash: &str, marker: &str| Kept {
+        let kept = |hash: &str, marker: &str| Stored {
             hash: hash.into(),
             dropped: Arc::new(Dropped { marker: marker.into(), ..dropped("x") }),
         };
@@ -214,7 +214,7 @@ mod tests {
     proptest! {
         #[test]
         fn naming_never_panics(before in ".{0,40}", after in ".{0,40}", marker in ".{0,5}\\]?") {
-            let kept = Kept { hash: "h".into(), dropped: Arc::new(Dropped { marker, ..dropped("x") }) };
+            let kept = Stored { hash: "h".into(), dropped: Arc::new(Dropped { marker, ..dropped("x") }) };
             let _ = name_in_markers(&body(&[&before]), &body(&[&after]), &[kept.clone(), kept]);
         }
     }

@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 
 use super::*;
 use crate::observe;
+use crate::pipeline::Dropped;
 use crate::proxy::LocalBody;
 
 const ORIGINAL: &str = r#"{"messages": [ {"role":"user","content":"caf\u00e9"},{"content":"why?\na\nb\nc","role":"user"} ],"model":"m","n":1.0}"#;
