@@ -4,33 +4,33 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
-/// How far a scoring job may go.
+/// The limits of a scoring job.
 #[derive(Debug, Clone, Default)]
 pub struct Limits {
-    /// Set when nobody waits for the result any more.
+    /// Cancels the job when the client is gone.
     pub cancel: Cancel,
-    /// When to stop and hand back what there is.
+    /// The time to stop and return what there is; `None`: no limit.
     pub deadline: Option<Instant>,
 }
 
 impl Limits {
-    /// Whether the job should stop before its next batch.
+    /// Whether the job is to stop before its next batch.
     pub fn reached(&self) -> bool {
         self.cancel.is_cancelled() || self.deadline.is_some_and(|deadline| Instant::now() >= deadline)
     }
 }
 
-/// A flag that tells work in progress that nobody waits for it any more.
+/// A flag that cancels work in progress. Clones share it.
 #[derive(Debug, Clone, Default)]
 pub struct Cancel(Arc<AtomicBool>);
 
 impl Cancel {
-    /// Asks the work to stop. Can't be undone.
+    /// Cancels the work, for good.
     pub fn cancel(&self) {
         self.0.store(true, Ordering::Release);
     }
 
-    /// Whether the work was asked to stop.
+    /// Whether the work was cancelled.
     pub fn is_cancelled(&self) -> bool {
         self.0.load(Ordering::Acquire)
     }

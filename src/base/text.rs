@@ -1,8 +1,8 @@
-//! The measures every room shares: token counts, byte spans and line ranges.
+//! Token counts, byte spans and line ranges of texts.
 
 use std::ops::Range;
 
-/// A count of tokens. Which vocabulary it was counted in is said where it is made.
+/// A number of tokens. Its source names the vocabulary.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
 pub struct Tokens(pub usize);
 
@@ -36,7 +36,7 @@ pub struct Span {
 }
 
 impl Span {
-    /// The span as a range, to index a `str` or a byte slice with.
+    /// The range to index a `str` or a byte slice with.
     pub fn range(self) -> Range<usize> {
         self.start..self.end
     }
@@ -67,12 +67,12 @@ impl Lines {
         Self { start, end }
     }
 
-    /// How many lines.
+    /// Number of lines.
     pub fn len(self) -> usize {
         self.end - self.start
     }
 
-    /// Whether there is no line.
+    /// Whether the range holds no line.
     pub fn is_empty(self) -> bool {
         self.start >= self.end
     }
@@ -83,7 +83,7 @@ impl Lines {
     }
 }
 
-/// Where the lines of a text are. A line includes its line break (`\n` or `\r\n`); the last one may have none.
+/// The lines of a text. A line includes its line break (`\n` or `\r\n`); the last one may have none.
 #[derive(Debug, Clone)]
 pub struct LineIndex {
     /// Byte where each line starts, then the text's length.
@@ -100,7 +100,7 @@ impl LineIndex {
         Self { starts }
     }
 
-    /// How many lines there are.
+    /// Number of lines.
     pub fn count(&self) -> usize {
         self.starts.len() - 1
     }

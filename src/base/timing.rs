@@ -1,45 +1,38 @@
-//! How long each stage of a request takes: the core's one clock.
+//! Measures the time of each stage of a request.
 
 use std::cell::Cell;
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use strum::VariantArray;
 use tracing::Span;
 
-/// A part of what is done for a request.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+/// A stage of compressing a request.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, strum::IntoStaticStr, strum::VariantArray)]
+#[strum(serialize_all = "lowercase")]
 pub enum Stage {
-    /// Tokens are counted, code and questions are found.
+    /// Counts tokens, finds code and questions.
     Detect,
-    /// Code is parsed, cut into units and weighed.
+    /// Parses code, cuts it into units and weighs them.
     Parse,
-    /// Units, and blocks in them, are judged. The wait for the model is in it.
+    /// Scores units and the blocks in them, including the wait for the model.
     Score,
-    /// What stays is chosen.
+    /// Chooses what to keep.
     Choose,
-    /// What stays is written into the request.
+    /// Writes what is kept into the request.
     Splice,
 }
 
 impl Stage {
-    /// Every stage, in the order of a request.
-    pub const ALL: [Self; 5] = [Self::Detect, Self::Parse, Self::Score, Self::Choose, Self::Splice];
-
-    /// Its name in reports.
+    /// Its name in reports, such as `detect`.
     pub fn name(self) -> &'static str {
-        match self {
-            Self::Detect => "detect",
-            Self::Parse => "parse",
-            Self::Score => "score",
-            Self::Choose => "choose",
-            Self::Splice => "splice",
-        }
+        self.into()
     }
 
-    /// A span of its name, with nothing of the request in it.
+    /// A span of that name, with nothing of the request in it.
     fn span(self) -> Span {
-        // A span's name is fixed where it is made.
+        // The macro takes constant names only.
         match self {
             Self::Detect => tracing::debug_span!(target: TARGET, "detect"),
             Self::Parse => tracing::debug_span!(target: TARGET, "parse"),
@@ -53,16 +46,16 @@ impl Stage {
 /// The target of the stages' spans, for filters.
 pub const TARGET: &str = "lopper::stage";
 
-/// Clocks the stages of one request. A stage inside another is counted for itself alone.
+/// Measures the stages of one request. Time in a stage inside another counts for the inner one only.
 #[derive(Debug, Default)]
 pub struct Stages {
     times: Cell<StageTimes>,
-    /// The stage that runs, and since when.
+    /// The stage that runs, and its start.
     running: Cell<Option<(Stage, Instant)>>,
 }
 
 impl Stages {
-    /// Does `work` as a part of `stage`, in a span named after it.
+    /// Runs `work` as a part of `stage`, in a span of that name.
     pub fn run<T>(&self, stage: Stage, work: impl FnOnce() -> T) -> T {
         let outer = self.switch_to(Some(stage));
         let result = stage.span().in_scope(work);
@@ -70,12 +63,12 @@ impl Stages {
         result
     }
 
-    /// What was spent so far.
+    /// The time spent so far.
     pub fn times(&self) -> StageTimes {
         self.times.get()
     }
 
-    /// Ends what runs, and returns which stage that was.
+    /// Starts a stage, and returns the one that it ends.
     fn switch_to(&self, stage: Option<Stage>) -> Option<Stage> {
         let now = Instant::now();
         let ended = self.running.replace(stage.map(|stage| (stage, now)));
@@ -88,19 +81,19 @@ impl Stages {
     }
 }
 
-/// Time spent by stage. Written as milliseconds by name.
+/// Time spent by stage. Serialized as milliseconds by name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct StageTimes([Duration; Stage::ALL.len()]);
+pub struct StageTimes([Duration; Stage::VARIANTS.len()]);
 
 impl StageTimes {
-    /// What `stage` took.
+    /// The time of `stage`.
     pub fn of(&self, stage: Stage) -> Duration {
         self.0[stage as usize]
     }
 
     /// Each stage with its time, in order.
     pub fn iter(&self) -> impl Iterator<Item = (Stage, Duration)> + '_ {
-        Stage::ALL.into_iter().map(|stage| (stage, self.of(stage)))
+        Stage::VARIANTS.iter().map(|stage| (*stage, self.of(*stage)))
     }
 }
 
@@ -115,22 +108,25 @@ impl Serialize for StageTimes {
 impl<'de> Deserialize<'de> for StageTimes {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let milliseconds = BTreeMap::<String, f64>::deserialize(deserializer)?;
-        let time = |stage: Stage| milliseconds.get(stage.name()).map_or(0.0, |time| time / 1000.0);
-        Ok(Self(Stage::ALL.map(|stage| Duration::try_from_secs_f64(time(stage)).unwrap_or_default())))
+        let mut times = Self::default();
+        for stage in Stage::VARIANTS {
+            let seconds = milliseconds.get(stage.name()).map_or(0.0, |time| time / 1000.0);
+            times.0[*stage as usize] = Duration::try_from_secs_f64(seconds).unwrap_or_default();
+        }
+        Ok(times)
     }
 }
 
-/// How long this thread has worked, not counting the time that other threads had its processor. Only differences mean
-/// something.
+/// The processor time of this thread. Only differences mean something.
 #[cfg(unix)]
-pub fn worked() -> Duration {
+pub fn thread_time() -> Duration {
     let time = rustix::time::clock_gettime(rustix::time::ClockId::ThreadCPUTime);
     Duration::try_from(time).unwrap_or_default()
 }
 
-/// How long this process has been running: here threads have no clock of their own.
+/// The time since the first call: threads have no clock of their own here.
 #[cfg(not(unix))]
-pub fn worked() -> Duration {
+pub fn thread_time() -> Duration {
     static START: std::sync::LazyLock<Instant> = std::sync::LazyLock::new(Instant::now);
     START.elapsed()
 }

@@ -1,4 +1,4 @@
-//! How many tokens a text costs upstream: OpenAI's vocabularies, the nearest one for other models.
+//! Counts tokens in OpenAI's vocabularies; other models get the nearest one.
 
 use crate::base::text::Tokens;
 
@@ -8,7 +8,8 @@ pub struct Counter {
     vocabulary: Vocabulary,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, strum::IntoStaticStr)]
+#[strum(serialize_all = "lowercase")]
 enum Vocabulary {
     Cl100k,
     O200k,
@@ -22,21 +23,18 @@ impl Counter {
         let name = name.rsplit('/').next().unwrap_or_default();
         let name = name.strip_prefix("ft:").unwrap_or(name);
         let base = name.split(':').next().unwrap_or_default();
-        // `gpt-4-turbo` is of the old family; `gpt-4o`, `gpt-4.1` and `gpt-4.5` are not.
+        // `gpt-4-turbo` has the old vocabulary; `gpt-4o`, `gpt-4.1` and `gpt-4.5` have the new one.
         let old =
             base == "gpt-4" || ["gpt-4-", "gpt-3.5", "gpt-35", "text-embedding-"].iter().any(|p| base.starts_with(p));
         Self { vocabulary: if old { Vocabulary::Cl100k } else { Vocabulary::O200k } }
     }
 
-    /// The vocabulary's name.
+    /// The vocabulary's name: `cl100k` or `o200k`.
     pub fn name(&self) -> &'static str {
-        match self.vocabulary {
-            Vocabulary::Cl100k => "cl100k",
-            Vocabulary::O200k => "o200k",
-        }
+        self.vocabulary.into()
     }
 
-    /// Tokens of `text`, special tokens taken as plain text. Linear in the text's length.
+    /// Tokens of `text`; special tokens count as plain text. Takes time linear in the text.
     pub fn count(&self, text: &str) -> Tokens {
         let tokenizer = match self.vocabulary {
             Vocabulary::Cl100k => bpe_openai::cl100k_base(),

@@ -25,9 +25,9 @@ impl FromStr for BaseUrl {
     type Err = ProxyError;
 
     fn from_str(text: &str) -> Result<Self, ProxyError> {
-        // What stands before an @ may be a password.
+        // A password may come before the @.
         let shown = text.rsplit_once('@').map_or(text, |(_, host)| host);
-        let unusable = |why: &str| ProxyError::BaseUrl { shown: shown.into(), why: why.into() };
+        let unusable = |why: &str| ProxyError::BaseUrl(shown.into(), why.into());
         let url = Url::parse(text).map_err(|error| unusable(&error.to_string()))?;
         if !matches!(url.scheme(), "http" | "https") {
             return Err(unusable("the scheme is neither http nor https"));

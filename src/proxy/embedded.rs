@@ -1,4 +1,4 @@
-//! The upstream without a key: the local model behind the OpenAI chat API.
+//! The embedded upstream: a local model behind the OpenAI chat completions API.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -15,9 +15,9 @@ use crate::base::error_body::{INVALID_REQUEST, SERVER, error_body};
 use crate::engine::ChatModel;
 use crate::engine::chat::{Answer, Finish, Message, Sampling};
 
-/// Tokens to answer with where the client names no limit. A small model on a CPU says little worth waiting for after that.
+/// Tokens of an answer for which the client sets no limit. A small model on a CPU rarely says more that is worth the wait.
 const DEFAULT_MAX_TOKENS: usize = 512;
-/// Pieces of text that may wait for a slow client before the model does.
+/// Pieces of text that are buffered for a slow client before the model waits.
 const STREAM_BUFFER: usize = 64;
 
 /// Answers chat completions with a local model.
@@ -50,10 +50,10 @@ impl Embedded {
         if let Err(error) = self.model.check(&messages) {
             return bad_request(&error.to_string());
         }
-        let shape = Shape::new(request.model.as_deref().unwrap_or(self.model.name()));
+        let envelope = Envelope::new(request.model.as_deref().unwrap_or(self.model.name()));
         if request.stream.unwrap_or(false) {
             let with_usage = request.stream_options.is_some_and(|options| options.include_usage);
-            return self.stream(messages, sampling, shape, with_usage);
+            return self.stream(messages, sampling, envelope, with_usage);
         }
         let mut text = String::new();
         let answer = self.model.answer(&messages, &sampling, |piece| {
@@ -61,26 +61,32 @@ impl Embedded {
             true
         });
         match answer {
-            Ok(answer) => LocalResponse::json(StatusCode::OK, &shape.whole(&text, answer)),
+            Ok(answer) => LocalResponse::json(StatusCode::OK, &envelope.whole(&text, answer)),
             Err(error) => server_error(&error.to_string()),
         }
     }
 
-    fn stream(&self, messages: Vec<Message>, sampling: Sampling, shape: Shape, with_usage: bool) -> LocalResponse {
+    fn stream(
+        &self,
+        messages: Vec<Message>,
+        sampling: Sampling,
+        envelope: Envelope,
+        with_usage: bool,
+    ) -> LocalResponse {
         let (events, body) = mpsc::channel(STREAM_BUFFER);
         let model = Arc::clone(&self.model);
         let work = move || {
-            // Sending fails once the client has gone; then the model stops.
+            // Sending fails once the client has gone, which stops the model.
             let send = |event: &Value| events.blocking_send(Bytes::from(format!("data: {event}\n\n"))).is_ok();
-            if !send(&shape.chunk(json!({"role": "assistant", "content": ""}), None)) {
+            if !send(&envelope.chunk(json!({"role": "assistant", "content": ""}), None)) {
                 return;
             }
             let answer =
-                model.answer(&messages, &sampling, |piece| send(&shape.chunk(json!({"content": piece}), None)));
+                model.answer(&messages, &sampling, |piece| send(&envelope.chunk(json!({"content": piece}), None)));
             let delivered = match answer {
                 Ok(answer) => {
-                    send(&shape.chunk(json!({}), Some(answer.finish)))
-                        && (!with_usage || send(&shape.usage_chunk(answer)))
+                    send(&envelope.chunk(json!({}), Some(answer.finish)))
+                        && (!with_usage || send(&envelope.usage_chunk(answer)))
                 }
                 Err(error) => send(&error_body(&error.to_string(), SERVER, None, None)),
             };
@@ -132,7 +138,7 @@ struct ChatRequest {
     max_completion_tokens: Option<usize>,
     temperature: Option<f32>,
     top_p: Option<f32>,
-    stop: Option<Stop>,
+    stop: Option<TextOrList<String>>,
     seed: Option<i64>,
     n: Option<u32>,
 }
@@ -141,15 +147,15 @@ impl ChatRequest {
     fn sampling(&self) -> Sampling {
         let stop = match &self.stop {
             None => Vec::new(),
-            Some(Stop::One(text)) => vec![text.clone()],
-            Some(Stop::Several(texts)) => texts.clone(),
+            Some(TextOrList::Text(text)) => vec![text.clone()],
+            Some(TextOrList::List(texts)) => texts.clone(),
         };
         Sampling {
             max_tokens: self.max_completion_tokens.or(self.max_tokens).unwrap_or(DEFAULT_MAX_TOKENS),
             temperature: self.temperature.unwrap_or(1.0),
             top_p: self.top_p.unwrap_or(1.0),
             stop,
-            // Any seed will do for a client that names none, but not always the same one.
+            // A client without a seed gets another one each time.
             seed: self.seed.map_or_else(|| since_epoch().subsec_nanos(), |seed| seed as u32),
         }
     }
@@ -163,23 +169,16 @@ struct StreamOptions {
 
 #[derive(Deserialize)]
 #[serde(untagged)]
-enum Stop {
-    One(String),
-    Several(Vec<String>),
+enum TextOrList<T> {
+    Text(String),
+    List(Vec<T>),
 }
 
 #[derive(Deserialize)]
 struct RequestMessage {
     role: String,
     #[serde(default)]
-    content: Option<Content>,
-}
-
-#[derive(Deserialize)]
-#[serde(untagged)]
-enum Content {
-    Text(String),
-    Parts(Vec<Part>),
+    content: Option<TextOrList<Part>>,
 }
 
 #[derive(Deserialize)]
@@ -192,22 +191,22 @@ impl RequestMessage {
     fn to_message(&self) -> Message {
         let content = match &self.content {
             None => String::new(),
-            Some(Content::Text(text)) => text.clone(),
-            Some(Content::Parts(parts)) => parts.iter().map(|part| part.text.as_str()).collect::<Vec<_>>().join("\n"),
+            Some(TextOrList::Text(text)) => text.clone(),
+            Some(TextOrList::List(parts)) => parts.iter().map(|part| part.text.as_str()).collect::<Vec<_>>().join("\n"),
         };
         let role = if self.role == "developer" { "system".into() } else { self.role.clone() };
         Message { role, content }
     }
 }
 
-/// What all objects of one answer have in common.
-struct Shape {
+/// The keys that all objects of one answer have.
+struct Envelope {
     id: String,
     created: u64,
     model: String,
 }
 
-impl Shape {
+impl Envelope {
     fn new(model: &str) -> Self {
         static COUNT: AtomicU64 = AtomicU64::new(0);
         let now = since_epoch();
@@ -240,7 +239,7 @@ impl Shape {
 }
 
 fn since_epoch() -> std::time::Duration {
-    // A clock before 1970 gives the epoch: the time is only a label.
+    // A clock before 1970 gives the epoch; the time is only a label.
     SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default()
 }
 

@@ -34,7 +34,7 @@ pub(crate) enum EncodingError {
     TooLarge,
 }
 
-/// Codings of one body. Each may cost as much as the limit allows, and nobody uses more.
+/// The most codings of one body: each may cost as much as the limit allows.
 const MAX_CODINGS: usize = 4;
 /// The largest window of a zstd frame, in bytes (RFC 9659, section 3).
 const MAX_ZSTD_WINDOW: u64 = 8 << 20;

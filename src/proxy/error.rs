@@ -7,16 +7,9 @@ use super::headers::Header;
 /// An error of the proxy's own. An error status of the upstream is not one: it passes through.
 #[derive(Debug, thiserror::Error)]
 pub enum ProxyError {
-    /// The configured upstream is not a usable base URL.
-    #[error(
-        "the upstream base URL `{shown}` cannot be used: {why}; write it like https://api.example.com/v1, or `embedded`"
-    )]
-    BaseUrl {
-        /// The URL without its user name and password.
-        shown: String,
-        /// What is wrong with it.
-        why: String,
-    },
+    /// The configured upstream, shown without a user name and password, is not a usable base URL, for this reason.
+    #[error("the upstream base URL `{0}` cannot be used: {1}; write it like https://api.example.com/v1, or `embedded`")]
+    BaseUrl(String, String),
     /// The configured key cannot stand in a header. The message does not contain the key.
     #[error(
         "the upstream's API key is empty or has characters that a header cannot carry; check for a stray line break"
@@ -31,15 +24,15 @@ pub enum ProxyError {
     /// The client's body could not be read to its end.
     #[error("the request body could not be read: {0}")]
     UnreadableBody(String),
-    /// The client's body is longer than so many bytes.
+    /// The client's body is longer than this limit, in bytes.
     #[error("the request body is larger than {0} bytes; raise `limits.body_bytes` to let it through")]
     BodyTooLarge(usize),
-    /// The client's body is longer than so many bytes once it is decoded.
+    /// The client's decoded body is longer than this limit, in bytes.
     #[error(
         "the request body is larger than {0} bytes when it is decoded; raise `limits.decoded_bytes` to let it through"
     )]
     DecodedTooLarge(usize),
-    /// Target and headers of the request are longer than so many bytes.
+    /// Target and headers of the request are longer than this limit, in bytes.
     #[error("the head of the request is larger than {0} bytes; raise `limits.header_bytes` to let it through")]
     HeadTooLarge(usize),
     /// The end of the body is ambiguous.
@@ -47,12 +40,9 @@ pub enum ProxyError {
         "the request's `transfer-encoding` is not `chunked` alone, without `content-length`; send one of these two headers, once"
     )]
     Framing,
-    /// The request has none of the keys that let a client in.
-    #[error("{}", key_needed(*takes_usual))]
-    Key {
-        /// Whether the client's usual API key header is accepted as well.
-        takes_usual: bool,
-    },
+    /// The request has none of the keys that let a client in. Whether the client's usual API key is accepted as well.
+    #[error("{}", key_needed(*.0))]
+    Key(bool),
     /// A web page elsewhere would use a key that is not its own.
     #[error(
         "this comes from a web page elsewhere, or by a name that is not this machine's, and Lopper adds a key of its own; \
@@ -82,30 +72,15 @@ pub enum ProxyError {
          POST {0}, whose answer may stream as server-sent events"
     )]
     WebSocket(String),
-    /// No connection to the upstream could be made.
-    #[error("cannot reach the upstream {upstream}: {cause}")]
-    Unreachable {
-        /// Scheme, host and port.
-        upstream: String,
-        /// The innermost cause.
-        cause: String,
-    },
-    /// Connecting to the upstream took longer than allowed.
-    #[error("the upstream {upstream} did not accept a connection within {} ms", limit.as_millis())]
-    ConnectTimeout {
-        /// Scheme, host and port.
-        upstream: String,
-        /// `upstream.connect_timeout`.
-        limit: Duration,
-    },
-    /// The upstream took the connection but gave no answer.
-    #[error("the upstream {upstream} gave no answer: {cause}")]
-    NoAnswer {
-        /// Scheme, host and port, or the part of Lopper that was to answer.
-        upstream: String,
-        /// The innermost cause.
-        cause: String,
-    },
+    /// No connection to this upstream (scheme, host and port) could be made, for this cause.
+    #[error("cannot reach the upstream {0}: {1}")]
+    Unreachable(String, String),
+    /// Connecting to this upstream took longer than `upstream.connect_timeout`.
+    #[error("the upstream {0} did not accept a connection within {millis} ms", millis = .1.as_millis())]
+    ConnectTimeout(String, Duration),
+    /// This upstream, or part of Lopper, gave no answer, for this cause.
+    #[error("the upstream {0} gave no answer: {1}")]
+    NoAnswer(String, String),
     /// Lopper is stopping, and the drain timeout is over.
     #[error("Lopper is shutting down; send the request again once it is back")]
     ShuttingDown,

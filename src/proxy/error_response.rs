@@ -29,7 +29,7 @@ impl ProxyError {
         match self {
             Self::TooMany(wait) => drop(headers.insert(RETRY_AFTER, whole_seconds(*wait).into())),
             Self::Busy => drop(headers.insert(RETRY_AFTER, 1.into())),
-            Self::Key { .. } => drop(headers.insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"))),
+            Self::Key(_) => drop(headers.insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"))),
             // Others may read the rest of this request as the next one on this connection.
             Self::Framing => drop(headers.insert(CONNECTION, HeaderValue::from_static("close"))),
             // A 426 has to name the protocol to use (RFC 9110, section 15.5.22).
@@ -45,7 +45,7 @@ impl ProxyError {
     /// Status, OpenAI error type and code.
     fn kind(&self) -> (StatusCode, &'static str, &'static str) {
         match self {
-            Self::BaseUrl { .. } | Self::ApiKey | Self::Client(_) => {
+            Self::BaseUrl(..) | Self::ApiKey | Self::Client(_) => {
                 (StatusCode::INTERNAL_SERVER_ERROR, SERVER, "misconfigured")
             }
             Self::Target(_) => (StatusCode::BAD_REQUEST, INVALID_REQUEST, "invalid_target"),
@@ -57,15 +57,15 @@ impl ProxyError {
                 (StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE, INVALID_REQUEST, "headers_too_large")
             }
             Self::Framing => (StatusCode::BAD_REQUEST, INVALID_REQUEST, "invalid_framing"),
-            Self::Key { .. } => (StatusCode::UNAUTHORIZED, AUTHENTICATION, "invalid_api_key"),
+            Self::Key(_) => (StatusCode::UNAUTHORIZED, AUTHENTICATION, "invalid_api_key"),
             Self::Page => (StatusCode::FORBIDDEN, INVALID_REQUEST, "foreign_page"),
             Self::Busy => (StatusCode::SERVICE_UNAVAILABLE, SERVER, "too_many_requests_at_once"),
             Self::TooMany(_) => (StatusCode::TOO_MANY_REQUESTS, RATE_LIMIT, "rate_limit_exceeded"),
             Self::Header { .. } => (StatusCode::BAD_REQUEST, INVALID_REQUEST, "invalid_header"),
             Self::WebSocket(_) => (StatusCode::UPGRADE_REQUIRED, INVALID_REQUEST, "websocket_not_supported"),
-            Self::Unreachable { .. } => (StatusCode::BAD_GATEWAY, UPSTREAM, "upstream_unreachable"),
-            Self::NoAnswer { .. } => (StatusCode::BAD_GATEWAY, UPSTREAM, "upstream_no_answer"),
-            Self::ConnectTimeout { .. } => (StatusCode::GATEWAY_TIMEOUT, UPSTREAM, "upstream_timeout"),
+            Self::Unreachable(..) => (StatusCode::BAD_GATEWAY, UPSTREAM, "upstream_unreachable"),
+            Self::NoAnswer(..) => (StatusCode::BAD_GATEWAY, UPSTREAM, "upstream_no_answer"),
+            Self::ConnectTimeout(..) => (StatusCode::GATEWAY_TIMEOUT, UPSTREAM, "upstream_timeout"),
             Self::ShuttingDown => (StatusCode::SERVICE_UNAVAILABLE, SERVER, "shutting_down"),
         }
     }

@@ -70,7 +70,7 @@ pub(super) async fn answer_locally(
         parts.extensions.insert(cancel.clone());
         Ok(local.respond(Request::from_parts(parts, body)))
     });
-    let no_answer = || ProxyError::NoAnswer { upstream: name.into(), cause: "it panicked".into() };
+    let no_answer = || ProxyError::NoAnswer(name.into(), "it panicked".into());
     let LocalResponse { status, content_type, body } =
         answer.await.ok_or_else(no_answer)?.map_err(|error| match error {
             EncodingError::TooLarge => ProxyError::DecodedTooLarge(limit),

@@ -1,4 +1,4 @@
-//! Logs one request: collects a record while it passes, and hands it to the observer at its end, whatever that is.
+//! Logs one request: collects its record as it passes, and hands it to the observer however the request ends.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};

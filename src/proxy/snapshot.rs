@@ -36,7 +36,7 @@ impl<F: Fn(&[u8], &Overrides, &Cancel) -> Outcome + Send + Sync> Compress for F 
     }
 }
 
-/// What a request is handled with.
+/// Compressor, upstream and settings for one request.
 pub struct Snapshot {
     /// `None` when nothing can be compressed.
     pub(crate) compressor: Option<Arc<dyn Compress>>,

@@ -162,11 +162,11 @@ impl HttpUpstream {
         let cause = root_cause(&error);
         match error {
             _ if error.is_connect() && error.is_timeout() => {
-                ProxyError::ConnectTimeout { upstream, limit: self.config.connect_timeout }
+                ProxyError::ConnectTimeout(upstream, self.config.connect_timeout)
             }
-            _ if error.is_connect() => ProxyError::Unreachable { upstream, cause },
+            _ if error.is_connect() => ProxyError::Unreachable(upstream, cause),
             _ if is_from_body(&error) => ProxyError::UnreadableBody(cause),
-            _ => ProxyError::NoAnswer { upstream, cause },
+            _ => ProxyError::NoAnswer(upstream, cause),
         }
     }
 }

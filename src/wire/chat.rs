@@ -1,93 +1,59 @@
-//! Where text sits in a body with `messages`: chat completions, and Anthropic's messages, whose blocks are in `messages`.
+//! Reads `messages`: of chat completions, and of Anthropic's API, whose content blocks are read in `messages.rs`.
 
-use serde::Deserialize;
 use serde_json::value::RawValue;
 
+use super::error::WireError;
+use super::message::{Api, Call, Message, Origin, Role};
 use super::messages::{self, Content};
-use super::read::{Body, elements, id, json_call, nothing, object, string, text_call};
-use super::{Api, Call, Message, Origin, RawRequest, Role, WireError};
+use super::read::{Body, elements, fields, id, json_call, string, text_call, unreadable};
 
-/// Reads the conversation of a request whose `messages` are given, and tells the two APIs apart.
+/// Reads a conversation whose `messages` are given, and Anthropic's top-level `system`. The API is Anthropic's if
+/// `is_anthropic`, or by a message's blocks.
 ///
 /// # Errors
 /// `messages` is not an array.
-pub(super) fn read(body: Body, request: &RawRequest, messages: &RawValue) -> Result<(Api, Vec<Message>), WireError> {
+pub(super) fn read(
+    body: Body,
+    messages: &RawValue,
+    system: Option<&RawValue>,
+    mut is_anthropic: bool,
+) -> Result<(Api, Vec<Message>), WireError> {
     let elements: Vec<&RawValue> = serde_json::from_str(messages.get())?;
-    let mut anthropic = messages::is_request(request);
-    let mut read = Vec::from_iter(request.system.map(|system| messages::system(body, system)));
+    let mut read = Vec::from_iter(system.map(|system| messages::system(body, system)));
     for element in elements {
-        let (message, has_blocks) = read_message(body, element).unwrap_or((nothing(), false));
-        anthropic |= has_blocks;
+        let (message, has_blocks) = read_message(body, element).unwrap_or((unreadable(), false));
+        is_anthropic |= has_blocks;
         read.push(message);
     }
-    Ok((if anthropic { Api::Messages } else { Api::Chat }, read))
+    Ok((if is_anthropic { Api::Messages } else { Api::Chat }, read))
 }
 
-#[derive(Deserialize)]
-struct RawMessage<'a> {
-    #[serde(borrow)]
-    role: Option<&'a RawValue>,
-    #[serde(borrow)]
-    content: Option<&'a RawValue>,
-    #[serde(borrow)]
-    name: Option<&'a RawValue>,
-    #[serde(borrow)]
-    tool_call_id: Option<&'a RawValue>,
-    #[serde(borrow)]
-    tool_calls: Option<&'a RawValue>,
-    #[serde(borrow)]
-    function_call: Option<&'a RawValue>,
-}
-
-#[derive(Deserialize)]
-struct RawCall<'a> {
-    #[serde(borrow)]
-    id: Option<&'a RawValue>,
-    #[serde(borrow)]
-    function: Option<RawFunction<'a>>,
-    #[serde(borrow)]
-    custom: Option<RawFunction<'a>>,
-}
-
-#[derive(Deserialize)]
-struct RawFunction<'a> {
-    name: String,
-    #[serde(borrow)]
-    arguments: Option<&'a RawValue>,
-    #[serde(borrow)]
-    input: Option<&'a RawValue>,
-}
-
-/// The message, and whether it has blocks that only Anthropic's API knows.
+/// The message, and whether it has blocks that are only in Anthropic's API.
 fn read_message(body: Body, raw: &RawValue) -> Option<(Message, bool)> {
-    let message: RawMessage = object(raw.get()).ok()?;
-    let role_name = string(message.role?)?;
-    let role = Role::from_name(&role_name);
+    let [role, content, name, tool_call_id, tool_calls, function_call] =
+        fields(raw.get(), ["role", "content", "name", "tool_call_id", "tool_calls", "function_call"]).ok()?;
+    let role = Role::from_name(&string(role?)?);
     let origin = match role {
-        Role::Tool => {
-            // A legacy result names its function, as a legacy call does, and has no id.
-            Origin::Result { call: id(message.tool_call_id.or(message.name)), failed: false }
-        }
+        // A legacy result names its function, as a legacy call does, and has no id.
+        Role::Tool => Origin::Result { call: id(tool_call_id.or(name)), failed: false },
         _ => Origin::Said,
     };
-    let Content { slots, mut calls, anthropic } =
-        message.content.map(|content| messages::content(body, content, &origin)).unwrap_or_default();
-    calls.extend(message.tool_calls.map(elements).unwrap_or_default().into_iter().filter_map(read_call));
-    calls.extend(message.function_call.and_then(|call| {
-        let function: RawFunction = object(call.get()).ok()?;
-        let call = json_call(None, function.name, function.arguments);
-        Some(Call { id: call.name.clone(), ..call })
+    let Content { slots, mut calls, is_anthropic } =
+        content.map(|content| messages::content(body, content, &origin)).unwrap_or_default();
+    calls.extend(tool_calls.map(elements).unwrap_or_default().into_iter().filter_map(read_call));
+    calls.extend(function_call.and_then(|call| {
+        let [name, arguments] = fields(call.get(), ["name", "arguments"]).ok()?;
+        let name = string(name?)?;
+        Some(Call { id: name.clone(), ..json_call(None, name, arguments) })
     }));
-    Some((Message { role, slots, calls }, anthropic))
+    Some((Message { role, slots, calls }, is_anthropic))
 }
 
 fn read_call(raw: &RawValue) -> Option<Call> {
-    let call: RawCall = object(raw.get()).ok()?;
-    match (call.function, call.custom) {
-        (Some(function), _) => Some(json_call(call.id, function.name, function.arguments)),
-        (None, Some(custom)) => Some(text_call(call.id, custom.name, custom.input)),
-        (None, None) => None,
-    }
+    let [id, function, custom] = fields(raw.get(), ["id", "function", "custom"]).ok()?;
+    let [name, arguments, input] = fields(function.or(custom)?.get(), ["name", "arguments", "input"]).ok()?;
+    let name = string(name?)?;
+    Some(if function.is_some() { json_call(id, name, arguments) } else { text_call(id, name, input) })
 }
 
 #[cfg(test)]

@@ -1,9 +1,10 @@
-//! Where text sits in a body of legacy completions: `prompt`, and `suffix` when the middle is to be filled.
+//! Reads legacy completions: `prompt`, and `suffix` to fill in the middle.
 
 use serde_json::value::RawValue;
 
+use super::error::WireError;
+use super::message::{Message, Origin, Role};
 use super::read::Body;
-use super::{Message, Origin, Role, WireError};
 
 /// Reads `prompt` and `suffix` as one message of the user. Prompts that are token ids have no slots.
 ///
@@ -16,7 +17,7 @@ pub(super) fn read(body: Body, prompt: &RawValue, suffix: Option<&RawValue>) -> 
     };
     let mut slots: Vec<_> = prompts.into_iter().filter_map(|prompt| body.slot(prompt, &Origin::Prompt)).collect();
     slots.extend(suffix.and_then(|suffix| body.slot(suffix, &Origin::Suffix)));
-    Ok(vec![Message { role: Role::User, slots, calls: Vec::new() }])
+    Ok(vec![Message::of_texts(Role::User, slots)])
 }
 
 #[cfg(test)]

@@ -1,82 +1,55 @@
-//! Where text sits in Anthropic's content blocks and system prompt, and what gives a request of its API away.
+//! Reads what is Anthropic's own in a body: content blocks, the system prompt, and the signs of its API.
 
-use serde::Deserialize;
 use serde_json::value::RawValue;
 
-use super::read::{Body, elements, id, json_call, object, string};
-use super::{Call, Message, Origin, RawRequest, Role, Slot};
+use super::message::{Call, Message, Origin, Role, Slot};
+use super::read::{Body, elements, fields, id, json_call, string};
 
-/// What a message's content holds.
+/// The content of a message.
 #[derive(Default)]
 pub(super) struct Content {
     pub(super) slots: Vec<Slot>,
     pub(super) calls: Vec<Call>,
-    /// Whether it has blocks that chat completions have not.
-    pub(super) anthropic: bool,
+    /// Whether it has blocks that chat completions do not have.
+    pub(super) is_anthropic: bool,
 }
 
-/// Whether a request's own keys, messages aside, are Anthropic's. A tool's `input_schema` tells it in the first turn
-/// already, so that the API does not seem to change as a conversation grows.
-pub(super) fn is_request(request: &RawRequest) -> bool {
-    #[derive(Deserialize)]
-    struct RawTool<'a> {
-        #[serde(borrow)]
-        input_schema: Option<&'a RawValue>,
-    }
-    let has_schema = |tool: &RawValue| object(tool.get()).is_ok_and(|tool: RawTool| tool.input_schema.is_some());
-    request.system.is_some()
-        || request.anthropic_version.is_some()
-        || request.tools.map(elements).unwrap_or_default().into_iter().any(has_schema)
+/// Whether any of these tools has an `input_schema`, as Anthropic's do. It identifies the API in the first turn already, so
+/// that the API does not seem to change as a conversation grows.
+pub(super) fn have_schemas(tools: &RawValue) -> bool {
+    let has_schema = |tool: &&RawValue| matches!(fields(tool.get(), ["input_schema"]), Ok([Some(_)]));
+    elements(tools).iter().any(has_schema)
 }
 
 /// The message that a top-level `system`, a string or text blocks, stands for.
 pub(super) fn system(body: Body, system: &RawValue) -> Message {
-    Message { role: Role::System, slots: body.texts(system, &["text"], &Origin::Said), calls: Vec::new() }
+    Message::of_texts(Role::System, body.texts(system, &["text"], &Origin::Said))
 }
 
-#[derive(Deserialize)]
-struct RawBlock<'a> {
-    #[serde(borrow, rename = "type")]
-    kind: Option<&'a RawValue>,
-    #[serde(borrow)]
-    text: Option<&'a RawValue>,
-    #[serde(borrow)]
-    id: Option<&'a RawValue>,
-    #[serde(borrow)]
-    name: Option<&'a RawValue>,
-    #[serde(borrow)]
-    input: Option<&'a RawValue>,
-    #[serde(borrow)]
-    tool_use_id: Option<&'a RawValue>,
-    #[serde(borrow)]
-    content: Option<&'a RawValue>,
-    #[serde(borrow)]
-    is_error: Option<&'a RawValue>,
-}
-
-/// Reads a message's `content`: a string, or parts of chat completions or Anthropic's blocks. `origin` is that of its
-/// own texts.
+/// Reads a message's `content`: a string, or parts of chat completions or Anthropic's blocks. `origin` is that of its own
+/// texts.
 pub(super) fn content(body: Body, content: &RawValue, origin: &Origin) -> Content {
+    const KEYS: [&str; 8] = ["type", "text", "id", "name", "input", "tool_use_id", "content", "is_error"];
     let mut read = Content::default();
     if content.get().starts_with('"') {
         read.slots.extend(body.slot(content, origin));
         return read;
     }
     for block in elements(content) {
-        let Ok(block) = object::<RawBlock>(block.get()) else { continue };
-        match block.kind.and_then(string).as_deref() {
-            Some("text") => read.slots.extend(block.text.and_then(|text| body.slot(text, origin))),
-            Some("tool_use") => {
-                read.anthropic = true;
-                read.calls.extend(block.name.and_then(string).map(|name| json_call(block.id, name, block.input)));
-            }
+        let Ok([kind, text, call, name, input, tool_use_id, content, is_error]) = fields(block.get(), KEYS) else {
+            continue;
+        };
+        let kind = kind.and_then(string);
+        let kind = kind.as_deref();
+        read.is_anthropic |= matches!(kind, Some("tool_use" | "tool_result" | "thinking" | "redacted_thinking"));
+        match kind {
+            Some("text") => read.slots.extend(text.and_then(|text| body.slot(text, origin))),
+            Some("tool_use") => read.calls.extend(name.and_then(string).map(|name| json_call(call, name, input))),
             Some("tool_result") => {
-                read.anthropic = true;
-                let failed = block.is_error.is_some_and(|value| value.get() == "true");
-                let origin = Origin::Result { call: id(block.tool_use_id), failed };
-                read.slots.extend(block.content.into_iter().flat_map(|inner| body.texts(inner, &["text"], &origin)));
+                let failed = is_error.is_some_and(|value| value.get() == "true");
+                let origin = Origin::Result { call: id(tool_use_id), failed };
+                read.slots.extend(content.into_iter().flat_map(|inner| body.texts(inner, &["text"], &origin)));
             }
-            Some("thinking" | "redacted_thinking") => read.anthropic = true,
             _ => {}
         }
     }

@@ -1,23 +1,24 @@
-//! Which texts hide in a text that is JSON itself, as when a tool answers `{"output": "…", "exit_code": 0}`.
+//! Finds the texts in a text that is JSON itself, such as a tool's `{"output": "…", "exit_code": 0}`.
 
-use serde::Deserialize;
-use serde::de::{Deserializer, Error, MapAccess, Visitor};
-use serde_json::value::RawValue;
 use std::borrow::Cow;
 use std::collections::HashSet;
 use std::fmt;
 
-use super::read::{Body, elements, string};
-use super::{Origin, Role, Slot};
+use serde::Deserialize;
+use serde::de::{Deserializer, Error, MapAccess, Visitor};
+use serde_json::value::RawValue;
+
+use super::message::{Origin, Role, Slot};
+use super::read::{Body, Key, elements, string};
 use crate::base::text::Span;
 
-/// How deep JSON texts may lie in each other, and how deep objects in one of them. Real envelopes have one or two.
+/// Levels of JSON texts in each other, and of objects in one of them. Real envelopes have one or two.
 const MAX_DEPTH: usize = 3;
 
-/// The most texts that one text is unfolded to: what holds more is data, not an envelope.
+/// Texts that one text unfolds to; with more it is data, not an envelope.
 const MAX_TEXTS: usize = 256;
 
-/// Longer strings are no paths (bytes). It bounds what one path costs that stands beside many texts.
+/// Bytes of a path. A longer string is none; the limit bounds the cost of a path beside many texts.
 const MAX_PATH: usize = 1024;
 
 /// Keys whose values are texts.
@@ -26,18 +27,18 @@ const TEXT_KEYS: &[&str] = &["output", "content", "result", "stdout", "text"];
 /// Keys whose values are paths, the surest first.
 const PATH_KEYS: &[&str] = &["path", "file_path", "filePath", "filepath", "target_file", "file", "uri", "query"];
 
-/// Returns the slots of the texts in a slot whose text is a JSON object or array of objects, or else the slot as it is.
+/// Returns the slots of the texts in a slot whose text is a JSON object or array of objects, else the slot as it is.
 ///
 /// Such a text is the value of a key named `output`, `content`, `result`, `stdout` or `text`, and has a line break. An
-/// `error` beside them is a slot too. Keys beside a text, or around it, say its path and whether the tool failed. Only
-/// results and the user's words are looked into.
+/// `error` beside them is a slot too. Keys beside a text, or around it, name its path and say whether the tool failed. Only
+/// results and the user's words are unfolded.
 pub(super) fn unfold(slot: Slot, role: Role) -> Vec<Slot> {
-    let looked_into = match slot.origin {
+    let is_unfolded = match slot.origin {
         Origin::Result { .. } => true,
         Origin::Said => role == Role::User,
         Origin::Prompt | Origin::Suffix => false,
     };
-    let found = if looked_into { find(&slot.text, &Around::default(), MAX_DEPTH) } else { None };
+    let found = if is_unfolded { find(&slot.text, &Context::default(), MAX_DEPTH) } else { None };
     let Some(Found { texts, failed }) = found else { return vec![slot] };
     if texts.iter().all(|text| text.is_error) || texts.len() > MAX_TEXTS {
         return vec![Slot { origin: with_failure(&slot.origin, failed), ..slot }];
@@ -46,8 +47,8 @@ pub(super) fn unfold(slot: Slot, role: Role) -> Vec<Slot> {
         literals: [&slot.literals[..], &inner.literals].concat(),
         text: inner.text,
         message: slot.message,
-        origin: with_failure(&slot.origin, inner.around.failed),
-        path: inner.around.path,
+        origin: with_failure(&slot.origin, inner.context.failed),
+        path: inner.context.path,
     });
     slots.collect()
 }
@@ -59,97 +60,98 @@ fn with_failure(origin: &Origin, now: bool) -> Origin {
     }
 }
 
-/// What the keys beside and around a text say about it.
+/// The keys beside and around a text that describe it.
 #[derive(Debug, Clone, Default)]
-struct Around {
+struct Context {
     path: Option<String>,
     failed: bool,
 }
 
-struct Inner {
+struct NestedText {
     literals: Vec<Span>,
     text: String,
-    around: Around,
+    context: Context,
     /// Whether it is the value of `error`.
     is_error: bool,
 }
 
 #[derive(Default)]
 struct Found {
-    texts: Vec<Inner>,
+    texts: Vec<NestedText>,
     /// Whether any object says that something failed.
     failed: bool,
 }
 
 /// The texts in `text`. `None` if it is not JSON of the right kind, or an object in it has a key twice.
-fn find(text: &str, around: &Around, depth: usize) -> Option<Found> {
+fn find(text: &str, context: &Context, depth: usize) -> Option<Found> {
     if depth == 0 || !text.trim_ascii_start().starts_with(['{', '[']) {
         return None;
     }
     let value = serde_json::from_str(text).ok()?;
     let mut search = Search { json: Body(text), depth, found: Found::default() };
-    search.value(value, around, MAX_DEPTH)?;
+    search.value(value, context, MAX_DEPTH)?;
     Some(search.found)
 }
 
 struct Search<'t> {
     json: Body<'t>,
-    /// How many JSON texts may still lie in each other, this one included.
+    /// Levels of JSON texts that are left, this one included.
     depth: usize,
     found: Found,
 }
 
 impl Search<'_> {
-    /// Looks into an object, or the objects in an array.
-    fn value(&mut self, value: &RawValue, around: &Around, objects: usize) -> Option<()> {
+    /// Searches an object, or the objects in an array.
+    fn value(&mut self, value: &RawValue, context: &Context, objects: usize) -> Option<()> {
         match value.get().as_bytes().first() {
-            Some(b'{') => self.object(value, around, objects),
+            Some(b'{') => self.object(value, context, objects),
             Some(b'[') if objects > 0 => {
                 let objects_in = elements(value).into_iter().filter(|element| element.get().starts_with('{'));
-                objects_in.into_iter().try_for_each(|element| self.object(element, around, objects))
+                objects_in.into_iter().try_for_each(|element| self.object(element, context, objects))
             }
             _ => Some(()),
         }
     }
 
-    fn object(&mut self, value: &RawValue, around: &Around, objects: usize) -> Option<()> {
+    fn object(&mut self, value: &RawValue, context: &Context, objects: usize) -> Option<()> {
         if objects == 0 {
             return Some(());
         }
         let Entries(entries) = serde_json::from_str(value.get()).ok()?;
-        let around = Around {
-            path: path(&entries).or_else(|| around.path.clone()),
-            failed: around.failed || has_failed(&entries),
+        let context = Context {
+            path: path(&entries).or_else(|| context.path.clone()),
+            failed: context.failed || has_failed(&entries),
         };
-        self.found.failed |= around.failed;
+        self.found.failed |= context.failed;
         for (key, value) in &entries {
             let is_error = key == "error";
             if value.get().starts_with('"') {
                 if is_error || TEXT_KEYS.contains(&key.as_ref()) {
-                    self.text(value, &around, is_error);
+                    self.text(value, &context, is_error);
                 }
             } else {
-                self.value(value, &around, objects - 1)?;
+                self.value(value, &context, objects - 1)?;
             }
         }
         Some(())
     }
 
-    fn text(&mut self, value: &RawValue, around: &Around, is_error: bool) {
+    fn text(&mut self, value: &RawValue, context: &Context, is_error: bool) {
         let Some(text) = string(value).filter(|_| self.found.texts.len() <= MAX_TEXTS) else { return };
         let span = self.json.span(value);
-        let inner = if is_error { None } else { find(&text, around, self.depth - 1) };
+        let inner = if is_error { None } else { find(&text, context, self.depth - 1) };
         if let Some(Found { texts, failed }) = inner {
             self.found.failed |= failed;
             if texts.iter().any(|text| !text.is_error) {
-                let deeper =
-                    texts.into_iter().map(|text| Inner { literals: [&[span], &text.literals[..]].concat(), ..text });
+                let deeper = texts
+                    .into_iter()
+                    .map(|text| NestedText { literals: [&[span], &text.literals[..]].concat(), ..text });
                 self.found.texts.extend(deeper);
                 return;
             }
         }
         if is_error || text.contains('\n') {
-            self.found.texts.push(Inner { literals: vec![span], text, around: around.clone(), is_error });
+            self.found.texts.push(NestedText { literals: vec![span], text, context: context.clone(), is_error });
         }
     }
 }
@@ -157,7 +159,7 @@ impl Search<'_> {
 fn path(entries: &[(Cow<str>, &RawValue)]) -> Option<String> {
     PATH_KEYS.iter().find_map(|&key| {
         let (_, value) = entries.iter().find(|(name, value)| name == key && value.get().starts_with('"'))?;
-        // A query may as well be a search or a command: those have spaces.
+        // A query may also be a search or a command: those have spaces.
         string(value).filter(|path| is_path(path) && (key != "query" || !path.contains(char::is_whitespace)))
     })
 }
@@ -182,9 +184,6 @@ fn has_failed(entries: &[(Cow<str>, &RawValue)]) -> bool {
 
 /// The keys and values of an object that has no key twice.
 struct Entries<'a>(Vec<(Cow<'a, str>, &'a RawValue)>);
-
-#[derive(Deserialize)]
-struct Key<'a>(#[serde(borrow)] Cow<'a, str>);
 
 impl<'de> Deserialize<'de> for Entries<'de> {
     fn deserialize<D: Deserializer<'de>>(source: D) -> Result<Self, D::Error> {

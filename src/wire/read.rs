@@ -1,19 +1,21 @@
-//! What the readers of all APIs share: values that keep their place in the body, texts, tool calls and names of tools.
+//! Shared by the readers of all APIs: JSON values that keep their place in the body, texts, tool calls.
 
-use serde::Deserialize;
-use serde::de::{DeserializeSeed, Deserializer, Error, MapAccess, SeqAccess, Visitor};
-use serde_json::value::RawValue;
+use std::borrow::Cow;
 use std::fmt;
 
-use super::{Api, Call, Message, Origin, Role, Slot};
+use serde::Deserialize;
+use serde::de::{DeserializeSeed, Deserializer, Error, IgnoredAny, MapAccess, SeqAccess, Visitor};
+use serde_json::value::RawValue;
+
+use super::message::{Api, Call, Message, Origin, Role, Slot};
 use crate::base::text::Span;
 
-/// A body, or a text with JSON in it, whose string literals are looked for.
+/// A body, or a text with JSON in it.
 #[derive(Clone, Copy)]
 pub(super) struct Body<'b>(pub(super) &'b str);
 
 impl Body<'_> {
-    /// Where `value`, which must have been borrowed from this body, stands in it.
+    /// The place of `value`, which must have been borrowed from this body.
     pub(super) fn span(self, value: &RawValue) -> Span {
         // A borrowed RawValue is a slice of the body, so the distance of their addresses is the offset.
         let start = value.get().as_ptr().addr() - self.0.as_ptr().addr();
@@ -33,30 +35,51 @@ impl Body<'_> {
             return self.slot(content, origin).into_iter().collect();
         }
         let texts = elements(content).into_iter().filter_map(|part| {
-            let part: RawPart = object(part.get()).ok()?;
-            let kind = string(part.kind?)?;
-            part.text.filter(|_| kinds.contains(&kind.as_str())).and_then(|text| self.slot(text, origin))
+            let [kind, text] = fields(part.get(), ["type", "text"]).ok()?;
+            let kind = string(kind?)?;
+            text.filter(|_| kinds.contains(&kind.as_str())).and_then(|text| self.slot(text, origin))
         });
         texts.collect()
     }
 }
 
+/// A key of an object.
 #[derive(Deserialize)]
-struct RawPart<'a> {
-    #[serde(borrow, rename = "type")]
-    kind: Option<&'a RawValue>,
-    #[serde(borrow)]
-    text: Option<&'a RawValue>,
-}
+pub(super) struct Key<'a>(#[serde(borrow)] pub(super) Cow<'a, str>);
 
-/// Reads a JSON object. (A derived reader alone would take an array of the fields' values as well.)
+/// The values of the keys `names` in a JSON object; `None` where one is missing or null.
 ///
 /// # Errors
-/// It is not an object, or not of the shape of `T`.
-pub(super) fn object<'a, T: Deserialize<'a>>(text: &'a str) -> Result<T, serde_json::Error> {
-    let object = serde_json::from_str(text)?;
-    let first = text.trim_ascii_start().as_bytes().first();
-    if first == Some(&b'{') { Ok(object) } else { Err(serde_json::Error::custom("not an object")) }
+/// `json` is not an object, or has one of the keys twice.
+pub(super) fn fields<'a, const N: usize>(
+    json: &'a str,
+    names: [&str; N],
+) -> Result<[Option<&'a RawValue>; N], serde_json::Error> {
+    let mut source = serde_json::Deserializer::from_str(json);
+    let values = source.deserialize_map(Fields(names))?;
+    source.end().map(|()| values)
+}
+
+struct Fields<'n, const N: usize>([&'n str; N]);
+
+impl<'de, const N: usize> Visitor<'de> for Fields<'_, N> {
+    type Value = [Option<&'de RawValue>; N];
+
+    fn expecting(&self, out: &mut fmt::Formatter) -> fmt::Result {
+        out.write_str("an object")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
+        let (mut values, mut seen) = ([None; N], [false; N]);
+        while let Some(Key(key)) = map.next_key()? {
+            match self.0.iter().position(|name| *name == key) {
+                Some(at) if seen[at] => return Err(A::Error::custom(format_args!("duplicate field `{key}`"))),
+                Some(at) => (seen[at], values[at]) = (true, map.next_value()?),
+                None => drop(map.next_value::<IgnoredAny>()?),
+            }
+        }
+        Ok(values)
+    }
 }
 
 /// The elements of an array; none if it is something else.
@@ -69,8 +92,7 @@ pub(super) fn string(value: &RawValue) -> Option<String> {
     serde_json::from_str(value.get()).ok()
 }
 
-/// The most bytes of an id, or of a key of arguments, that is copied. It bounds what one costs that is copied to many
-/// texts; real ones are ten times shorter.
+/// Bytes of an id, or of a key of arguments, that is copied: to many texts, perhaps. Real ones are ten times shorter.
 const MAX_NAME: usize = 512;
 
 /// The id of a call; empty where there is none, or one too long to be an id.
@@ -79,8 +101,8 @@ pub(super) fn id(value: Option<&RawValue>) -> String {
 }
 
 /// A message that keeps its place but has nothing to read.
-pub(super) fn nothing() -> Message {
-    Message { role: Role::Other, slots: Vec::new(), calls: Vec::new() }
+pub(super) fn unreadable() -> Message {
+    Message::of_texts(Role::Other, Vec::new())
 }
 
 /// A call whose arguments are JSON, as a value or as text in a string.
@@ -174,25 +196,12 @@ impl<'de> Visitor<'de> for Leaves<'_, '_> {
     }
 }
 
-#[derive(Deserialize)]
-struct RawTool {
-    name: Option<String>,
-    #[serde(rename = "type")]
-    kind: Option<String>,
-    function: Option<Named>,
-    custom: Option<Named>,
-}
-
-#[derive(Deserialize)]
-struct Named {
-    name: String,
-}
-
-/// The names in an array of tools. A tool of the Responses API that has no name goes by its type.
-pub(super) fn tool_names(tools: Option<&RawValue>, api: Api) -> impl Iterator<Item = String> {
-    tools.map(elements).unwrap_or_default().into_iter().filter_map(move |tool| {
-        let tool: RawTool = object(tool.get()).ok()?;
-        let inner = tool.function.or(tool.custom).map(|named| named.name);
-        inner.or(tool.name).or(tool.kind.filter(|_| api == Api::Responses))
-    })
+/// The name of a tool that a request offers. A tool of the Responses API that has no name goes by its type.
+pub(super) fn tool_name(tool: &RawValue, api: Api) -> Option<String> {
+    let [name, kind, function, custom] = fields(tool.get(), ["name", "type", "function", "custom"]).ok()?;
+    if let Some(inner) = function.or(custom) {
+        let [name] = fields(inner.get(), ["name"]).ok()?;
+        return string(name?);
+    }
+    string(name.or(kind.filter(|_| api == Api::Responses))?)
 }

@@ -1,12 +1,12 @@
-//! Where text sits in a body of the Responses API: `input`, as a string or as items.
+//! Reads the Responses API: `input`, as a string or as items.
 
-use serde::Deserialize;
 use serde_json::value::RawValue;
 
-use super::read::{Body, id, json_call, leaves, nothing, object, string, text_call, tool_names};
-use super::{Api, Call, Message, Origin, Role, WireError};
+use super::error::WireError;
+use super::message::{Call, Message, Origin, Role};
+use super::read::{Body, elements, fields, id, json_call, leaves, string, text_call, unreadable};
 
-/// The types of a part that is text: of the user, of the model, and as some clients write it.
+/// The types of text parts: the user's, the model's, and as some clients write it.
 const TEXT_PARTS: &[&str] = &["input_text", "output_text", "text"];
 
 /// Reads `input`, and `instructions` as a first message.
@@ -14,113 +14,59 @@ const TEXT_PARTS: &[&str] = &["input_text", "output_text", "text"];
 /// # Errors
 /// `input` is neither a string nor an array.
 pub(super) fn read(body: Body, input: &RawValue, instructions: Option<&RawValue>) -> Result<Vec<Message>, WireError> {
-    let mut messages = Vec::from_iter(instructions.map(|text| said(body, Role::Developer, text)));
+    let said = |role, content| Message::of_texts(role, body.texts(content, TEXT_PARTS, &Origin::Said));
+    let mut messages = Vec::from_iter(instructions.map(|text| said(Role::Developer, text)));
     if input.get().starts_with('"') {
-        messages.push(said(body, Role::User, input));
+        messages.push(said(Role::User, input));
     } else {
         let items: Vec<&RawValue> = serde_json::from_str(input.get())?;
-        messages.extend(items.into_iter().map(|item| read_item(body, item).unwrap_or_else(nothing)));
+        messages.extend(items.into_iter().map(|item| read_item(body, item).unwrap_or_else(unreadable)));
     }
     Ok(messages)
 }
 
-/// Names of the tools that items of type `additional_tools` offer, those in namespaces among them.
-pub(super) fn added_tools(input: &RawValue) -> Vec<String> {
-    #[derive(Deserialize)]
-    struct Holder<'a> {
-        #[serde(borrow, rename = "type")]
-        kind: Option<&'a RawValue>,
-        #[serde(borrow)]
-        tools: Option<&'a RawValue>,
+/// The tools that items of type `additional_tools` offer, those in namespaces among them.
+pub(super) fn added_tools(input: &RawValue) -> Vec<&RawValue> {
+    fn tools_of<'a>(holder: &'a RawValue, kind: &str) -> Option<Vec<&'a RawValue>> {
+        let [holder_kind, tools] = fields(holder.get(), ["type", "tools"]).ok()?;
+        let is_kind = string(holder_kind?)? == kind;
+        tools.filter(|_| is_kind).map(elements)
     }
-    let held = |raw: &RawValue, kind: &str| -> Option<String> {
-        let holder: Holder = object(raw.get()).ok()?;
-        let is_kind = holder.kind.and_then(string).is_some_and(|named| named == kind);
-        holder.tools.filter(|_| is_kind).map(|tools| tools.get().to_owned())
-    };
-    let elements = |array: &str| serde_json::from_str::<Vec<Box<RawValue>>>(array).unwrap_or_default();
-    let mut names = Vec::new();
-    let items = elements(input.get());
-    for tools in items.iter().filter_map(|item| held(item, "additional_tools")) {
-        for tool in elements(&tools) {
-            let inner = held(&tool, "namespace").map_or_else(|| vec![tool], |inner| elements(&inner));
-            let Ok(list) = serde_json::value::to_raw_value(&inner) else { continue };
-            names.extend(tool_names(Some(&list), Api::Responses));
-        }
-    }
-    names
-}
-
-#[derive(Deserialize)]
-struct RawItem<'a> {
-    #[serde(borrow, rename = "type")]
-    kind: Option<&'a RawValue>,
-    #[serde(borrow)]
-    role: Option<&'a RawValue>,
-    #[serde(borrow)]
-    content: Option<&'a RawValue>,
-    #[serde(borrow)]
-    id: Option<&'a RawValue>,
-    #[serde(borrow)]
-    call_id: Option<&'a RawValue>,
-    #[serde(borrow)]
-    name: Option<&'a RawValue>,
-    #[serde(borrow)]
-    arguments: Option<&'a RawValue>,
-    #[serde(borrow)]
-    input: Option<&'a RawValue>,
-    #[serde(borrow)]
-    output: Option<&'a RawValue>,
-    #[serde(borrow)]
-    action: Option<&'a RawValue>,
-    #[serde(borrow)]
-    operation: Option<&'a RawValue>,
-}
-
-#[derive(Deserialize)]
-struct RawAction<'a> {
-    #[serde(borrow)]
-    command: Option<&'a RawValue>,
+    let tools = elements(input).into_iter().filter_map(|item| tools_of(item, "additional_tools")).flatten();
+    tools.flat_map(|tool| tools_of(tool, "namespace").unwrap_or_else(|| vec![tool])).collect()
 }
 
 /// The message of an item; `None` for reasoning, compaction, references, images and all else that has no text here.
 fn read_item(body: Body, raw: &RawValue) -> Option<Message> {
-    let item: RawItem = object(raw.get()).ok()?;
-    let kind = match item.kind {
+    const KEYS: [&str; 11] =
+        ["type", "role", "content", "id", "call_id", "name", "arguments", "input", "output", "action", "operation"];
+    let [kind, role, content, item_id, call_id, name, arguments, input, output, action, operation] =
+        fields(raw.get(), KEYS).ok()?;
+    let kind = match kind {
         Some(kind) => string(kind)?,
         None => "message".to_owned(),
     };
-    let call = item.call_id.or(item.id);
-    match kind.as_str() {
+    let call = call_id.or(item_id);
+    Some(match kind.as_str() {
         "message" => {
-            let role = Role::from_name(&string(item.role?)?);
-            Some(item.content.map_or_else(|| called(role, None), |content| said(body, role, content)))
+            let role = Role::from_name(&string(role?)?);
+            let texts = content.map(|content| body.texts(content, TEXT_PARTS, &Origin::Said));
+            Message::of_texts(role, texts.unwrap_or_default())
         }
-        "function_call" => Some(called(Role::Assistant, Some(json_call(call, string(item.name?)?, item.arguments)))),
-        "custom_tool_call" => Some(called(Role::Assistant, Some(text_call(call, string(item.name?)?, item.input)))),
+        "function_call" => Message::of_call(json_call(call, string(name?)?, arguments)),
+        "custom_tool_call" => Message::of_call(text_call(call, string(name?)?, input)),
         "local_shell_call" => {
-            let action: RawAction = object(item.action?.get()).ok()?;
-            let call = json_call(call, "local_shell".to_owned(), item.action);
-            let fields = action.command.map(|command| leaves("command", command.get())).unwrap_or_default();
-            Some(called(Role::Assistant, Some(Call { fields, ..call })))
+            let [command] = fields(action?.get(), ["command"]).ok()?;
+            let fields = command.map(|command| leaves("command", command.get())).unwrap_or_default();
+            Message::of_call(Call { fields, ..json_call(call, "local_shell".to_owned(), action) })
         }
-        "apply_patch_call" => {
-            Some(called(Role::Assistant, Some(json_call(call, "apply_patch".to_owned(), item.operation))))
-        }
+        "apply_patch_call" => Message::of_call(json_call(call, "apply_patch".to_owned(), operation)),
         "function_call_output" | "custom_tool_call_output" | "local_shell_call_output" => {
             let origin = Origin::Result { call: id(call), failed: false };
-            Some(Message { role: Role::Tool, slots: body.texts(item.output?, TEXT_PARTS, &origin), calls: Vec::new() })
+            Message::of_texts(Role::Tool, body.texts(output?, TEXT_PARTS, &origin))
         }
-        _ => None,
-    }
-}
-
-fn said(body: Body, role: Role, content: &RawValue) -> Message {
-    Message { role, slots: body.texts(content, TEXT_PARTS, &Origin::Said), calls: Vec::new() }
-}
-
-fn called(role: Role, call: Option<Call>) -> Message {
-    Message { role, slots: Vec::new(), calls: call.into_iter().collect() }
+        _ => return None,
+    })
 }
 
 #[cfg(test)]

@@ -1,18 +1,18 @@
-//! How changed texts get back into a body: only the edited bytes of their string literals are replaced.
+//! Writes changed texts back into a body: replaces only the edited bytes of their string literals.
 
-use super::WireError;
+use super::error::WireError;
 use crate::base::text::Span;
 
 /// A change of a decoded text.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TextEdit {
-    /// What is replaced, in bytes of the decoded text.
+    /// The bytes of the decoded text to replace.
     pub span: Span,
-    /// What stands there instead, decoded.
+    /// The decoded text to put there.
     pub replacement: String,
 }
 
-/// Returns `body` with some of its texts edited: each item is the way to a text ([`Slot::literals`](super::Slot)) and
+/// Returns `body` with some of its texts edited: each item is the path to a text ([`Slot::literals`](super::Slot)) and
 /// the text's edits, in order. Items come in any order, and several may lead through the same literals. Every byte
 /// outside the edited spans is the body's own, at every level: kept text keeps its escapes. Takes time linear in the
 /// body, but for the sorting of the edits.
@@ -22,12 +22,12 @@ pub struct TextEdit {
 /// is then.
 pub fn splice(body: &[u8], edits: &[(Vec<Span>, Vec<TextEdit>)]) -> Result<Vec<u8>, WireError> {
     let mut edits: Vec<_> = edits.iter().collect();
-    // Neighbours share their outer literals then, so that each is decoded once.
+    // Sorted, neighbours share their outer literals, and each is decoded once.
     edits.sort_by(|(one, _), (other, _)| one.iter().map(bounds).cmp(other.iter().map(bounds)));
     let mut opened = Opened { body, literals: Vec::new() };
     let mut in_body = Vec::new();
-    for (way, text_edits) in edits {
-        opened.open(way)?;
+    for (path, text_edits) in edits {
+        opened.open(path)?;
         in_body.extend(opened.edits_of_body(text_edits)?);
     }
     in_body.sort_by_key(|edit: &TextEdit| edit.span.start);
@@ -49,18 +49,18 @@ fn bounds(span: &Span) -> (usize, usize) {
     (span.start, span.end)
 }
 
-/// The literals on the way to the text that is edited, the outermost first.
+/// The literals on the path to the text that is edited, the outermost first.
 struct Opened<'b> {
     body: &'b [u8],
     literals: Vec<(Span, Literal)>,
 }
 
 impl Opened<'_> {
-    /// Goes `way`, along the literals that are open already as far as they lead.
-    fn open(&mut self, way: &[Span]) -> Result<(), WireError> {
-        let shared = self.literals.iter().zip(way).take_while(|((open, _), next)| open == *next).count();
+    /// Opens the literals of `path`, except those that are open already.
+    fn open(&mut self, path: &[Span]) -> Result<(), WireError> {
+        let shared = self.literals.iter().zip(path).take_while(|((open, _), next)| open == *next).count();
         self.literals.truncate(shared);
-        for &span in &way[shared..] {
+        for &span in &path[shared..] {
             let around = self.literals.last().map_or(self.body, |(_, literal)| literal.text().as_bytes());
             let literal = around.get(span.start..span.end).and_then(Literal::new).ok_or(WireError::NotAString(span))?;
             self.literals.push((span, literal));
@@ -68,7 +68,7 @@ impl Opened<'_> {
         Ok(())
     }
 
-    /// What edits of the innermost text are as edits of the body.
+    /// Translates edits of the innermost text to edits of the body.
     fn edits_of_body(&self, edits: &[TextEdit]) -> Result<Vec<TextEdit>, WireError> {
         let mut done = 0;
         let innermost = self.literals.last().map_or("", |(_, literal)| literal.text());
@@ -90,7 +90,7 @@ impl Opened<'_> {
     }
 }
 
-/// A JSON string literal's text, and which bytes of the one are which of the other.
+/// A JSON string literal's text, and the map from its bytes to the literal's.
 #[derive(Debug, Clone)]
 pub(super) struct Literal {
     text: String,
@@ -98,7 +98,7 @@ pub(super) struct Literal {
     escapes: Vec<Escape>,
 }
 
-/// Where an escape ends, in bytes.
+/// The bytes of an escape.
 #[derive(Debug, Clone, Copy)]
 struct Escape {
     raw_end: usize,
@@ -111,7 +111,7 @@ impl Literal {
     pub(super) fn new(raw: &[u8]) -> Option<Self> {
         let raw = std::str::from_utf8(raw).ok()?;
         let text: String = serde_json::from_str(raw).ok().filter(|_| raw.starts_with('"') && raw.ends_with('"'))?;
-        // serde_json has checked the grammar: what follows only has to measure the escapes.
+        // serde_json has checked the grammar; this only measures the escapes.
         let mut escapes = Vec::new();
         let (mut raw_at, mut text_at) = (1, 0);
         while let Some(plain) = raw[raw_at..].find('\\') {

@@ -1,6 +1,7 @@
-//! What holds for bodies of every API: nothing panics, and literals lead to their texts.
+//! Bodies of every API: nothing panics, and literals lead to their texts.
 
 use super::*;
+use crate::base::text::Span;
 use proptest::prelude::*;
 use splice::Literal;
 

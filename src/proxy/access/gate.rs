@@ -69,7 +69,7 @@ impl Gate {
     fn client(&self, snapshot: &Snapshot, parts: &request::Parts) -> Result<Client, ProxyError> {
         if let Some(keys) = &self.keys {
             let takes_usual = snapshot.upstream.has_key();
-            return keys.of(&parts.headers, takes_usual).map(Client::Key).ok_or(ProxyError::Key { takes_usual });
+            return keys.of(&parts.headers, takes_usual).map(Client::Key).ok_or(ProxyError::Key(takes_usual));
         }
         // A page in somebody's browser has no key of its own, and could only use the one that Lopper adds.
         if snapshot.upstream.has_key() && !is_trusted_origin(parts, self.is_local) {

@@ -22,42 +22,19 @@ const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
 #[derive(Clone)]
 pub struct Tls(TlsAcceptor);
 
-/// TLS can't be set up.
+/// TLS can't be set up. No message contains any of a key.
 #[derive(Debug, thiserror::Error)]
 pub enum TlsError {
-    /// A file can't be read.
-    #[error("server.{key} is {}, which can't be read: {cause}", path.display())]
-    Read {
-        /// `tls_cert` or `tls_key`.
-        key: &'static str,
-        /// The file.
-        path: PathBuf,
-        /// The cause.
-        cause: io::Error,
-    },
-    /// A file does not hold a certificate or key.
-    #[error("server.{key} is {}, which holds no {what} in PEM form{cause}", path.display())]
-    Pem {
-        /// `tls_cert` or `tls_key`.
-        key: &'static str,
-        /// The file.
-        path: PathBuf,
-        /// `certificate` or `private key`.
-        what: &'static str,
-        /// `: ` and a detail, or nothing.
-        cause: String,
-    },
-    /// Certificate and key can't be used; most likely they do not belong together.
-    #[error("the certificate in {} and the key in {} can't be used: {cause}; is the key that of the first certificate?",
-        cert.display(), key.display())]
-    Pair {
-        /// `server.tls_cert`
-        cert: PathBuf,
-        /// `server.tls_key`
-        key: PathBuf,
-        /// The error of rustls.
-        cause: rustls::Error,
-    },
+    /// The file of the key `server.{0}` can't be read.
+    #[error("server.{0} is {path}, which can't be read: {2}", path = .1.display())]
+    Read(&'static str, PathBuf, io::Error),
+    /// The file of the key `server.{0}` does not hold a certificate or private key; the last string is a detail or empty.
+    #[error("server.{0} is {path}, which holds no {2} in PEM form{3}", path = .1.display())]
+    Pem(&'static str, PathBuf, &'static str, &'static str),
+    /// The certificate and the key in these files can't be used; most likely they do not belong together.
+    #[error("the certificate in {cert} and the key in {key} can't be used: {2}; is the key that of the first certificate?",
+        cert = .0.display(), key = .1.display())]
+    Pair(PathBuf, PathBuf, rustls::Error),
 }
 
 impl Tls {
@@ -65,7 +42,7 @@ impl Tls {
     /// PEM files.
     ///
     /// # Errors
-    /// See [`TlsError`]. No message contains any of a key.
+    /// See [`TlsError`].
     pub fn read(cert: &Path, key: &Path) -> Result<Self, TlsError> {
         install_crypto();
         let certificates = CertificateDer::pem_file_iter(cert).and_then(Iterator::collect::<Result<Vec<_>, _>>);
@@ -76,7 +53,7 @@ impl Tls {
         let private =
             PrivateKeyDer::from_pem_file(key).map_err(|error| describe(error, "tls_key", "private key", key))?;
         let config = ServerConfig::builder().with_no_client_auth().with_single_cert(certificates, private);
-        let mut config = config.map_err(|cause| TlsError::Pair { cert: cert.into(), key: key.into(), cause })?;
+        let mut config = config.map_err(|cause| TlsError::Pair(cert.into(), key.into(), cause))?;
         config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
         Ok(Self(TlsAcceptor::from(Arc::new(config))))
     }
@@ -96,14 +73,14 @@ impl fmt::Debug for Tls {
 }
 
 fn describe(error: PemError, key: &'static str, what: &'static str, path: &Path) -> TlsError {
-    let path = path.to_path_buf();
-    match error {
-        PemError::Io(cause) => TlsError::Read { key, path, cause },
-        PemError::NoItemsFound => TlsError::Pem { key, path, what, cause: String::new() },
+    let detail = match error {
+        PemError::Io(cause) => return TlsError::Read(key, path.into(), cause),
+        PemError::NoItemsFound => "",
         // The messages of other errors quote the file.
-        PemError::Base64Decode(_) => TlsError::Pem { key, path, what, cause: ": its Base64 is broken".into() },
-        _ => TlsError::Pem { key, path, what, cause: ": a section of it does not begin or end as it should".into() },
-    }
+        PemError::Base64Decode(_) => ": its Base64 is broken",
+        _ => ": a section of it does not begin or end as it should",
+    };
+    TlsError::Pem(key, path.into(), what, detail)
 }
 
 #[cfg(test)]

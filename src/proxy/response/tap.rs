@@ -16,7 +16,7 @@ use crate::observe::Reading;
 use crate::proxy::body::ResponseBody;
 use crate::proxy::encoding::StreamDecoder;
 
-/// What passed of one response, when it is over or the client is gone.
+/// A response that has passed, or as much of it as the client waited for.
 #[derive(Default)]
 pub(crate) struct Summary {
     /// The usage and model that the response names.

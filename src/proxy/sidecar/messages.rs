@@ -44,7 +44,7 @@ pub(super) struct Options {
 }
 
 impl Options {
-    /// Reads `config`. What is not an object counts as empty.
+    /// Reads `config`; anything but an object counts as empty.
     pub fn read(config: Option<&RawValue>) -> Result<Self, Refusal> {
         #[derive(Deserialize)]
         struct Config {
@@ -79,7 +79,7 @@ pub(super) struct CompressAnswer<'a> {
     /// After to before.
     pub compression_ratio: f64,
     pub transforms_applied: &'static [&'static str],
-    /// Hashes that stand in the messages. A gateway that finds some here offers the model a tool for them, and gives up
+    /// Hashes in the messages. A gateway that finds some here offers the model a tool for them, and gives up
     /// streaming to do so.
     pub ccr_hashes: Vec<&'a str>,
     pub status: String,
