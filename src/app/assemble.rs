@@ -2,6 +2,7 @@
 
 use std::io::Write;
 use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::Context;
 use tokio_util::sync::CancellationToken;
@@ -38,6 +39,7 @@ pub fn run(source: Source, format: logging::Format) -> anyhow::Result<()> {
         if let Some(file) = &loaded.file {
             logging::tell(format_args!("settings   {}", file.display()));
         }
+        loaded.warnings.iter().for_each(|warning| tracing::warn!("{warning}"));
         logging::tell(format_args!("upstream   {}", loaded.config.upstream.base_url));
         if is_open(&socket) {
             let warning = "ANYONE WHO REACHES THIS ADDRESS CAN USE THIS PROXY: server.insecure is set, and no server.api_keys_env";
@@ -242,7 +244,7 @@ pub fn observed(config: &Config) -> observe::Settings {
     observe::Settings {
         capture: config.observe.capture,
         prices: config.prices.clone(),
-        holdout_percent: config.compression.holdout_percent,
+        holdout_percent: config.compression.mode.holdout_percent,
     }
 }
 
@@ -250,16 +252,16 @@ pub fn observed(config: &Config) -> observe::Settings {
 pub fn settings(config: &Config, engine: Option<&Engine>) -> anyhow::Result<Settings> {
     let compression = &config.compression;
     Ok(Settings {
-        mode: compression.mode,
+        mode: compression.mode.mode,
         budget: scorer::budget(config, engine)?,
         recall: compression.recall,
         min_tokens: compression.min_tokens,
         min_saving: compression.min_saving as f32,
         fine: compression.fine,
         method: config.scorer.method,
-        deadline: config.scorer.deadline,
+        deadline: Duration::from_millis(config.scorer.deadline_ms),
         rules: config.rules.clone(),
-        holdout_percent: compression.holdout_percent,
+        holdout_percent: compression.mode.holdout_percent,
         most: Most {
             nesting: config.limits.nesting,
             blocks: config.limits.blocks,

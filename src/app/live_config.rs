@@ -6,27 +6,11 @@ use std::sync::{Arc, Mutex, PoisonError};
 use arc_swap::ArcSwap;
 
 use super::assemble;
-use crate::config::{self, Config, Loaded, Overrides};
+use crate::config::{self, Config, Flags, Loaded};
 use crate::engine::Engine;
 use crate::observe::{About, Observer, ScorerState, Sources};
 use crate::pipeline::{Cancel, Compressor, Overrides as RequestOverrides, Scorer};
 use crate::proxy::{Rates, Snapshot, Upstream};
-
-/// Sections and keys that are only read at the start; an empty name stands for all keys of a section.
-const AT_START: [(&str, &str); 12] = [
-    ("server", ""),
-    ("ledger", ""),
-    ("sidecar", ""),
-    ("admin", ""),
-    ("observe", "otlp_endpoint"),
-    ("scorer", "model"),
-    ("scorer", "kv_cache_mb"),
-    ("scorer", "threads"),
-    ("scorer", "ubatch"),
-    ("scorer", "shared_batches"),
-    ("scorer", "gpu_layers"),
-    ("scorer", "load_in_background"),
-];
 
 /// Where settings come from.
 #[derive(Clone)]
@@ -34,13 +18,13 @@ pub struct Source {
     /// `--config`
     pub file: Option<PathBuf>,
     /// The other flags.
-    pub overrides: Overrides,
+    pub flags: Flags,
 }
 
 impl Source {
     /// The settings as they are now.
     pub fn load(&self) -> Result<Loaded, config::ConfigErrors> {
-        Config::load(self.file.as_deref(), config::environment(), self.overrides.clone())
+        Config::load(self.file.as_deref(), config::environment(), self.flags.clone())
     }
 }
 
@@ -187,11 +171,11 @@ impl Running {
         self.observer.introduce(About {
             listen: state.url.clone(),
             upstream: config.upstream.base_url.clone(),
-            scorer: config.scorer.method.name().to_owned(),
+            scorer: config.scorer.method.as_ref().to_owned(),
             model: compressor.engine().map(|engine| engine.info().label()),
-            mode: config.compression.mode_name(),
+            mode: config.compression.mode.to_string(),
             amount: compressor.amount(),
-            preset: config.compression.preset.name().to_owned(),
+            preset: config.compression.preset.as_ref().to_owned(),
         });
     }
 
@@ -234,10 +218,8 @@ struct Change {
 fn changes(old: &Loaded, new: &Loaded) -> Vec<Change> {
     let shown = |value: Option<String>| value.unwrap_or_else(|| "not set".into());
     let keys = old.settings().zip(new.settings()).filter(|(old, new)| old.value != new.value).map(|(old, new)| {
-        let at_start =
-            |(section, name): &(&str, &str)| *section == new.section && (name.is_empty() || *name == new.name);
         let what = format!("{}.{} {} → {}", new.section, new.name, shown(old.value), shown(new.value));
-        Change { what, is_live: !AT_START.iter().any(at_start) }
+        Change { what, is_live: !new.at_start }
     });
     let tables = [("rules", old.config.rules != new.config.rules), ("prices", old.config.prices != new.config.prices)];
     let tables = tables.into_iter().filter(|(_, changed)| *changed);
@@ -252,7 +234,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("lopper.toml");
         std::fs::write(&path, text).unwrap();
-        Config::load(Some(&path), std::iter::empty(), Overrides::default()).unwrap()
+        Config::load(Some(&path), std::iter::empty(), Flags::default()).unwrap()
     }
 
     #[test]
@@ -270,15 +252,5 @@ mod tests {
         other rules true
         "#);
         assert_eq!(changes(&new, &new), []);
-    }
-
-    #[test]
-    fn keys_that_are_read_at_the_start_are_keys() {
-        let config = loaded("");
-        for (section, name) in AT_START {
-            let is_meant =
-                |setting: &config::Setting<'_>| setting.section == section && [setting.name, ""].contains(&name);
-            assert!(config.settings().any(|setting| is_meant(&setting)), "{section}.{name}");
-        }
     }
 }

@@ -38,8 +38,8 @@ pub fn load_engine(config: &Config) -> Result<Engine, EngineError> {
         gpu_layers: config.scorer.gpu_layers,
         window: engine::UNIT_WINDOW,
         kept_bytes: config.scorer.kv_cache_mb * 1024 * 1024,
-        ubatch: config.scorer.ubatch,
-        shared_batches: config.scorer.shared_batches,
+        ubatch: 0,
+        shared_batches: false,
     })
 }
 

@@ -11,7 +11,7 @@ use reqwest::Url;
 use serde_json::Value;
 
 use crate::base::net;
-use crate::config::{self, Config, Overrides};
+use crate::config::{self, Config, Flags};
 use crate::proxy::error::root_cause;
 
 /// The variable with the admin port's token, for commands that ask it.
@@ -41,7 +41,7 @@ impl Admin {
     /// # Errors
     /// When the settings are not valid, and as those of [`Self::of`].
     pub fn usual(file: Option<&Path>) -> anyhow::Result<Self> {
-        Self::of(&Config::load(file, config::environment(), Overrides::default())?.config)
+        Self::of(&Config::load(file, config::environment(), Flags::default())?.config)
     }
 
     /// The one that a Lopper with these settings has.

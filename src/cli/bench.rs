@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::Args;
 
 use crate::app::scorer::load_engine;
-use crate::config::{self, Config, Overrides};
+use crate::config::{self, Config, Flags};
 use crate::engine::{Engine, EngineError, Forks, Speed, Token};
 
 /// Tokens that each speed is measured on in a round.
@@ -30,8 +30,8 @@ pub struct Arguments {
 }
 
 pub fn run(arguments: Arguments) -> anyhow::Result<()> {
-    let overrides = Overrides { model: arguments.model, ..Overrides::default() };
-    let mut config = Config::load(arguments.config.as_deref(), config::environment(), overrides)?.config;
+    let flags = Flags { model: arguments.model, ..Flags::default() };
+    let mut config = Config::load(arguments.config.as_deref(), config::environment(), flags)?.config;
     let kept = config.scorer.kv_cache_mb;
     config.scorer.kv_cache_mb = 0;
     let engine = load_engine(&config)?;

@@ -3,9 +3,9 @@
 use std::io::Write;
 use std::path::PathBuf;
 
-use clap::Args;
+use clap::{Args, ValueEnum};
 
-use crate::config::{self, API_NAMES, Amount, Config, Loaded, Overrides, Rule, Subject, first_match};
+use crate::config::{self, API_NAMES, Config, Flags, Loaded, Rule, Setting, Subject, first_match};
 use crate::syntax::Language;
 
 #[derive(Args)]
@@ -15,6 +15,18 @@ pub struct Arguments {
     file: Option<PathBuf>,
     #[command(flatten)]
     code: Code,
+    /// Print a generated file of the repository instead; scripts/generate calls it.
+    #[arg(long, value_name = "WHAT", value_enum, hide = true)]
+    print: Option<Print>,
+}
+
+/// A file that follows from the descriptions of settings.
+#[derive(Clone, Copy, ValueEnum)]
+enum Print {
+    /// `config/lopper.toml`
+    Toml,
+    /// `docs/configuration.md`
+    Configuration,
 }
 
 /// With any of these: which rule a piece of code would take, and its settings.
@@ -39,9 +51,18 @@ struct Code {
 }
 
 pub fn run(arguments: Arguments) -> anyhow::Result<()> {
-    let loaded = Config::load(arguments.file.as_deref(), config::environment(), Overrides::default())?;
+    if let Some(print) = arguments.print {
+        let text = match print {
+            Print::Toml => config::settings_file(),
+            Print::Configuration => config::configuration_page(),
+        };
+        write!(std::io::stdout(), "{text}")?;
+        return Ok(());
+    }
+    let loaded = Config::load(arguments.file.as_deref(), config::environment(), Flags::default())?;
     let report = if arguments.code.is_given() { choice(&loaded, &arguments.code) } else { everything(&loaded) };
-    write!(std::io::stdout(), "{}\n\n{report}", verdict(&loaded))?;
+    let warnings: String = loaded.warnings.iter().map(|warning| format!("warning: {warning}\n")).collect();
+    write!(std::io::stdout(), "{}\n{warnings}\n{report}", verdict(&loaded))?;
     Ok(())
 }
 
@@ -63,10 +84,7 @@ fn verdict(loaded: &Loaded) -> String {
 
 /// Every key, its value and where that came from.
 fn everything(loaded: &Loaded) -> String {
-    let rows = loaded.settings().map(|setting| {
-        let value = setting.value.unwrap_or_else(|| "not set".into());
-        [format!("{}.{}", setting.section, setting.name), value, setting.origin.to_string()]
-    });
+    let rows = loaded.settings().map(|setting| row(format!("{}.{}", setting.section, setting.name), setting));
     table(&rows.collect::<Vec<_>>())
 }
 
@@ -95,23 +113,22 @@ fn choice(loaded: &Loaded, code: &Code) -> String {
     report + "\n" + &table(&settings(loaded, chosen))
 }
 
-/// What the code's settings are, and where each came from.
+/// The code's settings, and where each came from.
 fn settings(loaded: &Loaded, rule: Option<&Rule>) -> [[String; 3]; 4] {
-    let treatment = loaded.config.treatment(rule);
-    let (amount, amount_name) = match treatment.amount {
-        Amount::Ratio(ratio) => (ratio.to_string(), "ratio"),
-        Amount::Tokens(tokens) => (tokens.0.to_string(), "budget_tokens"),
-    };
-    let row = |name: &str, value: String, by_rule: fn(&Rule) -> bool| {
-        let rule = rule.filter(|rule| by_rule(rule)).map(|rule| loaded.rule_place(rule));
-        [name.to_owned(), value, rule.unwrap_or_else(|| loaded.origin("compression", name).to_string())]
-    };
-    [
-        row("mode", format!("{:?}", treatment.mode.name()), |rule| rule.mode.is_some()),
-        row(amount_name, amount, |rule| rule.amount().is_some()),
-        row("min_tokens", treatment.min_tokens.0.to_string(), |rule| rule.min_tokens.is_some()),
-        row("fine", format!("{:?}", treatment.fine.name()), |rule| rule.fine.is_some()),
-    ]
+    let by_rule = |name| Some((rule?, rule?.settings().find(|(set, _)| *set == name)?.1));
+    let general = |name| loaded.settings().find(|setting| (setting.section, setting.name) == ("compression", name));
+    let is_set = |name| general(name).is_some_and(|setting| setting.value.is_some());
+    let by_tokens = by_rule("budget_tokens").is_some() || by_rule("ratio").is_none() && is_set("budget_tokens");
+    let amount = if by_tokens { "budget_tokens" } else { "ratio" };
+    ["mode", amount, "min_tokens", "fine"].map(|name| match (by_rule(name), general(name)) {
+        (Some((rule, value)), _) => [name.to_owned(), value, loaded.rule_place(rule)],
+        (None, Some(setting)) => row(name.to_owned(), setting),
+        (None, None) => [name.to_owned(), String::new(), String::new()],
+    })
+}
+
+fn row(name: String, setting: Setting<'_>) -> [String; 3] {
+    [name, setting.value.unwrap_or_else(|| "not set".into()), setting.origin.to_string()]
 }
 
 /// Aligned columns.

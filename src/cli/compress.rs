@@ -11,7 +11,7 @@ use crate::app::scorer::load_engine;
 use crate::base::limits::Limits;
 use crate::base::text::Tokens;
 use crate::base::tokens::Counter;
-use crate::config::{self, Config, Fine, Method, Overrides};
+use crate::config::{self, Config, Fine, Flags, Method};
 use crate::conversation::identifiers;
 use crate::engine::Engine;
 use crate::select::{self, Budget, Code, Judge, Target};
@@ -39,8 +39,8 @@ pub struct Arguments {
 
 pub fn run(arguments: Arguments) -> anyhow::Result<()> {
     let is_asked_for = arguments.model.is_some();
-    let overrides = Overrides { model: arguments.model, ratio: arguments.ratio, ..Overrides::default() };
-    let config = Config::load(arguments.config.as_deref(), config::environment(), overrides)?.config;
+    let flags = Flags { model: arguments.model, ratio: arguments.ratio, ..Flags::default() };
+    let config = Config::load(arguments.config.as_deref(), config::environment(), flags)?.config;
     if arguments.query.trim().is_empty() {
         bail!("--query is empty; say what the code is to help with");
     }

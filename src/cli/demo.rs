@@ -16,7 +16,7 @@ use crate::app::assemble;
 use crate::app::scorer::load_scorer;
 use crate::base::net;
 use crate::base::text::Tokens;
-use crate::config::{self, Config, EMBEDDED, Overrides};
+use crate::config::{self, Config, EMBEDDED, Flags};
 use crate::engine::ChatModel;
 use crate::ledger::{Ledger, LedgerConfig};
 use crate::observe::{self, Observer};
@@ -44,7 +44,7 @@ pub struct Arguments {
 }
 
 pub fn run(arguments: Arguments) -> anyhow::Result<()> {
-    let overrides = Overrides {
+    let flags = Flags {
         upstream: Some(EMBEDDED.into()),
         listen: Some("127.0.0.1:0".into()),
         model: arguments.model,
@@ -52,7 +52,7 @@ pub fn run(arguments: Arguments) -> anyhow::Result<()> {
         preset: None,
         insecure: false,
     };
-    let config = Config::load(arguments.config.as_deref(), config::environment(), overrides)?.config;
+    let config = Config::load(arguments.config.as_deref(), config::environment(), flags)?.config;
     eprintln!("loading {}", config::default_model_path(&config).display());
     let scorer = load_scorer(&config)?;
     // Who watches a demo waits for it.

@@ -15,7 +15,7 @@ use http::header::{AUTHORIZATION, HeaderValue};
 use super::admin::Admin;
 use crate::app::scorer::load_engine;
 use crate::base::net;
-use crate::config::{self, Config, Loaded, Method, Overrides};
+use crate::config::{self, Config, Flags, Loaded, Method};
 use crate::engine::Engine;
 use crate::proxy::error::root_cause;
 use crate::score;
@@ -36,7 +36,7 @@ pub struct Arguments {
 
 pub fn run(arguments: Arguments) -> anyhow::Result<()> {
     let mut report = Report::default();
-    match Config::load(arguments.config.as_deref(), config::environment(), Overrides::default()) {
+    match Config::load(arguments.config.as_deref(), config::environment(), Flags::default()) {
         Ok(loaded) => examine(&loaded, &mut report)?,
         Err(errors) => {
             for problem in errors.0 {

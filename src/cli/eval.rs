@@ -7,7 +7,7 @@ use clap::{Args, ValueEnum};
 use indicatif::{ProgressBar, ProgressStyle};
 
 use crate::app::scorer::load_engine;
-use crate::config::{self, Config, Fine, Overrides};
+use crate::config::{self, Config, Fine, Flags};
 use crate::engine::{BATCH_TOKENS, Engine, EngineOptions};
 use crate::eval::cases::{self, Case, Half};
 use crate::eval::record::{Record, Rows, Settings};
@@ -73,8 +73,8 @@ pub fn run(arguments: Arguments) -> anyhow::Result<()> {
     if let Some(base) = &arguments.through {
         return through(&arguments, base);
     }
-    let overrides = Overrides { model: arguments.model.clone(), ..Overrides::default() };
-    let config = Config::load(arguments.config.as_deref(), config::environment(), overrides)?.config;
+    let flags = Flags { model: arguments.model.clone(), ..Flags::default() };
+    let config = Config::load(arguments.config.as_deref(), config::environment(), flags)?.config;
     let contenders = arguments.method.iter().map(|name| contender(name)).collect::<anyhow::Result<Vec<_>>>()?;
     let engine = contenders.iter().any(|one| one.needs_model()).then(|| load_engine(&config)).transpose()?;
     let fine = is_fine(&config);

@@ -14,7 +14,7 @@ use clap::Args;
 use super::admin::Admin;
 use crate::app::assemble;
 use crate::app::scorer::load_scorer;
-use crate::config::{self, Config, Method, Overrides};
+use crate::config::{self, Config, Flags, Method};
 use crate::ledger::{Ledger, LedgerConfig};
 use crate::pipeline::explain::Explanation;
 use crate::pipeline::{Cancel, Compressor, Scorer};
@@ -91,8 +91,8 @@ fn is_stdin(request: &Path) -> bool {
 }
 
 fn compressor(arguments: &Arguments) -> anyhow::Result<Compressor> {
-    let overrides = Overrides { model: arguments.model.clone(), ..Overrides::default() };
-    let config = Config::load(arguments.config.as_deref(), config::environment(), overrides)?.config;
+    let flags = Flags { model: arguments.model.clone(), ..Flags::default() };
+    let config = Config::load(arguments.config.as_deref(), config::environment(), flags)?.config;
     let scorer: Result<Scorer, String> = match load_scorer(&config) {
         Ok(scorer) => Ok(scorer),
         Err(error) if arguments.model.is_some() => return Err(error.into()),

@@ -6,7 +6,7 @@ use anyhow::Context;
 use clap::{Args, Subcommand};
 
 use super::bench::scoring_speed;
-use crate::config::{self, Config, Overrides};
+use crate::config::{self, Config, Flags};
 use crate::engine::fetch::{DownloadProgress, Source, fetch};
 use crate::engine::quantize::{self, Format};
 use crate::engine::{Engine, EngineOptions, Speed, UNIT_WINDOW};
@@ -67,7 +67,7 @@ pub fn run(arguments: Arguments) -> anyhow::Result<()> {
 }
 
 fn get(config: Option<&Path>) -> anyhow::Result<()> {
-    let model = Config::load(config, config::environment(), Overrides::default())?.config.model;
+    let model = Config::load(config, config::environment(), Flags::default())?.config.model;
     let source = Source {
         repository: &model.repository,
         file: &model.file,

@@ -7,7 +7,7 @@ use clap::Args;
 use crate::app::assemble;
 use crate::app::live_config::Source;
 use crate::app::logging::Format;
-use crate::config::Overrides;
+use crate::config::Flags;
 
 #[derive(Args)]
 pub struct Arguments {
@@ -39,6 +39,6 @@ pub struct Arguments {
 
 pub fn run(arguments: Arguments) -> anyhow::Result<()> {
     let Arguments { config, listen, upstream, model, ratio, preset, insecure, log } = arguments;
-    let overrides = Overrides { listen, upstream, model, ratio, preset, insecure };
-    assemble::run(Source { file: config, overrides }, log)
+    let flags = Flags { listen, upstream, model, ratio, preset, insecure };
+    assemble::run(Source { file: config, flags }, log)
 }

@@ -11,7 +11,7 @@ use directories::BaseDirs;
 use reqwest::Url;
 
 use super::admin::local_address;
-use crate::config::{self, Config, Overrides};
+use crate::config::{self, Config, Flags};
 
 #[derive(Args)]
 pub struct Arguments {
@@ -158,7 +158,7 @@ pub fn run(arguments: Arguments) -> anyhow::Result<()> {
             assistant.as_deref().unwrap_or("NAME")
         );
     }
-    let config = Config::load(config.as_deref(), config::environment(), Overrides::default())?.config;
+    let config = Config::load(config.as_deref(), config::environment(), Flags::default())?.config;
     let url = match &url {
         Some(url) => base_url(url)?,
         None => own_url(config.server.listen)?,

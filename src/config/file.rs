@@ -1,19 +1,19 @@
-//! What a settings file sets, and all that is wrong in it, each mistake with its line.
+//! Reads a settings file: every mistake in it with its line.
 
 use std::path::Path;
 
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
-use super::keys::{KEYS, MATCHERS, PRICE, PRICES, RULE, SETTINGS};
+use super::key::{Key, Table};
+use super::kind::Raw;
 use super::loaded::{Draft, Origin, shown_name};
-use super::problem::nearest;
-use super::value::{Value, any_of};
+use super::price::PRICE;
+use super::problem::{any_of, did_you_mean, nearest};
+use super::rule::{RULE, setting_keys};
+use super::settings::{self, REMOVED, SECTIONS, removed};
 use super::{Price, Problem, Rule};
 use crate::base::text::LineIndex;
-
-/// What is wrong, and the byte of the file it is wrong at.
-type Found = Vec<(usize, String)>;
 
 /// Applies the `text` of the file at `path`, which may be anything.
 pub(super) fn apply(draft: &mut Draft, path: &Path, text: &str) {
@@ -21,7 +21,6 @@ pub(super) fn apply(draft: &mut Draft, path: &Path, text: &str) {
     let name = shown_name(path);
     let line = |byte: usize| lines.line_of(byte) + 1;
     let place = |byte: usize| format!("{name}:{}", line(byte));
-    let folder = path.parent().unwrap_or(Path::new(""));
 
     let (document, errors) = DeTable::parse_recoverable(text);
     if !errors.is_empty() {
@@ -32,133 +31,149 @@ pub(super) fn apply(draft: &mut Draft, path: &Path, text: &str) {
         }));
         return;
     }
+    let folder = path.parent().unwrap_or(Path::new(""));
+    let mut reader = Reader { folder, problems: Vec::new(), warnings: Vec::new() };
+    for (heading, content) in document.get_ref() {
+        let byte = heading.span().start;
+        let heading: &str = heading.get_ref();
+        let section = SECTIONS.iter().find(|section| section.name == heading);
+        match (section, content.get_ref()) {
+            _ if heading == RULE.name => {
+                draft.config.rules = reader.tables(RULE.name, content, |reader, byte, entries| Rule {
+                    line: line(byte),
+                    ..reader.rule(byte, entries)
+                });
+            }
+            _ if heading == PRICE.name => draft.config.prices = reader.tables(PRICE.name, content, Reader::price),
+            (Some(section), DeValue::Table(entries)) => {
+                reader.entries(section, &format!("[{heading}]"), entries, |key, raw, byte| {
+                    draft.set(key, raw, Origin::File(place(byte)))
+                });
+            }
+            (Some(_), _) => {
+                reader.wrong(byte, format!("\"{heading}\" is a section; write [{heading}] and its keys below"));
+            }
+            (None, content) => reader.wrong(byte, unknown_section(heading, content)),
+        }
+    }
     // A table has the order of its names; a person reads from top to bottom.
-    let mut found = Found::new();
-    for (section, content) in document.get_ref() {
-        let section_byte = section.span().start;
-        let section: &str = section.get_ref();
-        if section == RULE {
-            let read = |byte, entries: &DeTable<'_>, found: &mut Found| rule(byte, line(byte), entries, folder, found);
-            draft.config.rules = tables(RULE, content, &mut found, read);
-            continue;
-        }
-        if section == PRICE {
-            let read = |byte, entries: &DeTable<'_>, found: &mut Found| price(byte, entries, folder, found);
-            draft.config.prices = tables(PRICE, content, &mut found, read);
-            continue;
-        }
-        if !KEYS.iter().any(|key| key.section == section) {
-            found.push((section_byte, unknown_section(section, content.get_ref())));
-            continue;
-        }
-        let DeValue::Table(entries) = content.get_ref() else {
-            found.push((section_byte, format!("\"{section}\" is a section; write [{section}] and its keys below")));
-            continue;
+    let in_order = |mut found: Vec<(usize, String)>| {
+        found.sort();
+        found.into_iter().map(|(byte, message)| Problem::new(place(byte), message)).collect::<Vec<_>>()
+    };
+    draft.problems.extend(in_order(reader.problems));
+    draft.warnings.extend(in_order(reader.warnings));
+}
+
+/// Reads tables, and collects mistakes with the bytes of the file that they are at.
+struct Reader<'t> {
+    folder: &'t Path,
+    problems: Vec<(usize, String)>,
+    warnings: Vec<(usize, String)>,
+}
+
+impl Reader<'_> {
+    fn wrong(&mut self, byte: usize, message: String) {
+        self.problems.push((byte, message));
+    }
+
+    /// The tables `[[name]]`, each read by `read`, which is given the byte that it begins at.
+    fn tables<T>(
+        &mut self,
+        name: &str,
+        content: &Spanned<DeValue<'_>>,
+        read: impl Fn(&mut Self, usize, &DeTable<'_>) -> T,
+    ) -> Vec<T> {
+        let form = || format!("{name}s are tables; write [[{name}]], with two brackets, and a {name}'s keys below");
+        let DeValue::Array(tables) = content.get_ref() else {
+            self.wrong(content.span().start, form());
+            return Vec::new();
         };
+        let mut all = Vec::new();
+        for table in tables {
+            let byte = table.span().start;
+            match table.get_ref() {
+                DeValue::Table(entries) => all.push(read(self, byte, entries)),
+                _ => self.wrong(byte, form()),
+            }
+        }
+        all
+    }
+
+    /// Sets each of the `entries` by `set`, which is given the byte of the key; whether all are right.
+    fn entries<T>(
+        &mut self,
+        table: &Table<T>,
+        heading: &str,
+        entries: &DeTable<'_>,
+        mut set: impl FnMut(&'static Key<T>, &Raw<'_>, usize) -> Result<(), String>,
+    ) -> bool {
+        let problems = self.problems.len();
         for (name, value) in entries {
             let byte = name.span().start;
-            let keys = KEYS.iter().filter(|key| key.section == section);
-            let result = match keys.clone().find(|key| key.name == *name.get_ref()) {
-                Some(key) => draft.set(key, &Value::Toml(value.get_ref(), folder), Origin::File(place(byte))),
-                None => Err(unknown_key(name.get_ref(), &format!("[{section}]"), keys.map(|key| key.name))),
+            let name: &str = name.get_ref();
+            if REMOVED.contains(&(table.name, name)) {
+                self.warnings.push((byte, removed(table.name, name)));
+                continue;
+            }
+            let result = match table.keys.iter().find(|key| key.name == name) {
+                Some(key) => set(key, &Raw::Toml(value, self.folder), byte),
+                None => Err(unknown_key(name, heading, table.keys.iter().map(|key| key.name))),
             };
-            found.extend(result.err().map(|message| (byte, message)));
+            self.problems.extend(result.err().map(|message| (byte, message)));
         }
+        self.problems.len() == problems
     }
-    found.sort();
-    draft.problems.extend(found.into_iter().map(|(byte, message)| Problem::new(place(byte), message)));
-}
 
-/// The tables `[[name]]`, each read by `read`, which is given the byte that it begins at.
-fn tables<T>(
-    name: &str,
-    content: &Spanned<DeValue<'_>>,
-    found: &mut Found,
-    read: impl Fn(usize, &DeTable<'_>, &mut Found) -> T,
-) -> Vec<T> {
-    let form = || format!("{name}s are tables; write [[{name}]], with two brackets, and a {name}'s keys below");
-    let DeValue::Array(tables) = content.get_ref() else {
-        found.push((content.span().start, form()));
-        return Vec::new();
-    };
-    let mut all = Vec::new();
-    for table in tables {
-        let byte = table.span().start;
-        match table.get_ref() {
-            DeValue::Table(entries) => all.push(read(byte, entries, found)),
-            _ => found.push((byte, form())),
+    fn rule(&mut self, byte: usize, entries: &DeTable<'_>) -> Rule {
+        let mut rule = Rule::default();
+        let is_right = self.entries(&RULE, "[[rule]]", entries, |key, raw, _| key.set(&mut rule, raw));
+        // A setting with a mistake in it is not yet set.
+        if is_right && rule.settings().next().is_none() {
+            let names: Vec<&str> = setting_keys().map(|key| key.name).collect();
+            self.wrong(byte, format!("this rule sets nothing; give it {}", any_of(&names)));
         }
+        rule
     }
-    all
-}
 
-fn rule(byte: usize, line: usize, entries: &DeTable<'_>, folder: &Path, found: &mut Found) -> Rule {
-    let mut rule = Rule { line, ..Rule::default() };
-    let problems = found.len();
-    for (name, value) in entries {
-        let keys = MATCHERS.iter().chain(SETTINGS);
-        let result = match keys.clone().find(|key| key.name == *name.get_ref()) {
-            Some(key) => key.set(&mut rule, &Value::Toml(value.get_ref(), folder)),
-            None => Err(unknown_key(name.get_ref(), "[[rule]]", keys.map(|key| key.name))),
-        };
-        found.extend(result.err().map(|message| (name.span().start, message)));
+    fn price(&mut self, byte: usize, entries: &DeTable<'_>) -> Price {
+        let mut price = Price::default();
+        let is_right = self.entries(&PRICE, "[[price]]", entries, |key, raw, _| key.set(&mut price, raw));
+        if let Some(missing) = price.missing().filter(|_| is_right) {
+            self.wrong(byte, format!("this price has no \"{missing}\"; it needs \"model\", \"input\" and \"output\""));
+        }
+        price
     }
-    // A setting with a mistake in it is not yet set.
-    if found.len() == problems && SETTINGS.iter().all(|key| (key.get)(&rule).is_none()) {
-        let names: Vec<&str> = SETTINGS.iter().map(|key| key.name).collect();
-        found.push((byte, format!("this rule sets nothing; give it {}", any_of(&names))));
-    }
-    rule
-}
-
-fn price(byte: usize, entries: &DeTable<'_>, folder: &Path, found: &mut Found) -> Price {
-    let mut price = Price::default();
-    let problems = found.len();
-    for (name, value) in entries {
-        let result = match PRICES.iter().find(|key| key.name == *name.get_ref()) {
-            Some(key) => key.set(&mut price, &Value::Toml(value.get_ref(), folder)),
-            None => Err(unknown_key(name.get_ref(), "[[price]]", PRICES.iter().map(|key| key.name))),
-        };
-        found.extend(result.err().map(|message| (name.span().start, message)));
-    }
-    if let Some(missing) = price.missing().filter(|_| found.len() == problems) {
-        found.push((byte, format!("this price has no \"{missing}\"; it needs \"model\", \"input\" and \"output\"")));
-    }
-    price
 }
 
 fn unknown_section(name: &str, content: &DeValue<'_>) -> String {
     let is_table = |item: &Spanned<DeValue<'_>>| matches!(item.get_ref(), DeValue::Table(_));
-    let nearest = nearest(name, KEYS.iter().map(|key| key.section).chain([RULE, PRICE]));
-    let nearest =
-        nearest.map(|near| if [RULE, PRICE].contains(&near) { format!("[[{near}]]") } else { format!("[{near}]") });
+    let repeated = [RULE.name, PRICE.name];
+    let near = nearest(name, SECTIONS.iter().map(|section| section.name).chain(repeated));
+    let near = near.map(|near| if repeated.contains(&near) { format!("[[{near}]]") } else { format!("[{near}]") });
     match content {
-        DeValue::Table(_) => format!("unknown section [{name}]{}", did_you_mean(nearest)),
+        DeValue::Table(_) => format!("unknown section [{name}]{}", did_you_mean(near)),
         DeValue::Array(items) if items.iter().any(is_table) => {
-            format!("unknown tables [[{name}]]{}", did_you_mean(nearest))
+            format!("unknown tables [[{name}]]{}", did_you_mean(near))
         }
         _ => format!("key \"{name}\" stands outside of any section{}", in_other_section(name)),
     }
 }
 
-/// `table` as it is headed, and the names of its keys.
-fn unknown_key(name: &str, table: &str, names: impl Iterator<Item = &'static str>) -> String {
+/// `heading` is the table as it is headed, `names` are its keys.
+fn unknown_key(name: &str, heading: &str, names: impl Iterator<Item = &'static str>) -> String {
     let hint = match nearest(name, names) {
         Some(near) => did_you_mean(Some(format!("\"{near}\""))),
         None => in_other_section(name),
     };
-    format!("unknown key \"{name}\" in {table}{hint}")
+    format!("unknown key \"{name}\" in {heading}{hint}")
 }
 
-/// The section in which there is a key of this name or one close to it, as a hint.
+/// A hint at the section that has a key of this name or one close to it.
 fn in_other_section(name: &str) -> String {
-    let near = nearest(name, KEYS.iter().map(|key| key.name));
-    let key = near.and_then(|near| KEYS.iter().find(|key| key.name == near));
-    did_you_mean(key.map(|key| format!("\"{}\" in [{}]", key.name, key.section)))
-}
-
-pub(super) fn did_you_mean(what: Option<String>) -> String {
-    what.map_or_else(String::new, |what| format!("; did you mean {what}?"))
+    let near = nearest(name, settings::keys().map(|key| key.name));
+    let key = near.and_then(|near| settings::keys().find(|key| key.name == near));
+    did_you_mean(key.map(|key| format!("\"{}\" in [{}]", key.name, key.table)))
 }
 
 #[cfg(test)]
@@ -188,7 +203,7 @@ mod tests {
         assert_eq!((first.line, second.line), (3, 7));
         assert_eq!(first.ratio, Some(0.2));
         assert_eq!(first.path.as_ref().unwrap().patterns(), ["**/tests/**", "*_test.go"]);
-        let shown: Vec<_> = MATCHERS.iter().chain(SETTINGS).filter_map(|key| (key.get)(second)).collect();
+        let shown: Vec<_> = RULE.keys.iter().filter_map(|key| (key.get)(second)).collect();
         let expected = [
             "[\"*mini*\"]",
             "[\"py\"]",
@@ -284,8 +299,9 @@ mod tests {
             "[[server]]",
             "[[rule.path]]",
         ];
-        let names = MATCHERS.iter().chain(SETTINGS).map(|key| key.name);
-        let names: Vec<&str> = names.chain(KEYS.iter().map(|key| key.name)).chain(["nonsense", "\u{e9}"]).collect();
+        let names = RULE.keys.iter().map(|key| key.name);
+        let names: Vec<&str> =
+            names.chain(settings::keys().map(|key| key.name)).chain(["nonsense", "\u{e9}"]).collect();
         let entry = (select(names), select(VALUES)).prop_map(|(name, value)| format!("{name} = {value}"));
         let head = select(HEADS).prop_map(str::to_owned);
         prop_oneof![3 => entry, 2 => head, 1 => "\\PC{0,12}", 1 => "[]\\[{}='\",.a\u{0}\r]{0,10}"]

@@ -1,13 +1,12 @@
-//! Whether a name or a path is among those that a rule asks for.
+//! Patterns for names and paths, as rules and prices have them.
 
 use std::borrow::Cow;
 use std::fmt;
 
 use globset::{GlobBuilder, GlobSet, GlobSetBuilder};
 
-use super::API_NAMES;
-use super::problem::nearest;
-use super::value::{any_of, some_text};
+use super::problem::{any_of, nearest};
+use super::values::API_NAMES;
 use crate::syntax::Language;
 
 /// Long enough for any list in braces; what is longer is no pattern that a person wrote.
@@ -81,7 +80,10 @@ impl Globs {
             if pattern.len() > LONGEST_PATTERN {
                 return Err(format!("a pattern may have at most {LONGEST_PATTERN} bytes"));
             }
-            let written = meant(some_text(pattern)?)?;
+            if pattern.is_empty() {
+                return Err("it must not be empty".into());
+            }
+            let written = meant(pattern)?;
             let mut builder = GlobBuilder::new(&written);
             // Said in full where the default depends on the platform.
             builder.backslash_escape(true).literal_separator(kind == Kind::Path).case_insensitive(kind == Kind::Word);

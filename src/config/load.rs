@@ -1,24 +1,30 @@
-//! Where settings come from: flags, then the environment, then one file, then defaults.
+//! Loading settings: flags, then the environment, then one file, then defaults.
 
 use std::path::{Path, PathBuf};
 
-use super::file::{self, did_you_mean};
-use super::keys::{KEYS, Key};
+use super::file;
+use super::key::{Key, variable};
+use super::kind::Raw;
 use super::loaded::{Draft, Loaded, Origin};
-use super::problem::nearest;
-use super::value::Value;
-use super::{Config, ConfigErrors, Problem, project_dirs};
+use super::problem::{did_you_mean, nearest};
+use super::settings::{self, Config, REMOVED, removed};
+use super::{ConfigErrors, Problem, project_dirs};
 
 const FILE: &str = "lopper.toml";
 const PREFIX: &str = "LOPPER_";
 
-/// Variables with the prefix that are not keys: the log filter, the token of the admin port that a command asks, and what the
-/// scripts and the tests are told.
-const OTHER_VARIABLES: [&str; 4] = ["LOPPER_ADMIN_TOKEN", "LOPPER_LOG", "LOPPER_OFFLINE", "LOPPER_TEST_MODEL"];
+/// Variables with the prefix that set no key, and what each is for; those without words are for the project's own scripts and
+/// tests.
+pub(super) const OTHER_VARIABLES: [(&str, &str); 4] = [
+    ("LOPPER_LOG", "what is logged, such as `debug` or `lopper=debug,info`"),
+    ("LOPPER_ADMIN_TOKEN", "the token that `lopper status` and `lopper explain --last` send to the admin port"),
+    ("LOPPER_OFFLINE", ""),
+    ("LOPPER_TEST_MODEL", ""),
+];
 
-/// What the command line sets. Values are checked like those of a file.
+/// Settings of the command line. Values are checked like those of a file.
 #[derive(Debug, Clone, Default)]
-pub struct Overrides {
+pub struct Flags {
     /// `--listen`
     pub listen: Option<String>,
     /// `--upstream`
@@ -41,26 +47,34 @@ pub fn environment() -> impl Iterator<Item = (String, String)> {
         .filter(|(name, _)| name.starts_with(PREFIX))
 }
 
-pub(super) fn load(
-    config_flag: Option<&Path>,
-    env: impl Iterator<Item = (String, String)>,
-    overrides: Overrides,
-) -> Result<Loaded, ConfigErrors> {
-    let mut draft = Draft::default();
-    let user_file = project_dirs().map(|dirs| dirs.config_dir().join(FILE));
-    let file = find(config_flag, [Some(PathBuf::from(FILE)), user_file]);
-    if let Some(path) = &file {
-        match std::fs::read_to_string(path) {
-            Ok(text) => file::apply(&mut draft, path, &text),
-            Err(error) => {
-                let problem = Problem::new(path.display().to_string(), format!("can't be read: {error}"));
-                draft.problems.push(problem);
+impl Config {
+    /// Puts together flags, environment, file and defaults, in this order of precedence. The file is `config_flag`,
+    /// else `./lopper.toml`, else `lopper.toml` in the user's configuration folder, else none. `env` may hold any
+    /// variables; those that start with `LOPPER_` count ([`environment`] has them).
+    ///
+    /// # Errors
+    /// All that is wrong in the file, the environment and the flags at once, each with its place.
+    pub fn load(
+        config_flag: Option<&Path>,
+        env: impl Iterator<Item = (String, String)>,
+        flags: Flags,
+    ) -> Result<Loaded, ConfigErrors> {
+        let mut draft = Draft::default();
+        let user_file = project_dirs().map(|dirs| dirs.config_dir().join(FILE));
+        let file = find(config_flag, [Some(PathBuf::from(FILE)), user_file]);
+        if let Some(path) = &file {
+            match std::fs::read_to_string(path) {
+                Ok(text) => file::apply(&mut draft, path, &text),
+                Err(error) => {
+                    let problem = Problem::new(path.display().to_string(), format!("can't be read: {error}"));
+                    draft.problems.push(problem);
+                }
             }
         }
+        apply_environment(&mut draft, env);
+        apply_flags(&mut draft, flags);
+        draft.finish(file)
     }
-    apply_environment(&mut draft, env);
-    apply_flags(&mut draft, overrides);
-    draft.finish(file)
 }
 
 /// A file that was asked for, even if it is missing; else the first that is there.
@@ -69,56 +83,52 @@ fn find(asked: Option<&Path>, usual: [Option<PathBuf>; 2]) -> Option<PathBuf> {
 }
 
 fn apply_environment(draft: &mut Draft, env: impl Iterator<Item = (String, String)>) {
+    let env = env.filter(|(name, value)| name.starts_with(PREFIX) && !value.is_empty());
+    let mut env: Vec<_> = env.filter(|(name, _)| OTHER_VARIABLES.iter().all(|(other, _)| other != name)).collect();
+    // The environment has no order.
+    env.sort();
     let mut found = Vec::new();
-    let mut unknown = Vec::new();
-    for (name, value) in env.filter(|(name, _)| name.starts_with(PREFIX)) {
-        if value.is_empty() || OTHER_VARIABLES.contains(&name.as_str()) {
-            continue;
-        }
-        match KEYS.iter().find(|key| key.variable() == name) {
-            Some(key) => {
-                let result = draft.set(key, &Value::Plain(&value), Origin::Variable(name.clone()));
-                found.extend(result.err().map(|message| (name, message)));
-            }
-            None => unknown.push(name),
+    for (name, value) in &env {
+        if let Some(key) = settings::keys().find(|key| key.variable() == *name) {
+            let result = draft.set(key, &Raw::Text(value), Origin::Variable(name.clone()));
+            found.extend(result.err().map(|message| Problem::new(name, message)));
         }
     }
+    let Config { server, upstream, admin, .. } = &draft.config;
     // A key may stand in a variable with our prefix; which one is known only now.
-    unknown.retain(|name| {
-        let Config { server, upstream, admin, .. } = &draft.config;
-        let keys = [&upstream.api_key_env, &admin.token_env, &server.api_keys_env];
-        keys.iter().all(|key| key.as_ref() != Some(name))
-    });
-    for name in unknown {
-        // Without the prefix: what all names share must not make them near.
-        let names = KEYS.iter().map(Key::variable).chain(OTHER_VARIABLES.map(String::from));
-        let near = nearest(&name[PREFIX.len()..], names.map(|known| known[PREFIX.len()..].to_owned()));
-        let message = format!("unknown variable{}", did_you_mean(near.map(|near| PREFIX.to_owned() + &near)));
-        found.push((name, message));
+    let secrets = [&upstream.api_key_env, &admin.token_env, &server.api_keys_env].map(Clone::clone);
+    for (name, _) in env {
+        if let Some((section, key)) = REMOVED.iter().find(|(section, key)| variable(section, key) == name) {
+            draft.warnings.push(Problem::new(name, removed(section, key)));
+        } else if settings::keys().all(|key| key.variable() != name) && !secrets.contains(&Some(name.clone())) {
+            // Without the prefix: what all names share must not make them near.
+            let known = settings::keys().map(Key::variable).chain(OTHER_VARIABLES.map(|(name, _)| name.to_owned()));
+            let near = nearest(&name[PREFIX.len()..], known.map(|known| known[PREFIX.len()..].to_owned()));
+            let message = format!("unknown variable{}", did_you_mean(near.map(|near| PREFIX.to_owned() + &near)));
+            found.push(Problem::new(name, message));
+        }
     }
-    // In the order of their names: the environment has none.
-    found.sort();
-    draft.problems.extend(found.into_iter().map(|(name, message)| Problem::new(name, message)));
+    found.sort_by(|a, b| a.place.cmp(&b.place));
+    draft.problems.extend(found);
 }
 
-fn apply_flags(draft: &mut Draft, overrides: Overrides) {
-    let Overrides { listen, upstream, model, ratio, preset, insecure } = overrides;
-    let flags = [
-        ("--listen", "server", "listen", listen),
-        ("--upstream", "upstream", "base_url", upstream),
-        ("--preset", "compression", "preset", preset),
-        ("--ratio", "compression", "ratio", ratio),
-        ("--insecure", "server", "insecure", insecure.then(|| true.to_string())),
+fn apply_flags(draft: &mut Draft, flags: Flags) {
+    let Flags { listen, upstream, model, ratio, preset, insecure } = flags;
+    let values = [
+        ("--listen", listen),
+        ("--upstream", upstream),
+        ("--preset", preset),
+        ("--ratio", ratio),
+        ("--insecure", insecure.then(|| true.to_string())),
     ];
-    for (flag, section, name, value) in flags {
-        let is_meant = |key: &&Key| key.section == section && key.name == name;
-        if let (Some(key), Some(value)) = (KEYS.iter().find(is_meant), value) {
-            let result = draft.set(key, &Value::Plain(&value), Origin::Flag(flag));
+    for (flag, value) in values {
+        if let (Some(key), Some(value)) = (settings::keys().find(|key| key.options.flag == flag), value) {
+            let result = draft.set(key, &Raw::Text(&value), Origin::Flag(flag));
             draft.problems.extend(result.err().map(|message| Problem::new(flag, message)));
         }
     }
     if let Some(model) = model {
-        // Beside the keys' table: a path need not be Unicode.
+        // Not read as text: a path need not be Unicode.
         draft.config.scorer.model = Some(model);
         draft.note("scorer", "model", Origin::Flag("--model"));
     }
@@ -129,13 +139,14 @@ mod tests {
     use super::*;
     use crate::base::text::Tokens;
     use crate::config::Price;
-    use crate::config::keys::{MATCHERS, PRICES, SETTINGS};
+    use crate::config::price::PRICE;
+    use crate::config::rule::RULE;
     use std::collections::BTreeSet;
 
     const DOCUMENTED: &str = include_str!("../../config/lopper.toml");
 
     /// Loads a file of this text, with these variables and flags. Problems name the file `lopper.toml`.
-    fn try_load(text: &str, env: &[(&str, &str)], flags: Overrides) -> Result<Config, String> {
+    fn try_load(text: &str, env: &[(&str, &str)], flags: Flags) -> Result<Config, String> {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join(FILE);
         std::fs::write(&path, text).unwrap();
@@ -147,7 +158,7 @@ mod tests {
     }
 
     fn problems(text: &str, env: &[(&str, &str)]) -> String {
-        try_load(text, env, Overrides::default()).unwrap_err()
+        try_load(text, env, Flags::default()).unwrap_err()
     }
 
     /// `section.key` of each line that sets one, commented out or not.
@@ -174,8 +185,8 @@ mod tests {
             let variables = [("LOPPER_API_KEY", "sk-1"), ("LOPPER_UPSTREAM_API_KEY_ENV", name)];
             variables.map(|(name, value)| (name.to_owned(), value.to_owned())).into_iter()
         };
-        assert!(load(Some(&example()), env("LOPPER_API_KEY"), Overrides::default()).is_ok());
-        let error = load(Some(&example()), env("OTHER_KEY"), Overrides::default()).unwrap_err();
+        assert!(Config::load(Some(&example()), env("LOPPER_API_KEY"), Flags::default()).is_ok());
+        let error = Config::load(Some(&example()), env("OTHER_KEY"), Flags::default()).unwrap_err();
         assert!(error.to_string().contains("LOPPER_API_KEY: unknown variable"), "{error}");
     }
 
@@ -185,7 +196,7 @@ mod tests {
 
     #[test]
     fn the_documented_file_has_every_key_with_its_default() {
-        let defaults = try_load(DOCUMENTED, &[], Overrides::default()).unwrap();
+        let defaults = try_load(DOCUMENTED, &[], Flags::default()).unwrap();
         assert_eq!(defaults, Config::default());
 
         // What `Debug` shows is the one list of fields that can't be forgotten.
@@ -195,12 +206,9 @@ mod tests {
             let Some((field, value)) = line.trim().split_once(": ") else { continue };
             match indent {
                 4 => section = field.to_owned(),
-                // It is written with the mode.
-                8 if field == "holdout_percent" => {}
                 8 => {
-                    let key = if field == "deadline" { "deadline_ms" } else { field };
                     let keys = if value == "None," { &mut unset } else { &mut set };
-                    keys.insert(format!("{section}.{key}"));
+                    keys.insert(format!("{section}.{field}"));
                 }
                 _ => {}
             }
@@ -209,11 +217,11 @@ mod tests {
         let (rule, commented) = keys_in(DOCUMENTED, true).into_iter().partition(|key| key.starts_with("rule."));
         let (price, commented) = BTreeSet::into_iter(commented).partition(|key| key.starts_with("price."));
         assert_eq!(commented, unset);
-        let of_prices = PRICES.iter().map(|key| format!("price.{}", key.name));
+        let of_prices = PRICE.keys.iter().map(|key| format!("price.{}", key.name));
         assert_eq!(of_prices.collect::<BTreeSet<_>>(), price);
-        let of_rules = MATCHERS.iter().chain(SETTINGS).map(|key| format!("rule.{}", key.name));
+        let of_rules = RULE.keys.iter().map(|key| format!("rule.{}", key.name));
         assert_eq!(of_rules.collect::<BTreeSet<_>>(), rule);
-        let known: BTreeSet<String> = KEYS.iter().map(|key| format!("{}.{}", key.section, key.name)).collect();
+        let known: BTreeSet<String> = settings::keys().map(|key| format!("{}.{}", key.table, key.name)).collect();
         assert_eq!(known, &set | &unset);
     }
 
@@ -224,7 +232,7 @@ mod tests {
             let name = key.split_once('.').unwrap().1;
             text = text.replace(&format!("# {name} = "), &format!("{name} = "));
         }
-        let config = try_load(&text, &[], Overrides::default()).unwrap();
+        let config = try_load(&text, &[], Flags::default()).unwrap();
         assert_eq!(config.upstream.api_key_env.as_deref(), Some("OPENAI_API_KEY"));
         assert_eq!(config.scorer.gpu_layers, Some(99));
         assert!(config.scorer.model.unwrap().is_absolute(), "relative to the file's folder");
@@ -246,7 +254,7 @@ mod tests {
         let env =
             [("LOPPER_COMPRESSION_RATIO", "0.6"), ("LOPPER_SERVER_LISTEN", "127.0.0.1:2"), ("LOPPER_LOG", "debug")];
         let listen = Some("[::1]:3".into());
-        let flags = Overrides { listen, model: Some("m.gguf".into()), ..Overrides::default() };
+        let flags = Flags { listen, model: Some("m.gguf".into()), ..Flags::default() };
         let config = try_load(file, &env, flags).unwrap();
         assert_eq!(config.compression.min_tokens, Tokens(1000));
         assert_eq!(config.compression.ratio, 0.6);
@@ -266,7 +274,7 @@ mod tests {
         assert_eq!(find(None, usual.clone()), Some(here));
         let missing = folder.path().join("missing.toml");
         assert_eq!(find(Some(&missing), usual), Some(missing.clone()));
-        let errors = Config::load(Some(&missing), std::iter::empty(), Overrides::default()).unwrap_err();
+        let errors = Config::load(Some(&missing), std::iter::empty(), Flags::default()).unwrap_err();
         assert!(errors.to_string().contains("missing.toml: can't be read"), "{errors}");
     }
 
@@ -274,7 +282,7 @@ mod tests {
     fn every_mistake_is_told_with_its_place() {
         let file = "stray = 1\nratio = 0.5\n[compresion]\nmode = 'on'\n[compression]\nratio = 1.5\nratoi = 0.4\n\
             mode = true\n[server]\nlisten = 'localhost'\ndrain_timeout = 30\nmin_tokens = 5\n[scorer]\nthreads = -1\n\
-            ubatch = 600\nshared_batches = 'yes'\n";
+            load_in_background = 'yes'\n";
         assert_eq!(
             problems(file, &[("LOPPER_COMPRESSION_RATOI", "1"), ("LOPPER_SCORER_DEADLINE_MS", "0"), ("LOPPER_XY", "")]),
             "lopper.toml:1: key \"stray\" stands outside of any section\n\
@@ -289,11 +297,27 @@ mod tests {
              \"2m\" or \"1h\"\n\
              lopper.toml:12: unknown key \"min_tokens\" in [server]; did you mean \"min_tokens\" in [compression]?\n\
              lopper.toml:14: scorer.threads is -1; it must be a whole number, 0 or above\n\
-             lopper.toml:15: scorer.ubatch is 600; it must be at most 512\n\
-             lopper.toml:16: scorer.shared_batches is \"yes\"; it must be true or false\n\
+             lopper.toml:15: scorer.load_in_background is \"yes\"; it must be true or false\n\
              LOPPER_COMPRESSION_RATOI: unknown variable; did you mean LOPPER_COMPRESSION_RATIO?\n\
              LOPPER_SCORER_DEADLINE_MS: scorer.deadline_ms is \"0\"; it must be above 0"
         );
+    }
+
+    #[test]
+    fn removed_settings_are_warned_of() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join(FILE);
+        std::fs::write(&path, "[scorer]\nwhole_units = 3\nubatch = 'any'\n").unwrap();
+        let env = [("LOPPER_SCORER_UNIT_TOKENS".to_owned(), "0".to_owned())];
+        let loaded = Config::load(Some(&path), env.into_iter(), Flags::default()).unwrap();
+        let told: String = loaded.warnings.iter().map(|warning| format!("{warning}\n")).collect();
+        assert_eq!(
+            told.replace(&format!("{}/", folder.path().display()), ""),
+            "lopper.toml:2: scorer.whole_units is no longer a setting; remove it\n\
+             lopper.toml:3: scorer.ubatch is no longer a setting; remove it\n\
+             LOPPER_SCORER_UNIT_TOKENS: scorer.unit_tokens is no longer a setting; remove it\n"
+        );
+        assert_eq!(loaded.config, Config::default());
     }
 
     #[test]
@@ -367,7 +391,7 @@ mod tests {
             ("server", "api_keys_env", "'key-1, key-2'", false),
         ];
         for (section, key, value, fits) in cases {
-            let loaded = try_load(&format!("[{section}]\n{key} = {value}\n"), &[], Overrides::default());
+            let loaded = try_load(&format!("[{section}]\n{key} = {value}\n"), &[], Flags::default());
             assert_eq!(loaded.is_ok(), fits, "{section}.{key} = {value}: {loaded:?}");
         }
     }

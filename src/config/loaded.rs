@@ -1,12 +1,13 @@
-//! What the settings are in the end, and where each of them came from.
+//! Settings with their origins: each value, and the file, variable or flag that set it.
 
 use std::collections::BTreeMap;
 use std::fmt;
 use std::path::{Path, PathBuf};
 
-use super::keys::{KEYS, Key};
-use super::value::Value;
-use super::{Config, ConfigErrors, Preset, Problem, Rule};
+use super::key::Key;
+use super::kind::Raw;
+use super::settings::{self, Config};
+use super::{ConfigErrors, Problem, Rule};
 
 /// A complete configuration.
 #[derive(Debug, Clone, PartialEq)]
@@ -15,6 +16,8 @@ pub struct Loaded {
     pub config: Config,
     /// The file that was read, if there is one.
     pub file: Option<PathBuf>,
+    /// What is set in vain.
+    pub warnings: Vec<Problem>,
     origins: Origins,
 }
 
@@ -47,23 +50,20 @@ pub struct Setting<'a> {
     pub value: Option<String>,
     /// Where the value came from.
     pub origin: &'a Origin,
+    /// Whether a change counts only once Lopper is started again.
+    pub at_start: bool,
 }
 
 impl Loaded {
     /// Every key of every section, in the order of `config/lopper.toml`.
     pub fn settings(&self) -> impl Iterator<Item = Setting<'_>> {
-        KEYS.iter().map(|key| Setting {
-            section: key.section,
+        settings::keys().map(|key| Setting {
+            section: key.table,
             name: key.name,
             value: (key.get)(&self.config),
-            origin: self.origin(key.section, key.name),
+            origin: self.origins.get(&(key.table, key.name)).unwrap_or(&Origin::Default),
+            at_start: key.options.at_start,
         })
-    }
-
-    /// Where the value of a key came from.
-    pub fn origin(&self, section: &str, name: &str) -> &Origin {
-        let set = self.origins.iter().find(|((in_section, key), _)| *in_section == section && *key == name);
-        set.map_or(&Origin::Default, |(_, origin)| origin)
     }
 
     /// The place of `rule`, which must be one of `self.config.rules`, such as `rule 2 at lopper.toml:31`.
@@ -106,14 +106,15 @@ impl fmt::Display for Origin {
 pub(super) struct Draft {
     pub config: Config,
     pub problems: Vec<Problem>,
+    pub warnings: Vec<Problem>,
     origins: Origins,
 }
 
 impl Draft {
     /// Sets a key; an error says what is wrong with the value.
-    pub(super) fn set(&mut self, key: &Key, value: &Value<'_>, origin: Origin) -> Result<(), String> {
-        key.set(&mut self.config, value)?;
-        self.note(key.section, key.name, origin);
+    pub(super) fn set(&mut self, key: &Key<Config>, raw: &Raw<'_>, origin: Origin) -> Result<(), String> {
+        key.set(&mut self.config, raw)?;
+        self.note(key.table, key.name, origin);
         Ok(())
     }
 
@@ -124,59 +125,70 @@ impl Draft {
 
     /// The settings, or all that is wrong with them.
     pub(super) fn finish(mut self, file: Option<PathBuf>) -> Result<Loaded, ConfigErrors> {
+        if self.problems.is_empty() {
+            self.apply_preset();
+            self.let_the_stronger_amount_win();
+        }
         if !self.problems.is_empty() {
             return Err(ConfigErrors(self.problems));
         }
-        self.apply_preset();
-        self.let_the_stronger_amount_win();
         let name = file.as_deref().map_or_else(String::new, shown_name);
         self.config.rules.iter_mut().for_each(|rule| rule.file.clone_from(&name));
-        Ok(Loaded { config: self.config, file, origins: self.origins })
+        Ok(Loaded { config: self.config, file, warnings: self.warnings, origins: self.origins })
     }
 
     /// A preset sets what is not set, or by a weaker source than the preset itself.
     fn apply_preset(&mut self) {
-        let Some(origin) = self.origins.get(&("compression", "preset")).cloned() else { return };
+        let Some(origin) = self.origins.get(&(COMPRESSION, "preset")).cloned() else { return };
         let preset = self.config.compression.preset;
-        for name in Preset::KEYS {
-            let key = ("compression", name);
-            if self.origins.get(&key).is_none_or(|set| set.strength() < origin.strength()) {
-                preset.set(name, &mut self.config.compression);
-                self.origins.insert(key, Origin::Preset(preset.name(), Box::new(origin.clone())));
+        for (name, value) in preset.settings() {
+            if self.strength(name) >= origin.strength() {
+                continue;
+            }
+            for key in settings::keys().filter(|key| (key.table, key.name) == (COMPRESSION, name)) {
+                let from_preset = Origin::Preset(preset.into(), Box::new(origin.clone()));
+                let result = self.set(key, &Raw::Text(value), from_preset);
+                self.problems.extend(result.err().map(|why| Problem::new(origin.to_string(), why)));
             }
         }
     }
 
     /// `--ratio 0.3` means what it says, though the file has a `budget_tokens` or a `recall`.
     fn let_the_stronger_amount_win(&mut self) {
-        const RATIO: (&str, &str) = ("compression", "ratio");
-        const BUDGET: (&str, &str) = ("compression", "budget_tokens");
-        const RECALL: (&str, &str) = ("compression", "recall");
         // A key takes the place of the others, unless one of them is set by a stronger source.
-        for (key, others) in [(BUDGET, &[RATIO][..]), (RECALL, &[RATIO, BUDGET])] {
-            let strength = |key| self.origins.get(key).map_or(0, Origin::strength);
-            let stronger =
-                others.iter().max_by_key(|other| strength(other)).filter(|other| strength(other) > strength(&key));
-            let Some(origin) = stronger.and_then(|other| self.origins.get(other)).cloned() else { continue };
+        for (name, others) in [("budget_tokens", &["ratio"][..]), ("recall", &["ratio", "budget_tokens"])] {
+            let stronger = others.iter().max_by_key(|other| self.strength(other));
+            let stronger = stronger.filter(|other| self.strength(other) > self.strength(name));
+            let Some(origin) = stronger.and_then(|other| self.origins.get(&(COMPRESSION, *other))).cloned() else {
+                continue;
+            };
             let compression = &mut self.config.compression;
-            let was_set = match key {
-                BUDGET => compression.budget_tokens.take().is_some(),
-                _ => compression.recall.take().is_some(),
+            let was_set = match name {
+                "recall" => compression.recall.take().is_some(),
+                _ => compression.budget_tokens.take().is_some(),
             };
             if was_set {
-                self.origins.insert(key, origin);
+                self.note(COMPRESSION, name, origin);
             }
         }
     }
+
+    /// How strong the source of a key of `[compression]` is.
+    fn strength(&self, name: &'static str) -> u8 {
+        self.origins.get(&(COMPRESSION, name)).map_or(0, Origin::strength)
+    }
 }
+
+const COMPRESSION: &str = "compression";
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::base::text::Tokens;
-    use crate::config::Overrides;
+    use crate::config::Flags;
+    use crate::config::Preset;
 
-    fn load(text: &str, env: &[(&str, &str)], overrides: Overrides) -> (Loaded, tempfile::TempDir) {
+    fn load(text: &str, env: &[(&str, &str)], overrides: Flags) -> (Loaded, tempfile::TempDir) {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("lopper.toml");
         std::fs::write(&path, text).unwrap();
@@ -186,8 +198,7 @@ mod tests {
 
     #[test]
     fn every_key_says_where_it_is_from() {
-        let overrides =
-            Overrides { model: Some("m.gguf".into()), listen: Some("[::1]:1".into()), ..Default::default() };
+        let overrides = Flags { model: Some("m.gguf".into()), listen: Some("[::1]:1".into()), ..Default::default() };
         let env = [("LOPPER_COMPRESSION_FINE", "on"), ("LOPPER_SERVER_LISTEN", "[::1]:2")];
         let text = "[compression]\nmode = 'audit'\nfine = 'off'\n[sidecar]\nmax_age = '2h'\n[[rule]]\nmode = 'off'\n";
         let (loaded, folder) = load(text, &env, overrides);
@@ -214,7 +225,7 @@ mod tests {
     fn a_number_of_tokens_replaces_the_ratio_unless_that_is_set_by_a_stronger_source() {
         let both = "[compression]\nratio = 0.3\nbudget_tokens = 900\n";
         let budget = |env: &[(&str, &str)], ratio: Option<&str>| {
-            let overrides = Overrides { ratio: ratio.map(str::to_owned), ..Overrides::default() };
+            let overrides = Flags { ratio: ratio.map(str::to_owned), ..Flags::default() };
             load(both, env, overrides).0.config.compression.budget_tokens
         };
         let in_env = ("LOPPER_COMPRESSION_RATIO", "0.5");
@@ -228,23 +239,25 @@ mod tests {
 
     #[test]
     fn a_preset_sets_what_nothing_as_strong_does() {
-        let shown = |env: &[(&str, &str)], overrides: Overrides| {
+        let shown = |env: &[(&str, &str)], overrides: Flags| {
             let (loaded, folder) = load("[compression]\npreset = 'tight'\nmin_tokens = 900\n", env, overrides);
-            let of_preset = |setting: &Setting<'_>| setting.name == "preset" || Preset::KEYS.contains(&setting.name);
+            let of_preset = |setting: &Setting<'_>| {
+                setting.name == "preset" || Preset::Tight.settings().iter().any(|(name, _)| *name == setting.name)
+            };
             let rows = loaded
                 .settings()
                 .filter(of_preset)
                 .map(|setting| format!("{} {} {}\n", setting.name, setting.value.unwrap_or_default(), setting.origin));
             rows.collect::<String>().replace(&format!("{}/", folder.path().display()), "")
         };
-        insta::assert_snapshot!(shown(&[("LOPPER_COMPRESSION_FINE", "on")], Overrides::default()), @r#"
+        insta::assert_snapshot!(shown(&[("LOPPER_COMPRESSION_FINE", "on")], Flags::default()), @r#"
         preset "tight" lopper.toml:2
         ratio 0.2 preset tight, lopper.toml:2
         min_tokens 900 lopper.toml:3
         min_saving 0.1 preset tight, lopper.toml:2
         fine "on" environment LOPPER_COMPRESSION_FINE
         "#);
-        let flag = Overrides { preset: Some("careful".into()), ..Overrides::default() };
+        let flag = Flags { preset: Some("careful".into()), ..Flags::default() };
         insta::assert_snapshot!(shown(&[], flag), @r#"
         preset "careful" flag --preset
         ratio 0.6 preset careful, flag --preset
@@ -257,7 +270,7 @@ mod tests {
     #[test]
     fn a_recall_gives_way_to_any_stronger_amount() {
         let recall = |env: &[(&str, &str)]| {
-            load("[compression]\nrecall = 0.9\n", env, Overrides::default()).0.config.compression.recall
+            load("[compression]\nrecall = 0.9\n", env, Flags::default()).0.config.compression.recall
         };
         assert_eq!(recall(&[]), Some(0.9));
         assert_eq!(recall(&[("LOPPER_COMPRESSION_RATIO", "0.5")]), None);

@@ -1,4 +1,4 @@
-//! How a mistake in the configuration is told: where it is, what is wrong, what was probably meant.
+//! Mistakes in the configuration: where each is, what is wrong, what was probably meant.
 
 use std::fmt;
 
@@ -7,7 +7,8 @@ use std::fmt;
 pub struct ConfigErrors(pub Vec<Problem>);
 
 /// One mistake.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{place}: {message}")]
 pub struct Problem {
     /// `FILE:LINE`, the name of an environment variable, or a flag.
     pub place: String,
@@ -17,17 +18,8 @@ pub struct Problem {
 
 impl fmt::Display for ConfigErrors {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for (index, problem) in self.0.iter().enumerate() {
-            let separator = if index > 0 { "\n" } else { "" };
-            write!(f, "{separator}{problem}")?;
-        }
-        Ok(())
-    }
-}
-
-impl fmt::Display for Problem {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}: {}", self.place, self.message)
+        let lines: Vec<String> = self.0.iter().map(Problem::to_string).collect();
+        f.write_str(&lines.join("\n"))
     }
 }
 
@@ -46,6 +38,20 @@ pub(super) fn nearest<S: AsRef<str>>(name: &str, names: impl Iterator<Item = S>)
         .filter(|(distance, _)| *distance <= limit)
         .min_by_key(|(distance, _)| *distance)
         .map(|(_, known)| known)
+}
+
+/// `; did you mean …?`, or nothing.
+pub(super) fn did_you_mean(what: Option<String>) -> String {
+    what.map_or_else(String::new, |what| format!("; did you mean {what}?"))
+}
+
+/// `"on", "off" or "audit"`.
+pub(super) fn any_of<S: AsRef<str>>(words: &[S]) -> String {
+    let quoted: Vec<String> = words.iter().map(|word| format!("{:?}", word.as_ref())).collect();
+    match quoted.split_last() {
+        Some((last, others)) if !others.is_empty() => format!("{} or {last}", others.join(", ")),
+        _ => quoted.concat(),
+    }
 }
 
 #[cfg(test)]

@@ -1,39 +1,68 @@
-//! Which settings a piece of code gets: those of the first `[[rule]]` that matches it, the general ones for the rest.
+//! Rules: other settings for some of the code. The first `[[rule]]` that matches counts.
 
 use std::fmt;
 
 use super::globs::Globs;
-use super::{Config, Fine, Mode};
+use super::key::{Key, table};
+use super::kind::{APIS, LANGUAGES, NAMES, PATHS, SHARE, SOME_TOKENS, TOKENS, choice};
+use super::values::{Fine, Mode};
 use crate::base::text::Tokens;
 
-/// A `[[rule]]`: a matcher that is absent is content with anything; a setting that is absent stays as it is.
-#[derive(Debug, Clone, PartialEq, Default)]
-pub struct Rule {
-    /// The settings file that it stands in, as it is shown to a person.
-    pub file: String,
-    /// The line of that file that it begins in, from 1.
-    pub line: usize,
+table! {
+    /// Rules give some of the code other settings. The first rule that matches counts, and only that one; what it does not
+    /// set comes from `[compression]`. `lopper check --path src/main.py` says which rule that is for a file.
+    ///
+    /// A rule matches where each of its matchers does: path, model, language, tool and api, each a pattern or a list of
+    /// patterns of which one must match. A rule without matchers matches all code. Besides * there are ?, [a-z] and {a,b}.
+    /// Except in paths, case does not count. What is not known about the code matches no pattern.
+    ///
+    /// A rule sets one or more of mode, ratio, budget_tokens, min_tokens and fine, each as in `[compression]`; its ratio is
+    /// stronger than the section's budget_tokens.
+    struct Rule, RULE: "rule" in Rule beside {
+        /// The settings file that the rule stands in, as it is shown to a person.
+        file: String;
+        /// The line of that file that it begins in, from 1.
+        line: usize;
+    };
+
     /// The model that the request names.
-    pub model: Option<Globs>,
-    /// The path of the file that the code is from.
-    pub path: Option<Globs>,
-    /// The code's language.
-    pub language: Option<Globs>,
+    model: Option<Globs> = None, NAMES;
+    /// The path of the code's file. A pattern without a slash is for the file's name; * ends at a slash, ** does not; case
+    /// counts. Paths are matched whole, and many assistants send absolute ones: write "**/tests/**".
+    path: Option<Globs> = None, PATHS;
+    /// The code's language, such as "Python" or "py".
+    language: Option<Globs> = None, LANGUAGES;
     /// The tool whose result the code came in.
-    pub tool: Option<Globs>,
-    /// The API that the request came in by.
-    pub api: Option<Globs>,
-    /// Share of the code's tokens to keep; above 0, at most 1.
-    pub ratio: Option<f64>,
+    tool: Option<Globs> = None, NAMES;
+    /// The API of the request: "chat", "responses", "messages" or "completions".
+    api: Option<Globs> = None, APIS;
     /// Whether the code is compressed.
-    pub mode: Option<Mode>,
+    mode: Option<Mode> = None, choice::<Mode>();
+    /// Share of the code's tokens to keep.
+    ratio: Option<f64> = None, SHARE;
+    /// Tokens of the code to keep, instead of ratio.
+    budget_tokens: Option<Tokens> = None, SOME_TOKENS;
     /// Code of fewer tokens is left alone.
-    pub min_tokens: Option<Tokens>,
+    min_tokens: Option<Tokens> = None, TOKENS;
     /// Whether kept functions are pruned inside.
-    pub fine: Option<Fine>,
-    /// Tokens of the code to keep, above 0; stronger than `ratio`.
-    pub budget_tokens: Option<Tokens>,
+    fine: Option<Fine> = None, choice::<Fine>();
 }
+
+/// Two rules with every key.
+pub(super) const EXAMPLE: &str = r#"[[rule]]
+path = ["**/tests/**", "*_test.go"]
+ratio = 0.2
+
+[[rule]]
+model = "*mini*"
+language = ["Go", "Rust"]
+tool = "read*"
+api = "messages"
+mode = "audit"
+budget_tokens = 3000
+min_tokens = 1000
+fine = "auto"
+"#;
 
 /// What is known about a piece of code. A matcher for what is not known does not match.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -42,7 +71,7 @@ pub struct Subject<'a> {
     pub model: Option<&'a str>,
     /// The file's path as the client names it.
     pub path: Option<&'a str>,
-    /// The language's name ([`Language::name`](crate::syntax::Language::name)).
+    /// The language's name, such as `Python`.
     pub language: Option<&'a str>,
     /// The name of the tool whose result it is in.
     pub tool: Option<&'a str>,
@@ -67,76 +96,36 @@ pub fn place(rules: &[Rule], rule: &Rule) -> String {
 pub struct Mismatch<'a> {
     /// The key of the matcher.
     pub matcher: &'static str,
-    /// What the subject has there, if it is known.
+    /// The subject's value, if it is known.
     pub given: Option<&'a str>,
     /// What the rule asks for.
     pub wanted: &'a Globs,
 }
 
-/// What becomes of a piece of code.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub struct Treatment {
-    /// Whether it is compressed.
-    pub mode: Mode,
-    /// How much of it stays.
-    pub amount: Amount,
-    /// Code of fewer tokens is left alone.
-    pub min_tokens: Tokens,
-    /// Whether kept functions are pruned inside.
-    pub fine: Fine,
-}
-
-/// How much of a piece of code stays.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub enum Amount {
-    /// This share of its tokens; above 0, at most 1.
-    Ratio(f64),
-    /// This many tokens; above 0.
-    Tokens(Tokens),
-}
-
 impl Rule {
     /// The first matcher that `subject` does not satisfy, in the order of the fields; none if the rule matches.
     pub fn mismatch<'a>(&'a self, subject: &Subject<'a>) -> Option<Mismatch<'a>> {
-        let matchers = [
-            ("model", &self.model, subject.model),
-            ("path", &self.path, subject.path),
-            ("language", &self.language, subject.language),
-            ("tool", &self.tool, subject.tool),
-            ("api", &self.api, subject.api),
-        ];
-        matchers.into_iter().find_map(|(matcher, globs, given)| {
+        let globs = [&self.model, &self.path, &self.language, &self.tool, &self.api];
+        let given = [subject.model, subject.path, subject.language, subject.tool, subject.api];
+        MATCHERS.into_iter().zip(globs).zip(given).find_map(|((matcher, globs), given)| {
             let wanted = globs.as_ref()?;
             let matches = given.is_some_and(|given| wanted.matches(given));
             (!matches).then_some(Mismatch { matcher, given, wanted })
         })
     }
 
-    /// How much of the code the rule keeps, if it says so. A number of tokens is stronger than a share.
-    pub fn amount(&self) -> Option<Amount> {
-        self.budget_tokens.map(Amount::Tokens).or(self.ratio.map(Amount::Ratio))
+    /// The keys that the rule sets, each with its value as a file would have it.
+    pub fn settings(&self) -> impl Iterator<Item = (&'static str, String)> {
+        setting_keys().filter_map(|key| Some((key.name, (key.get)(self)?)))
     }
 }
 
-impl Config {
-    /// What becomes of a piece of code: what `rule` sets, and `[compression]` for the rest. A rule's `ratio` is stronger
-    /// than the section's `budget_tokens`.
-    pub fn treatment(&self, rule: Option<&Rule>) -> Treatment {
-        let usual = &self.compression;
-        let general = usual.budget_tokens.map_or(Amount::Ratio(usual.ratio), Amount::Tokens);
-        Treatment {
-            mode: rule.and_then(|rule| rule.mode).unwrap_or(usual.mode),
-            amount: rule.and_then(Rule::amount).unwrap_or(general),
-            min_tokens: rule.and_then(|rule| rule.min_tokens).unwrap_or(usual.min_tokens),
-            fine: rule.and_then(|rule| rule.fine).unwrap_or(usual.fine),
-        }
-    }
+/// The keys that say which code a rule is for.
+const MATCHERS: [&str; 5] = ["model", "path", "language", "tool", "api"];
 
-    /// Whether code may be scored at all: somewhere, in general or in a rule, the mode is not `off`.
-    pub fn scores_something(&self) -> bool {
-        let modes = self.rules.iter().filter_map(|rule| rule.mode).chain([self.compression.mode]);
-        modes.into_iter().any(|mode| mode != Mode::Off)
-    }
+/// The keys that say what a rule changes.
+pub(super) fn setting_keys() -> impl Iterator<Item = &'static Key<Rule>> {
+    RULE.keys.iter().filter(|key| !MATCHERS.contains(&key.name))
 }
 
 impl fmt::Display for Mismatch<'_> {
@@ -230,23 +219,8 @@ mod tests {
 
     #[test]
     fn a_rule_sets_what_it_names() {
-        let mut config = Config::default();
-        config.compression.budget_tokens = Some(Tokens(900));
-        assert_eq!(config.treatment(None).amount, Amount::Tokens(Tokens(900)));
-        let mut rule = Rule { ratio: Some(0.2), mode: Some(Mode::Audit), ..Rule::default() };
-        let treatment = config.treatment(Some(&rule));
-        assert_eq!((treatment.amount, treatment.mode), (Amount::Ratio(0.2), Mode::Audit));
-        assert_eq!((treatment.min_tokens, treatment.fine), (Tokens(500), Fine::Off));
-        rule.budget_tokens = Some(Tokens(70));
-        assert_eq!(config.treatment(Some(&rule)).amount, Amount::Tokens(Tokens(70)));
-    }
-
-    #[test]
-    fn a_rule_alone_may_switch_scoring_on() {
-        let mut config = Config::default();
-        config.compression.mode = Mode::Off;
-        assert!(!config.scores_something());
-        config.rules.push(Rule { mode: Some(Mode::Audit), ..Rule::default() });
-        assert!(config.scores_something());
+        let rule = Rule { ratio: Some(0.2), mode: Some(Mode::Audit), ..Rule::default() };
+        let set: Vec<_> = rule.settings().collect();
+        assert_eq!(set, [("mode", "\"audit\"".to_owned()), ("ratio", "0.2".to_owned())]);
     }
 }

@@ -27,6 +27,7 @@ use crate::render;
 use crate::score::{self, Score, Task, Worth};
 use crate::select::{self, Budget, Code, Judge, PruneError, Pruned, Target};
 use cases::Case;
+use strum::VariantArray;
 
 /// What is measured: a method of Lopper's, or one to hold it against.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -42,7 +43,7 @@ pub enum Contender {
 impl Contender {
     /// Every one.
     pub fn all() -> Vec<Self> {
-        [Self::Random, Self::Head].into_iter().chain(Method::ALL.map(Self::Method)).collect()
+        [Self::Random, Self::Head].into_iter().chain(Method::VARIANTS.iter().copied().map(Self::Method)).collect()
     }
 
     /// Whether it asks the model.
@@ -69,7 +70,7 @@ impl Contender {
     /// As it is written on the command line.
     pub fn name(self) -> &'static str {
         match self {
-            Self::Method(method) => method.name(),
+            Self::Method(method) => method.into(),
             Self::Random => "random",
             Self::Head => "head",
         }

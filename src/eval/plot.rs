@@ -5,6 +5,8 @@ use std::path::Path;
 use super::figure::{Axis, Figure, Line};
 use super::record::{Record, Row, Rows, of, settings};
 use super::stats::{self, Mean};
+use strum::VariantArray;
+
 use crate::config::Method;
 
 /// How often the needle is kept whole against the share of tokens kept, one line a method. Nothing is written
@@ -85,7 +87,7 @@ pub fn time(records: &[Record], path: &Path) -> anyhow::Result<()> {
     let mut lines = Vec::new();
     for record in records {
         let Rows::Needle(rows) = &record.measured else { continue };
-        let is_ours = |name: &str| Method::ALL.iter().any(|method| method.name() == name);
+        let is_ours = |name: &str| Method::VARIANTS.iter().any(|method| method.as_ref() == name);
         for (name, model) in record.methods(rows).into_iter().filter(|(name, _)| is_ours(name)) {
             // The scoring is the same at each ratio.
             let Some((_, ratio)) = settings(rows).into_iter().find(|(method, _)| *method == name) else { continue };

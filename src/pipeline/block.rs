@@ -276,7 +276,7 @@ impl Walk<'_> {
             Budget::Coverage(coverage) => format!("coverage {coverage}"),
         };
         let settings = &self.compressor.settings;
-        let method = format!("{} {VERSION}", settings.method.name());
+        let method = format!("{} {VERSION}", settings.method.as_ref());
         let how = format!("{method} {budget} {fine} {:?} {}", job.pinned, self.counter.name());
         let names = job.question.names.join("\n");
         let key = [&job.source, job.region.language.name(), &job.question.text, &names, &how].map(str::as_bytes);

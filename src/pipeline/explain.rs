@@ -173,7 +173,7 @@ impl Walk<'_> {
             names: question.as_ref().map(|question| question.names.clone()).unwrap_or_default(),
             question: question.map(|question| question.text),
             rule: effective.rule.map(|rule| config::place(&settings.rules, rule)),
-            mode: effective.mode.name().to_owned(),
+            mode: effective.mode.as_ref().to_owned(),
             amount: settings.amount(effective.budget),
             fine: self.is_fine(effective),
             verdict: self.told(verdict),

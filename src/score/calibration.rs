@@ -72,7 +72,7 @@ pub fn scorer_name(method: Method, model: Option<&ModelInfo>) -> String {
     let method = match method {
         Method::Hybrid => "hybrid 0.5 64 0",
         Method::Perplexity => "perplexity 64",
-        other => other.name(),
+        other => other.into(),
     };
     format!("{method} with {model}")
 }

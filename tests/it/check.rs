@@ -75,14 +75,8 @@ fn every_setting_with_its_source() {
     compression.fine                 "off"                                    default
     scorer.model                     "m.gguf"                                 environment LOPPER_SCORER_MODEL
     scorer.method                    "hybrid"                                 default
-    scorer.lexical_weight            0.5                                      default
-    scorer.unit_tokens               64                                       default
-    scorer.whole_units               0                                        default
-    scorer.block_score               "conditional_ppl"                        default
     scorer.kv_cache_mb               256                                      default
     scorer.threads                   0                                        default
-    scorer.ubatch                    0                                        default
-    scorer.shared_batches            false                                    default
     scorer.gpu_layers                not set                                  default
     scorer.deadline_ms               15000                                    default
     scorer.load_in_background        false                                    default

@@ -105,7 +105,7 @@ async fn a_client_that_leaves_takes_its_request_with_it() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_client_that_leaves_while_code_is_scored_leaves_nothing_behind() {
     let upstream = Faulty::start(vec![Step::Request, send("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok")]).await;
-    let config = "[scorer]\nmethod = 'hybrid'\nunit_tokens = 0\n";
+    let config = "[scorer]\nmethod = 'longcodezip'\n";
     let lopper = Lopper::configured(&upstream.url("/v1"), config, &[FREE_ADMIN_PORT]);
     let content = format!("Why can a shipment fail?\n\n`inventory.py`:\n```python\n{INVENTORY}```\n");
     let body = json!({"model": "gpt-5", "messages": [{"role": "user", "content": content}]}).to_string();

@@ -77,7 +77,7 @@ async fn what_takes_longer_than_the_drain_timeout_is_cut_off_and_told() {
 #[tokio::test(flavor = "multi_thread")]
 async fn scoring_that_takes_longer_is_given_up_and_told() {
     let mut upstream = Upstream::start().await;
-    let config = "[scorer]\nunit_tokens = 0\n[server]\ndrain_timeout = '100ms'\n";
+    let config = "[scorer]\nmethod = 'longcodezip'\n[server]\ndrain_timeout = '100ms'\n";
     let lopper = Lopper::configured(&upstream.url("/v1"), config, &[FREE_ADMIN_PORT]);
     let asked = client().post(lopper.url(CHAT)).body(chat_about_inventory("Why can a shipment fail?"));
     let asked = tokio::spawn(asked.send());
