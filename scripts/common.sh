@@ -39,6 +39,10 @@ require_chromium() {
     fi
 }
 
+# The profile that is built, and the command that comes of it. Tests use `ci`: what is shipped takes longer to build.
+profile=${PROFILE:-release}
+lopper=target/$profile/lopper
+
 # cargo built by rustup may not be on the path of a fresh shell yet.
 if ! has cargo && [ -x "$HOME/.cargo/bin/cargo" ]; then
     PATH="$HOME/.cargo/bin:$PATH"
