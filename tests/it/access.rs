@@ -293,6 +293,7 @@ async fn past_the_limits_of_scoring_a_request_goes_on_as_it_is() {
 }
 
 #[tokio::test]
+#[cfg_attr(not(feature = "llama"), ignore = "needs the model")]
 async fn code_that_finds_no_place_in_the_queue_stays() {
     let upstream = Upstream::start().await;
     // One that asks the model, for which nobody may wait.
@@ -350,6 +351,7 @@ async fn each_client_has_its_own_rates() {
 }
 
 #[test]
+#[cfg_attr(not(feature = "llama"), ignore = "needs the model")]
 fn a_model_that_is_another_is_not_loaded() {
     let folder = tempfile::tempdir().unwrap();
     let model = folder.path().join("qwen2.5-coder-0.5b-instruct-q8_0.gguf");

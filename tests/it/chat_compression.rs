@@ -178,6 +178,7 @@ async fn a_large_file_arrives_smaller_and_nothing_else_changes() {
 }
 
 #[tokio::test]
+#[cfg_attr(not(feature = "llama"), ignore = "needs the model")]
 async fn the_fine_stage_cuts_functions() {
     let mut street = Street::configured("[compression]\nfine = \"on\"\n[scorer]\nmethod = \"longcodezip\"\n").await;
     let gaps = street.compresses(&user(&asked(QUESTION, warehouse())), warehouse()).await;
@@ -351,6 +352,7 @@ async fn compression_can_be_off() {
 }
 
 #[tokio::test]
+#[cfg_attr(not(feature = "llama"), ignore = "needs the model")]
 async fn after_the_deadline_the_original_goes_on() {
     const SETTINGS: [(&str, &str); 2] = [("LOPPER_SCORER_DEADLINE_MS", "1"), ("LOPPER_SCORER_METHOD", "longcodezip")];
     let mut street = Street::with_environment("", &SETTINGS).await;
@@ -382,6 +384,7 @@ async fn the_answer_to_a_compressed_request_streams() {
 }
 
 #[tokio::test]
+#[cfg_attr(not(feature = "llama"), ignore = "needs the model")]
 async fn without_a_model_the_original_goes_on() {
     let body = user(&asked(QUESTION, shelves()));
     for method in ["longcodezip", "perplexity"] {

@@ -101,6 +101,7 @@ fn compress_leaves_what_it_can_not_cut_and_says_so() {
 }
 
 #[test]
+#[cfg_attr(not(feature = "llama"), ignore = "needs the model")]
 fn compress_says_what_is_wrong_with_its_arguments() {
     let desk = Desk::new(&[("a.py", "x = 1\n"), ("a.xyz", "x\n"), ("latin.py", "")]);
     std::fs::write(desk.path().join("latin.py"), b"x = '\xe9'\n").unwrap();
@@ -127,6 +128,7 @@ fn compress_says_what_is_wrong_with_its_arguments() {
 }
 
 #[test]
+#[cfg_attr(not(feature = "llama"), ignore = "needs the model")]
 fn a_model_is_converted_and_described() {
     let desk = Desk::new(&[]);
     let source = model();
@@ -152,6 +154,7 @@ fn a_model_is_converted_and_described() {
 }
 
 #[test]
+#[cfg_attr(not(feature = "llama"), ignore = "needs the model")]
 fn what_was_measured_of_a_model_stands() {
     let desk = Desk::new(&[]);
     std::fs::copy(model(), desk.path().join("m.gguf")).unwrap();
@@ -171,6 +174,7 @@ fn what_was_measured_of_a_model_stands() {
 }
 
 #[test]
+#[cfg_attr(not(feature = "llama"), ignore = "needs the model")]
 fn model_commands_say_what_is_wrong() {
     let desk = Desk::new(&[("text.gguf", "not a model\n")]);
     let source = model();
@@ -242,6 +246,7 @@ fn settings_come_from_the_working_folder_then_the_persons_own() {
 }
 
 #[test]
+#[cfg_attr(not(feature = "llama"), ignore = "needs the model")]
 fn serve_says_what_it_needs() {
     let keyed = "[upstream]\napi_key_env = \"A_KEY_THAT_IS_NOT_SET\"\n";
     let desk = Desk::new(&[("keyed.toml", keyed)]);

@@ -109,6 +109,7 @@ async fn an_upstream_that_is_not_there() {
 }
 
 #[tokio::test]
+#[cfg_attr(not(feature = "llama"), ignore = "needs the model")]
 async fn ports_are_free_or_lopper_s() {
     let taken = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = taken.local_addr().unwrap().to_string();
@@ -138,6 +139,7 @@ async fn settings_that_are_not_valid() {
 }
 
 #[tokio::test]
+#[cfg_attr(not(feature = "llama"), ignore = "needs the model")]
 async fn the_model_and_what_is_asked_of_it() {
     let upstream = Upstream::start().await;
     let base = with_upstream(&upstream, false);

@@ -58,6 +58,7 @@ async fn refused(response: Response, status: u16) -> String {
 }
 
 #[tokio::test]
+#[cfg_attr(not(feature = "llama"), ignore = "needs the model")]
 async fn a_whole_answer() {
     let lopper = lopper();
     let response = post(&lopper, chat(json!({})).to_string()).await;
@@ -76,6 +77,7 @@ async fn a_whole_answer() {
 }
 
 #[tokio::test]
+#[cfg_attr(not(feature = "llama"), ignore = "needs the model")]
 async fn a_streamed_answer_is_the_whole_one_in_pieces() {
     let lopper = lopper();
     let whole = answer(&lopper, chat(json!({}))).await;
@@ -103,6 +105,7 @@ async fn a_streamed_answer_is_the_whole_one_in_pieces() {
 }
 
 #[tokio::test]
+#[cfg_attr(not(feature = "llama"), ignore = "needs the model")]
 async fn no_more_tokens_than_asked_for() {
     let lopper = lopper();
     for key in ["max_tokens", "max_completion_tokens"] {
@@ -115,6 +118,7 @@ async fn no_more_tokens_than_asked_for() {
 }
 
 #[tokio::test]
+#[cfg_attr(not(feature = "llama"), ignore = "needs the model")]
 async fn a_stop_text_ends_the_answer_and_is_not_in_it() {
     let lopper = lopper();
     let unstopped = answer(&lopper, chat(json!({}))).await;
@@ -135,6 +139,7 @@ async fn a_stop_text_ends_the_answer_and_is_not_in_it() {
 }
 
 #[tokio::test]
+#[cfg_attr(not(feature = "llama"), ignore = "needs the model")]
 async fn the_likeliest_answer_and_that_of_a_seed_are_always_the_same() {
     let lopper = lopper();
     for sampling in [json!({"temperature": 0}), json!({"temperature": 1.5, "seed": 7})] {
@@ -146,6 +151,7 @@ async fn the_likeliest_answer_and_that_of_a_seed_are_always_the_same() {
 }
 
 #[tokio::test]
+#[cfg_attr(not(feature = "llama"), ignore = "needs the model")]
 async fn the_model_is_listed() {
     let lopper = lopper();
     let response = client().get(lopper.url("/v1/models")).send().await.unwrap();
@@ -158,6 +164,7 @@ async fn the_model_is_listed() {
 }
 
 #[tokio::test]
+#[cfg_attr(not(feature = "llama"), ignore = "needs the model")]
 async fn other_paths_are_not_found() {
     let lopper = lopper();
     let said = refused(client().post(lopper.url("/v1/embeddings")).body("{}").send().await.unwrap(), 404).await;
@@ -166,6 +173,7 @@ async fn other_paths_are_not_found() {
 }
 
 #[tokio::test]
+#[cfg_attr(not(feature = "llama"), ignore = "needs the model")]
 async fn what_is_no_chat_is_told_so() {
     let lopper = lopper();
     let hello = json!([{"role": "user", "content": "hello"}]);
@@ -193,6 +201,7 @@ async fn what_is_no_chat_is_told_so() {
 }
 
 #[tokio::test]
+#[cfg_attr(not(feature = "llama"), ignore = "needs the model")]
 async fn too_long_a_chat_is_told_so_before_anything_streams() {
     let lopper = lopper();
     let content = "word ".repeat(20_000);
@@ -204,6 +213,7 @@ async fn too_long_a_chat_is_told_so_before_anything_streams() {
 }
 
 #[tokio::test]
+#[cfg_attr(not(feature = "llama"), ignore = "needs the model")]
 async fn a_compressed_request_is_answered() {
     let lopper = lopper();
     let question = "What does a shelf do when too many pieces are put in?";

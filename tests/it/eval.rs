@@ -28,6 +28,7 @@ fn eval(cases: &str, arguments: &[&str]) -> (Output, String) {
 }
 
 #[test]
+#[cfg_attr(not(feature = "llama"), ignore = "needs the model")]
 fn methods_are_measured_side_by_side() {
     let method = INVENTORY.lines().find_map(|line| line.strip_prefix("    def ")).unwrap();
     let method = method.split('(').next().unwrap();
@@ -109,6 +110,7 @@ fn a_proxy_that_runs_is_measured() {
 }
 
 #[test]
+#[cfg_attr(not(feature = "llama"), ignore = "needs the model")]
 fn what_is_no_case_is_said_with_its_line() {
     let says = |cases: &str, arguments: &[&str]| {
         let (output, _) = eval(cases, arguments);
@@ -141,6 +143,7 @@ fn a_repository_makes_its_own_cases() {
 }
 
 #[test]
+#[cfg_attr(not(feature = "llama"), ignore = "needs the model")]
 fn a_recall_needs_a_calibration() {
     let folder = tempfile::tempdir().unwrap();
     std::fs::write(folder.path().join("a.py"), INVENTORY).unwrap();

@@ -103,6 +103,7 @@ async fn a_client_that_leaves_takes_its_request_with_it() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+#[cfg_attr(not(feature = "llama"), ignore = "needs the model")]
 async fn a_client_that_leaves_while_code_is_scored_leaves_nothing_behind() {
     let upstream = Faulty::start(vec![Step::Request, send("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok")]).await;
     let config = "[scorer]\nmethod = 'longcodezip'\n";

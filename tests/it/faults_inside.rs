@@ -42,6 +42,7 @@ fn no_models(folder: &Path) -> Vec<(PathBuf, &'static str)> {
 }
 
 #[tokio::test]
+#[cfg_attr(not(feature = "llama"), ignore = "needs the model")]
 async fn without_a_usable_model_words_decide_and_it_is_told() {
     let mut upstream = Upstream::start().await;
     let folder = tempfile::tempdir().unwrap();
@@ -74,6 +75,7 @@ async fn without_a_usable_model_words_decide_and_it_is_told() {
 }
 
 #[tokio::test]
+#[cfg_attr(not(feature = "llama"), ignore = "needs the model")]
 async fn a_model_that_is_there_is_told_as_well() {
     let upstream = Upstream::start().await;
     let lopper = Lopper::configured(&upstream.url("/v1"), LEXICAL, &[FREE_ADMIN_PORT]);

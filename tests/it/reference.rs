@@ -73,6 +73,7 @@ fn best(values: &[f32]) -> usize {
 }
 
 #[test]
+#[cfg_attr(not(feature = "llama"), ignore = "needs the model")]
 fn chunks_rank_as_in_the_reference() {
     let engine = engine();
     for run in scored_runs() {
@@ -90,6 +91,7 @@ fn chunks_rank_as_in_the_reference() {
 }
 
 #[test]
+#[cfg_attr(not(feature = "llama"), ignore = "needs the model")]
 fn lines_are_as_surprising_as_in_the_reference() {
     let engine = engine();
     let (mut ours, mut theirs) = (Vec::new(), Vec::new());

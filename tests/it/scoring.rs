@@ -13,6 +13,7 @@ fn forks(engine: &Engine, tokens: usize, question: &str) -> Vec<Forks> {
 }
 
 #[test]
+#[cfg_attr(not(feature = "llama"), ignore = "needs the model")]
 fn a_second_question_reads_the_question_alone() {
     let fresh = Engine::load(&EngineOptions { kept_bytes: 0, ..crate::support::model_options() }).unwrap();
     let keeping = Engine::load(&crate::support::model_options()).unwrap();
@@ -33,6 +34,7 @@ fn a_second_question_reads_the_question_alone() {
 }
 
 #[test]
+#[cfg_attr(not(feature = "llama"), ignore = "needs the model")]
 fn many_targets_share_their_context() {
     let engine = Engine::load(&EngineOptions { kept_bytes: 0, ..crate::support::model_options() }).unwrap();
     let targets: Vec<_> = ["Why can it fail?", "What is sold here, and to whom?"].map(|q| engine.tokenize(q)).to_vec();
@@ -52,6 +54,7 @@ fn many_targets_share_their_context() {
 }
 
 #[test]
+#[cfg_attr(not(feature = "llama"), ignore = "needs the model")]
 fn a_small_job_does_not_wait_for_a_huge_one() {
     let engine = Engine::load(&crate::support::model_options()).unwrap();
     let huge = forks(&engine, 300, "Why?").into_iter().cycle().take(20_000).collect();
@@ -69,6 +72,7 @@ fn a_small_job_does_not_wait_for_a_huge_one() {
 }
 
 #[test]
+#[cfg_attr(not(feature = "llama"), ignore = "needs the model")]
 fn a_question_asked_again_decodes_nothing() {
     let engine = Engine::load(&crate::support::model_options()).unwrap();
     let ask = |question: &str| {
@@ -107,12 +111,14 @@ fn alone_and_in_company(shared_batches: bool) -> (Vec<f32>, Vec<f32>) {
 }
 
 #[test]
+#[cfg_attr(not(feature = "llama"), ignore = "needs the model")]
 fn a_score_does_not_depend_on_what_else_is_asked() {
     let (alone, in_company) = alone_and_in_company(false);
     assert_eq!(alone, in_company);
 }
 
 #[test]
+#[cfg_attr(not(feature = "llama"), ignore = "needs the model")]
 fn shared_batches_change_a_score_but_little() {
     let (alone, in_company) = alone_and_in_company(true);
     assert_eq!(alone.len(), in_company.len());
@@ -124,6 +130,7 @@ fn shared_batches_change_a_score_but_little() {
 }
 
 #[test]
+#[cfg_attr(not(feature = "llama"), ignore = "needs the model")]
 fn a_panic_in_the_models_thread_costs_one_job() {
     let engine = Engine::load(&crate::support::model_options()).unwrap();
     let score = || engine.likelihoods(forks(&engine, 90, "Why?").split_off(30), &Limits::default());

@@ -75,6 +75,7 @@ async fn what_takes_longer_than_the_drain_timeout_is_cut_off_and_told() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+#[cfg_attr(not(feature = "llama"), ignore = "needs the model")]
 async fn scoring_that_takes_longer_is_given_up_and_told() {
     let mut upstream = Upstream::start().await;
     let config = "[scorer]\nmethod = 'longcodezip'\n[server]\ndrain_timeout = '100ms'\n";
@@ -115,6 +116,7 @@ async fn killed_in_the_middle_it_sends_the_same_bytes_again() {
 }
 
 #[test]
+#[cfg_attr(not(feature = "llama"), ignore = "needs the model")]
 fn a_hang_up_while_it_starts_is_no_reason_to_die() {
     let mut lopper = Lopper::configured("http://127.0.0.1:9/v1", LEXICAL, &[]);
     // It has just said that it listens.

@@ -63,6 +63,7 @@ struct Passed {
 }
 
 #[tokio::test]
+#[cfg_attr(not(feature = "llama"), ignore = "needs the model")]
 async fn every_assistants_requests_change_only_where_they_may() {
     let mut upstream = Upstream::start().await;
     let lopper = Lopper::configured(&upstream.url("/v1"), "", &[("LOPPER_SCORER_THREADS", "2")]);
