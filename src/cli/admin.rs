@@ -1,4 +1,4 @@
-//! The admin port of a running Lopper, as a command asks it: where it is, the token, and what is said when nobody answers.
+//! Client of the admin port of a running Lopper.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::Path;
@@ -14,13 +14,13 @@ use crate::base::net;
 use crate::config::{self, Config, Flags};
 use crate::proxy::error::root_cause;
 
-/// The variable with the admin port's token, for commands that ask it.
-pub const TOKEN: &str = "LOPPER_ADMIN_TOKEN";
+/// The environment variable with the admin port's token.
+const TOKEN: &str = "LOPPER_ADMIN_TOKEN";
 
-/// It is on this machine or near; who gives no answer in this time gives none.
+/// For an answer of a program on this machine or near it.
 const TIMEOUT: Duration = Duration::from_secs(10);
 
-/// An admin port, and what it takes to ask it.
+/// An admin port: its URL and its token.
 pub struct Admin {
     url: String,
     /// `Bearer TOKEN`. It is never shown.
@@ -28,23 +28,18 @@ pub struct Admin {
 }
 
 impl Admin {
-    /// The one at `url`, or else the one that the settings say: those in `file`, or in the usual one.
+    /// The one at `url`, else the one of the settings in `file` or in the usual place.
     ///
     /// # Errors
-    /// As those of [`Self::at`] and [`Self::usual`].
-    pub fn asked(url: Option<&str>, file: Option<&Path>) -> anyhow::Result<Self> {
-        url.map_or_else(|| Self::usual(file), Self::at)
+    /// When there is none: the URL or the settings are not valid, or the admin port is off.
+    pub fn find(url: Option<&str>, file: Option<&Path>) -> anyhow::Result<Self> {
+        match url {
+            Some(url) => Self::at(url),
+            None => Self::of(&Config::load(file, config::environment(), Flags::default())?.config),
+        }
     }
 
-    /// The one that the settings say: those in `file`, or in the usual one.
-    ///
-    /// # Errors
-    /// When the settings are not valid, and as those of [`Self::of`].
-    pub fn usual(file: Option<&Path>) -> anyhow::Result<Self> {
-        Self::of(&Config::load(file, config::environment(), Flags::default())?.config)
-    }
-
-    /// The one that a Lopper with these settings has.
+    /// The one of a Lopper with these settings.
     ///
     /// # Errors
     /// When it has none, or the token can't be sent.
@@ -54,11 +49,7 @@ impl Admin {
         Ok(Self { url: format!("http://{}", local_address(listen)), token: token(TOKEN)?.or(token(own)?) })
     }
 
-    /// The one with this URL, such as `http://127.0.0.1:8788`.
-    ///
-    /// # Errors
-    /// When it is no URL, or the token can't be sent.
-    pub fn at(url: &str) -> anyhow::Result<Self> {
+    fn at(url: &str) -> anyhow::Result<Self> {
         let usable = Url::parse(url).is_ok_and(|url| matches!(url.scheme(), "http" | "https"));
         if !usable {
             bail!("{url:?} is no URL of an admin port; write it like http://127.0.0.1:8788");
@@ -66,12 +57,12 @@ impl Admin {
         Ok(Self { url: url.trim_end_matches('/').to_owned(), token: token(TOKEN)? })
     }
 
-    /// Its URL, without a slash at its end.
+    /// The URL, without a slash at its end.
     pub fn url(&self) -> &str {
         &self.url
     }
 
-    /// What `path`, which begins with a slash, gives, as JSON.
+    /// Reads JSON from `path`, which begins with a slash.
     ///
     /// # Errors
     /// When nothing answers, the token is missing or wrong, or the answer is an error or no JSON; with what to do.
@@ -79,35 +70,35 @@ impl Admin {
         self.get_within(path, TIMEOUT)
     }
 
-    /// The same for an answer that may take so long.
+    /// Reads JSON as [`Self::get`] does, with another time limit.
     ///
     /// # Errors
     /// As those of [`Self::get`].
     pub fn get_within(&self, path: &str, timeout: Duration) -> anyhow::Result<Value> {
         let url = &self.url;
-        let (status, body) = self.ask(path, timeout).map_err(|cause| {
+        let (status, body) = self.fetch(path, timeout).map_err(|cause| {
             anyhow!("no Lopper answers at {url} ({cause}); is it running? Start it with `lopper serve`")
         })?;
         let answer = serde_json::from_slice::<Value>(&body);
         match status {
-            StatusCode::OK => answer.map_err(|_| anyhow!("{url} answers, but {ELSEWHERE}")),
+            StatusCode::OK => answer.map_err(|_| anyhow!("{url} answers, but {NOT_ADMIN}")),
             StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => {
                 bail!("{url} asks for its token ({status}); put it into the environment as {TOKEN}")
             }
             _ => match answer.ok().as_ref().and_then(|answer| answer.pointer("/error/message")?.as_str()) {
                 Some(message) => bail!("{message}"),
-                None => bail!("{url} answers {status}: {ELSEWHERE}"),
+                None => bail!("{url} answers {status}: {NOT_ADMIN}"),
             },
         }
     }
 
-    /// Whether a Lopper says that it lives here.
+    /// Whether a Lopper answers.
     pub fn is_alive(&self) -> bool {
-        self.ask("/healthz", TIMEOUT).is_ok_and(|(status, _)| status == StatusCode::OK)
+        self.fetch("/healthz", TIMEOUT).is_ok_and(|(status, _)| status == StatusCode::OK)
     }
 
-    /// Status and body; an error says why there are none.
-    fn ask(&self, path: &str, timeout: Duration) -> Result<(StatusCode, Vec<u8>), String> {
+    /// Fetches status and body; an error is the cause in words.
+    fn fetch(&self, path: &str, timeout: Duration) -> Result<(StatusCode, Vec<u8>), String> {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
         let answer = runtime.map_err(|error| error.to_string())?.block_on(async {
             // The admin port itself speaks no TLS; what stands in front of it may.
@@ -134,11 +125,11 @@ pub fn local_address(listen: SocketAddr) -> SocketAddr {
     SocketAddr::new(ip, listen.port())
 }
 
-/// What ails an answer that no admin port gives.
-const ELSEWHERE: &str =
+/// Explains an answer that no admin port gives.
+const NOT_ADMIN: &str =
     "this is no admin port of Lopper. Its address is that of admin.listen, not the one that assistants are pointed at";
 
-/// The token in a variable, as a header, if there is one.
+/// Reads a token from an environment variable, if it is set, as the value of a header.
 fn token(variable: &str) -> anyhow::Result<Option<HeaderValue>> {
     let Some(token) = std::env::var_os(variable).filter(|token| !token.is_empty()) else { return Ok(None) };
     let value = token.to_str().and_then(|token| HeaderValue::from_str(&format!("Bearer {}", token.trim())).ok());

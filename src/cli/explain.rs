@@ -49,7 +49,7 @@ pub fn run(arguments: Arguments) -> anyhow::Result<()> {
     let explanation = match &arguments.request {
         Some(request) => explain(request, &arguments)?,
         None => {
-            let admin = Admin::asked(arguments.admin.as_deref(), arguments.config.as_deref())?;
+            let admin = Admin::find(arguments.admin.as_deref(), arguments.config.as_deref())?;
             admin::last(&admin, &arguments.ratio)?
         }
     };

@@ -27,7 +27,7 @@ pub struct Arguments {
 }
 
 pub fn run(arguments: Arguments) -> anyhow::Result<()> {
-    let admin = Admin::asked(arguments.admin.as_deref(), arguments.config.as_deref())?;
+    let admin = Admin::find(arguments.admin.as_deref(), arguments.config.as_deref())?;
     let answer = admin.get("/api/summary")?;
     let text = if arguments.json {
         format!("{answer:#}\n")
