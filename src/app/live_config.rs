@@ -1,4 +1,4 @@
-//! A proxy that runs, and what becomes of it when its settings or its model change.
+//! The settings and parts of a running proxy, which change while it runs.
 
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -12,7 +12,7 @@ use crate::observe::{About, Observer, ScorerState, Sources};
 use crate::pipeline::{Cancel, Compressor, Overrides as RequestOverrides, Scorer};
 use crate::proxy::{Rates, Snapshot, Upstream};
 
-/// Where settings come from.
+/// Sources of the settings.
 #[derive(Clone)]
 pub struct Source {
     /// `--config`
@@ -22,14 +22,17 @@ pub struct Source {
 }
 
 impl Source {
-    /// The settings as they are now.
+    /// Reads the settings.
+    ///
+    /// # Errors
+    /// All their mistakes at once.
     pub fn load(&self) -> Result<Loaded, config::ConfigErrors> {
         Config::load(self.file.as_deref(), config::environment(), self.flags.clone())
     }
 }
 
-/// What runs.
-pub struct Running {
+/// The parts of a running proxy that can change. Each request takes those of its beginning.
+pub struct LiveConfig {
     snapshot: Arc<ArcSwap<Snapshot>>,
     compressor: Arc<ArcSwap<Compressor>>,
     observer: Arc<Observer>,
@@ -41,12 +44,12 @@ struct State {
     loaded: Loaded,
     upstream: Arc<Upstream>,
     rates: Arc<Rates>,
-    /// Where clients connect; empty until that is known.
+    /// The URL for clients; empty until it is known.
     url: String,
 }
 
-impl Running {
-    /// A proxy that compresses with `compressor` and forwards to `upstream`, by the settings `loaded` from `source`.
+impl LiveConfig {
+    /// Starts with these parts, and the settings `loaded` from `source`.
     pub fn new(
         source: Source,
         loaded: Loaded,
@@ -57,19 +60,19 @@ impl Running {
         let (compressor, upstream) = (Arc::new(compressor), Arc::new(upstream));
         let rates = Arc::new(assemble::rates(&loaded.config));
         let snapshot = snapshot(&loaded.config, &compressor, &upstream, &rates);
-        let running = Arc::new(Self {
+        let live_config = Arc::new(Self {
             snapshot: Arc::new(ArcSwap::from_pointee(snapshot)),
             compressor: Arc::new(ArcSwap::new(compressor)),
             observer,
             state: Mutex::new(State { loaded, upstream, rates, url: String::new() }),
             source,
         });
-        running.observer.ask(running.sources());
-        running.introduce();
-        running
+        live_config.observer.ask(live_config.sources());
+        live_config.introduce();
+        live_config
     }
 
-    /// What each request is handled with.
+    /// The snapshot that a new request takes.
     pub fn snapshot(&self) -> Arc<ArcSwap<Snapshot>> {
         self.snapshot.clone()
     }
@@ -79,14 +82,14 @@ impl Running {
         self.state().loaded.file.clone()
     }
 
-    /// Says where clients connect.
-    pub fn listens_on(&self, url: String) {
+    /// Sets the URL for clients.
+    pub fn set_url(&self, url: String) {
         self.state().url = url;
         self.introduce();
     }
 
-    /// Scores with this model from now on; an error is why there is none.
-    pub fn take_scorer(&self, scorer: Result<Scorer, String>) {
+    /// Scores with this model from now on; an error is the reason why there is none.
+    pub fn set_scorer(&self, scorer: Result<Scorer, String>) {
         let state = self.state();
         let settings = assemble::settings(&state.loaded.config, scorer.as_ref().ok().map(|scorer| &scorer.engine));
         match settings {
@@ -100,8 +103,7 @@ impl Running {
         self.introduce();
     }
 
-    /// Reads the settings again. A request that has begun keeps the old ones. What is wrong is logged, and all stays as it
-    /// was.
+    /// Reads the settings again. A request that has begun keeps the old ones. Mistakes are logged, and nothing changes.
     pub fn reload(&self) {
         let loaded = match self.source.load() {
             Ok(loaded) => loaded,
@@ -149,7 +151,7 @@ impl Running {
         state.upstream = upstream;
         state.loaded = loaded;
         self.put(state, compressor);
-        self.observer.set(assemble::observed(&state.loaded.config));
+        self.observer.set(assemble::observation(&state.loaded.config));
         for Change { what, is_live } in changes {
             if is_live {
                 tracing::info!("settings: {what}");
@@ -206,12 +208,12 @@ fn snapshot(config: &Config, compressor: &Arc<Compressor>, upstream: &Arc<Upstre
     Snapshot::new(Some(compressor.clone()), config.scores_something(), upstream, config.limits.clone(), rates)
 }
 
-/// A setting that is another now.
+/// A setting with a new value.
 #[derive(Debug, PartialEq)]
 struct Change {
     /// Such as `compression.ratio 0.4 → 0.2`.
     what: String,
-    /// Whether it counts while Lopper runs.
+    /// Whether it takes effect while Lopper runs.
     is_live: bool,
 }
 
@@ -238,7 +240,7 @@ mod tests {
     }
 
     #[test]
-    fn what_changes_is_told_with_whether_it_counts_now() {
+    fn changes_say_whether_they_take_effect_now() {
         let old = loaded("[compression]\nratio = 0.4\n[[rule]]\nmode = 'off'\n");
         let new = loaded(
             "[compression]\nratio = 0.2\nrecall = 0.9\n[server]\nlisten = '127.0.0.1:1'\n[scorer]\nthreads = 3\n",

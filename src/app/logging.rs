@@ -1,4 +1,4 @@
-//! What is logged, where, and in which form.
+//! Sets up the log, and prints lines for people to stderr.
 
 use std::fmt::Display;
 use std::io::{IsTerminal, Write};
@@ -22,7 +22,7 @@ pub enum Format {
     Json,
 }
 
-/// The filter of the log, in place of the usual one.
+/// The environment variable with a filter of the log.
 const FILTER: &str = "LOPPER_LOG";
 
 /// Logs warnings to stderr, or what `LOPPER_LOG` asks for.
@@ -30,15 +30,15 @@ pub fn warnings() {
     init("warn", Format::Text, None);
 }
 
-/// Logs what happens to requests as well, and sends traces where there are some to be sent.
+/// Logs requests as well, and exports `traces`.
 ///
-/// In a terminal each request is one short line, printed by [`print_line`], in place of the log's own.
+/// In a terminal [`print_line`] prints a short line a request in place of the log's own.
 pub fn requests(format: Format, traces: Option<&trace::Traces>) {
     let usual = if is_terminal(format) { format!("info,{REQUEST_TARGET}=off") } else { "info".to_owned() };
     init(&usual, format, traces);
 }
 
-/// Whether a person watches, who has not asked for a log of their own.
+/// Whether the log goes to a terminal in its usual form.
 pub fn is_terminal(format: Format) -> bool {
     format == Format::Text && std::io::stderr().is_terminal() && std::env::var_os(FILTER).is_none()
 }
@@ -46,27 +46,27 @@ pub fn is_terminal(format: Format) -> bool {
 /// Prints a request as one line.
 pub fn print_line(record: &crate::observe::Record) {
     if let Some(line) = terminal::of(record) {
-        tell(line);
+        print(line);
     }
 }
 
-/// Libraries may print heads and bytes of connections, with the keys in them, where they are asked for details: whatever
-/// `LOPPER_LOG` says, they are not.
-fn is_ours_or_terse(what: &Metadata<'_>) -> bool {
+/// Whether an event may be logged. At `debug` and `trace` libraries may print the bytes of connections, with keys in them: these
+/// events are dropped, whatever `LOPPER_LOG` says.
+fn is_safe(what: &Metadata<'_>) -> bool {
     let crate_name = what.target().split("::").next();
     crate_name == Some(env!("CARGO_CRATE_NAME")) || *what.level() <= Level::INFO
 }
 
-/// Prints a line to stderr. Where that takes none, on a full disk perhaps, nobody is told: the requests matter more.
-pub fn tell(line: impl Display) {
+/// Prints a line to stderr. If that fails, on a full disk perhaps, Lopper goes on.
+pub fn print(line: impl Display) {
     let _ = writeln!(std::io::stderr(), "{line}");
 }
 
 fn init(usual: &str, format: Format, traces: Option<&trace::Traces>) {
-    // llama.cpp talks a lot; what goes wrong there comes back as an error as well.
+    // llama.cpp logs a lot; its failures come back as errors as well.
     let filter = EnvFilter::try_from_env(FILTER).unwrap_or_else(|_| EnvFilter::new(format!("{usual},llama-cpp-2=off")));
     let log = tracing_subscriber::fmt::layer().with_writer(std::io::stderr).with_target(false);
-    // Its own complaint about a log that can't be written panics, for it goes there too.
+    // Otherwise a log that can't be written would be a panic: the complaint about it goes there too.
     let log = log.log_internal_errors(false);
     let log = match format {
         Format::Text => log.with_ansi(std::io::stderr().is_terminal()).boxed(),
@@ -75,9 +75,9 @@ fn init(usual: &str, format: Format, traces: Option<&trace::Traces>) {
     let spans = traces.map(|traces| {
         let targets = [trace::TARGET, timing::TARGET].map(|target| (target, LevelFilter::DEBUG));
         let spans = Targets::new().with_targets(targets);
-        // No places in the code, no threads: names, times and numbers.
+        // Names, times and numbers only.
         let layer = tracing_opentelemetry::layer().with_tracer(traces.tracer());
         layer.with_location(false).with_threads(false).with_target(false).with_filter(spans)
     });
-    tracing_subscriber::registry().with(spans).with(log.with_filter(filter.and(filter_fn(is_ours_or_terse)))).init();
+    tracing_subscriber::registry().with(spans).with(log.with_filter(filter.and(filter_fn(is_safe)))).init();
 }

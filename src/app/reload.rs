@@ -1,4 +1,4 @@
-//! When the settings are read again: when their file changes, and at SIGHUP.
+//! Reloads the settings when their file changes and at SIGHUP.
 
 #[cfg(unix)]
 use std::io::IsTerminal;
@@ -9,15 +9,15 @@ use std::time::Duration;
 use notify::{EventKind, RecursiveMode, Watcher};
 use tokio::sync::mpsc;
 
-use super::live_config::Running;
+use super::live_config::LiveConfig;
 
-/// How long a file must be left alone: editors write in several steps.
+/// Time without a change before a file is read: editors write in several steps.
 const QUIET: Duration = Duration::from_millis(100);
 
-/// Reloads `running` whenever there is a reason to, until its terminal is closed or this is dropped.
-pub async fn watch(running: Arc<Running>, mut hang_ups: HangUps) {
+/// Reloads `live_config` when its file changes and at SIGHUP. Ends when the terminal is closed.
+pub async fn watch(live_config: Arc<LiveConfig>, mut hangups: Hangups) {
     let (changed, mut changes) = mpsc::channel::<()>(1);
-    let _watcher = running.file().and_then(|file| match watcher(&file, changed.clone()) {
+    let _watcher = live_config.file().and_then(|file| match watcher(&file, changed.clone()) {
         Ok(watcher) => Some(watcher),
         Err(error) => {
             tracing::warn!(%error, "changes of {} are not seen; SIGHUP reads it again", file.display());
@@ -30,15 +30,15 @@ pub async fn watch(running: Arc<Running>, mut hang_ups: HangUps) {
             _ = changes.recv() => {
                 while let Ok(Some(())) = tokio::time::timeout(QUIET, changes.recv()).await {}
             }
-            is_closed = hang_ups.recv() => if is_closed { return },
+            is_closed = hangups.recv() => if is_closed { return },
         }
-        let running = running.clone();
-        // It reads files, and may set up TLS.
-        let _ = tokio::task::spawn_blocking(move || running.reload()).await;
+        let live_config = live_config.clone();
+        // Blocking: it reads files, and may set up TLS.
+        let _ = tokio::task::spawn_blocking(move || live_config.reload()).await;
     }
 }
 
-/// Tells `changed` when `file` is written or replaced. The folder is watched: editors put a new file in the old one's place.
+/// Sends to `changed` when `file` is written or replaced. Watches its folder: editors put a new file in the old one's place.
 fn watcher(file: &Path, changed: mpsc::Sender<()>) -> notify::Result<notify::RecommendedWatcher> {
     let folder = file.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
     let name = file.file_name().map(ToOwned::to_owned);
@@ -48,7 +48,7 @@ fn watcher(file: &Path, changed: mpsc::Sender<()>) -> notify::Result<notify::Rec
                 && event.paths.iter().any(|path| path.file_name() == name.as_deref())
         };
         if event.is_ok_and(is_change) {
-            // A full channel has told already.
+            // If the channel is full, a reload is due anyway.
             let _ = changed.try_send(());
         }
     })?;
@@ -56,23 +56,23 @@ fn watcher(file: &Path, changed: mpsc::Sender<()>) -> notify::Result<notify::Rec
     Ok(watcher)
 }
 
-/// The SIGHUPs that come. Without one of these a process dies of the first, so it is made before anything that takes long.
+/// Receiver of SIGHUP. Make it early: without it, the first SIGHUP ends the process.
 #[cfg(unix)]
-pub struct HangUps {
+pub struct Hangups {
     signal: Option<tokio::signal::unix::Signal>,
     /// Whether Lopper was started in a terminal.
     had_terminal: bool,
 }
 
 #[cfg(unix)]
-impl HangUps {
-    /// Those from now on; of several that nobody has received yet, one.
+impl Hangups {
+    /// Starts to receive; signals that come faster than they are received count once.
     pub fn new() -> Self {
         let signal = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::hangup()).ok();
         Self { signal, had_terminal: std::io::stderr().is_terminal() }
     }
 
-    /// Whether the next one says that the terminal is closed, and not that there is something to reload.
+    /// Waits for a SIGHUP. True if Lopper's terminal was closed, which stops Lopper; false if it asks for a reload.
     async fn recv(&mut self) -> bool {
         match &mut self.signal {
             Some(signal) => signal.recv().await,
@@ -82,13 +82,13 @@ impl HangUps {
     }
 }
 
-/// There are none here.
+/// There is no SIGHUP on this system.
 #[cfg(not(unix))]
-pub struct HangUps;
+pub struct Hangups;
 
 #[cfg(not(unix))]
-impl HangUps {
-    /// None.
+impl Hangups {
+    /// Does nothing.
     pub fn new() -> Self {
         Self
     }

@@ -1,23 +1,30 @@
-//! Loads the model that scores, and the calibrations that belong to it.
+//! Loads the model that scores and the calibrations of scorers.
 
 use anyhow::Context;
 
-use crate::config::{self, Config};
+use super::logging;
+use crate::config::{self, Config, Method};
 use crate::engine::{self, Engine, EngineError, EngineOptions, fetch};
 use crate::pipeline::Scorer;
-use crate::score::calibration::{self, Calibration};
+use crate::score::{
+    self,
+    calibration::{self, Calibration},
+};
 use crate::select::Budget;
 
-/// The model that `config` names, loaded.
+/// Loads the model that `config` names.
 ///
-/// What is known of the file is checked first, before llama.cpp reads it: a sum in the settings decides, one that is
-/// known for a file of this name only warns, as anyone may call theirs so.
+/// The file is checked before llama.cpp reads it. If it has another checksum than `model.sha256`, that is an error; if it only
+/// has another one than the shipped model of the same name, that is a warning: anyone may use this name.
+///
+/// # Errors
+/// When there is no such file, its checksum is wrong, it is no usable model, or this Lopper was built without models.
 pub fn load_engine(config: &Config) -> Result<Engine, EngineError> {
     let path = config::default_model_path(config);
     let file = path.file_name().unwrap_or_default();
     let set = config.model.sha256.as_deref().filter(|_| file == config.model.file_name());
     let known = KNOWN_MODELS.iter().find(|(name, _)| file == *name).map(|(_, sum)| *sum);
-    // A file that can't be read is told of when it is loaded.
+    // A file that can't be read is an error when it is loaded.
     let got = (set.or(known).is_some()).then(|| fetch::sha256(&path).ok()).flatten();
     match (got, set, known) {
         (Some(got), Some(expected), _) if got != expected => {
@@ -43,7 +50,10 @@ pub fn load_engine(config: &Config) -> Result<Engine, EngineError> {
     })
 }
 
-/// The same as a scorer whose decisions are kept apart from other models'.
+/// Loads the model with a hash of its file, which keeps its decisions apart from those of other models.
+///
+/// # Errors
+/// As those of [`load_engine`].
 pub fn load_scorer(config: &Config) -> Result<Scorer, EngineError> {
     let engine = load_engine(config)?;
     let model = config::default_model_path(config);
@@ -54,12 +64,54 @@ pub fn load_scorer(config: &Config) -> Result<Scorer, EngineError> {
     Ok(Scorer { engine, fingerprint: hash.finalize().into() })
 }
 
-/// The SHA-256 of models by their files' names. Only what is shipped: what is converted here is what llama.cpp makes of it.
+/// Loads the model for the proxy and prints what it scores with. The model is loaded even if the settings switch compression off:
+/// a request may switch it on for itself.
+pub fn load_or_explain(config: &Config, measures: bool) -> Result<Scorer, String> {
+    let scorer = load_scorer(config);
+    match &scorer {
+        Ok(scorer) => describe(&scorer.engine, measures),
+        Err(_) if config.scorer.method == Method::Lexical => {
+            logging::print("model      none: code is scored by its words alone")
+        }
+        Err(EngineError::NotBuilt) if score::works_without_model(config.scorer.method) => {
+            logging::print("model      none: this Lopper was built without models, code is scored by its words alone")
+        }
+        Err(error) if config.scores_something() && score::works_without_model(config.scorer.method) => {
+            logging::print(format_args!("warning    CODE IS SCORED BY ITS WORDS ALONE: {error}"));
+        }
+        Err(error) if config.scores_something() => {
+            logging::print(format_args!("warning    NOTHING IS COMPRESSED: {error}"))
+        }
+        Err(_) => {}
+    }
+    scorer.map_err(|error| error.to_string())
+}
+
+/// Prints what the model is, and with `measures` how fast.
+pub fn describe(engine: &Engine, measures: bool) {
+    let info = engine.info();
+    let parameters = info.parameters as f64 / 1e6;
+    // A failure is reported when a request is scored.
+    let speed = measures.then(|| crate::cli::bench::scoring_speed(engine, 3 * 64, 48, 16).ok()).flatten();
+    let speed = speed.map_or(String::new(), |speed| format!(", about {:.0} tokens a second", speed.rate()));
+    logging::print(format_args!("model      {} ({parameters:.0} M parameters{speed})", info.label()));
+}
+
+/// Tells on stderr that a command scores by words alone because of `error`, if the settings ask for more.
+pub fn explain_words_alone(config: &Config, error: &EngineError) {
+    if score::works_without_model(config.scorer.method) && config.scorer.method != Method::Lexical {
+        eprintln!("scored by words alone: {error}");
+    }
+}
+
+/// Names and SHA-256 of the shipped models; a converted one has no fixed checksum.
 const KNOWN_MODELS: [(&str, &str); 1] =
     [("SmolLM2-135M-Instruct.Q4_1.gguf", "b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53")];
 
-/// How much of a block to keep: what `compression.recall` asks for, with `engine` or without; else `budget_tokens`; else
-/// `ratio`.
+/// How much of a block to keep: by `compression.recall`, else by `budget_tokens`, else by `ratio`.
+///
+/// # Errors
+/// When `recall` is set and the scorer (with `engine`, or by words) is not calibrated for it.
 pub fn budget(config: &Config, engine: Option<&Engine>) -> anyhow::Result<Budget> {
     let compression = &config.compression;
     let Some(recall) = compression.recall else {
@@ -71,7 +123,10 @@ pub fn budget(config: &Config, engine: Option<&Engine>) -> anyhow::Result<Budget
     Ok(Budget::Coverage(threshold.with_context(|| format!("compression.recall is {recall}"))?))
 }
 
-/// The calibrations that were made here.
+/// Reads the calibrations that were made on this machine.
+///
+/// # Errors
+/// When their file can't be read or understood.
 pub fn calibrations() -> anyhow::Result<Vec<Calibration>> {
     let path = config::models_dir().join(CALIBRATIONS);
     match std::fs::read(&path) {
@@ -81,7 +136,10 @@ pub fn calibrations() -> anyhow::Result<Vec<Calibration>> {
     }
 }
 
-/// Adds a calibration to those made here, in place of an older one of the same scorer.
+/// Saves a calibration, in place of an older one of the same scorer.
+///
+/// # Errors
+/// When the file can't be read or written.
 pub fn keep_calibration(calibration: Calibration) -> anyhow::Result<()> {
     let path = config::models_dir().join(CALIBRATIONS);
     let mut all = calibrations()?;
@@ -94,5 +152,5 @@ pub fn keep_calibration(calibration: Calibration) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// In the models' folder.
+/// The file's name in the models' folder.
 const CALIBRATIONS: &str = "calibrations.json";

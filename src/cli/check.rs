@@ -1,4 +1,4 @@
-//! `lopper check`: whether the settings are valid, what they are, and which rule a piece of code would take.
+//! `lopper check`: checks and prints the settings, and shows which rule a piece of code takes.
 
 use std::io::Write;
 use std::path::PathBuf;
@@ -29,7 +29,7 @@ enum Print {
     Configuration,
 }
 
-/// With any of these: which rule a piece of code would take, and its settings.
+/// A piece of code; with any of these `check` shows its rule and settings.
 #[derive(Args)]
 #[command(next_help_heading = "A piece of code, to see which rule it would take")]
 struct Code {
@@ -82,13 +82,13 @@ fn verdict(loaded: &Loaded) -> String {
     }
 }
 
-/// Every key, its value and where that came from.
+/// Lists every key with its value and origin.
 fn everything(loaded: &Loaded) -> String {
     let rows = loaded.settings().map(|setting| row(format!("{}.{}", setting.section, setting.name), setting));
     table(&rows.collect::<Vec<_>>())
 }
 
-/// The rule that the code would take, why not one before it, and what the code's settings are.
+/// Shows the rule that the code takes, why those before it do not match, and the settings of the code.
 fn choice(loaded: &Loaded, code: &Code) -> String {
     let subject = code.subject();
     let rules = &loaded.config.rules;
@@ -113,7 +113,7 @@ fn choice(loaded: &Loaded, code: &Code) -> String {
     report + "\n" + &table(&settings(loaded, chosen))
 }
 
-/// The code's settings, and where each came from.
+/// The settings of code under `rule`, with the origin of each.
 fn settings(loaded: &Loaded, rule: Option<&Rule>) -> [[String; 3]; 4] {
     let by_rule = |name| Some((rule?, rule?.settings().find(|(set, _)| *set == name)?.1));
     let general = |name| loaded.settings().find(|setting| (setting.section, setting.name) == ("compression", name));

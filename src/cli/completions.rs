@@ -1,4 +1,4 @@
-//! `lopper completions` and `lopper man`: what a shell and `man` want to know of the commands.
+//! `lopper completions` and `lopper man`: completions for a shell, and manual pages.
 
 use std::io::Write;
 use std::path::PathBuf;

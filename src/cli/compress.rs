@@ -1,4 +1,4 @@
-//! `lopper compress`: offline what the proxy does. Code to stdout, figures to stderr.
+//! `lopper compress`: compresses files as the proxy would. Code to stdout, figures to stderr.
 
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -7,11 +7,11 @@ use std::time::Instant;
 use anyhow::{Context, bail};
 use clap::Args;
 
-use crate::app::scorer::load_engine;
+use super::format::change;
+use crate::app::scorer;
 use crate::base::limits::Limits;
-use crate::base::text::Tokens;
 use crate::base::tokens::Counter;
-use crate::config::{self, Config, Fine, Flags, Method};
+use crate::config::{self, Config, Fine, Flags};
 use crate::conversation::identifiers;
 use crate::engine::Engine;
 use crate::select::{self, Budget, Code, Judge, Target};
@@ -38,24 +38,22 @@ pub struct Arguments {
 }
 
 pub fn run(arguments: Arguments) -> anyhow::Result<()> {
-    let is_asked_for = arguments.model.is_some();
+    let names_model = arguments.model.is_some();
     let flags = Flags { model: arguments.model, ratio: arguments.ratio, ..Flags::default() };
     let config = Config::load(arguments.config.as_deref(), config::environment(), flags)?.config;
     if arguments.query.trim().is_empty() {
         bail!("--query is empty; say what the code is to help with");
     }
     let sources = arguments.files.iter().map(|file| read(file)).collect::<anyhow::Result<Vec<_>>>()?;
-    let engine = match load_engine(&config) {
+    let engine = match scorer::load_engine(&config) {
         Ok(engine) => Some(engine),
-        Err(error) if score::works_without_model(config.scorer.method) && !is_asked_for => {
-            if config.scorer.method != Method::Lexical {
-                eprintln!("scored by words alone: {error}");
-            }
+        Err(error) if score::works_without_model(config.scorer.method) && !names_model => {
+            scorer::explain_words_alone(&config, &error);
             None
         }
         Err(error) => return Err(error.into()),
     };
-    let budget = crate::app::scorer::budget(&config, engine.as_ref())?;
+    let budget = scorer::budget(&config, engine.as_ref())?;
     let mut out = std::io::stdout().lock();
     for (file, (source, language)) in arguments.files.iter().zip(sources) {
         let text = compress(engine.as_ref(), &config, budget, file, &source, language, &arguments.query);
@@ -74,7 +72,7 @@ fn read(file: &Path) -> anyhow::Result<(String, Language)> {
     Ok((source, language))
 }
 
-/// The file as the proxy would send it. What can't be compressed stays as it is, with a word on why to stderr.
+/// Compresses a file as the proxy would. If it can't be, it stays as it is, and stderr says why.
 fn compress(
     engine: Option<&Engine>,
     config: &Config,
@@ -91,7 +89,7 @@ fn compress(
     let start = Instant::now();
     let path = file.display().to_string();
     let before = counter.count(source);
-    // Who runs this waits for it, so there is no deadline.
+    // No deadline: a person waits for it.
     let score = score::scorer(config.scorer.method);
     let judge = Judge { engine, score: &*score, best_first: score::is_best_first(config.scorer.method), counter };
     let text = match select::prune(judge, &code, target, &Limits::default()) {
@@ -104,10 +102,4 @@ fn compress(
     let after = counter.count(&text);
     eprintln!("{path}: {} in {} ms", change(before, after), start.elapsed().as_millis());
     text
-}
-
-/// For example `1,163 → 480 tokens (−59 %)`.
-pub fn change(before: Tokens, after: Tokens) -> String {
-    let saved = 100.0 * (1.0 - after.0 as f64 / before.0.max(1) as f64);
-    format!("{} → {} tokens ({:+.0} %)", before.0, after.0, -saved)
 }

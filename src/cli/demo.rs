@@ -1,4 +1,4 @@
-//! `lopper demo`: a bundled request, compressed by the proxy and answered by the local model.
+//! `lopper demo`: shows how a bundled request is compressed by the proxy and answered by the local model.
 
 use std::io::{IsTerminal, Write};
 use std::path::PathBuf;
@@ -11,7 +11,7 @@ use bytes::Bytes;
 use clap::Args;
 use http::{HeaderMap, Request};
 
-use super::compress::change;
+use super::format::change;
 use crate::app::assemble;
 use crate::app::scorer::load_scorer;
 use crate::base::net;
@@ -55,7 +55,7 @@ pub fn run(arguments: Arguments) -> anyhow::Result<()> {
     let config = Config::load(arguments.config.as_deref(), config::environment(), flags)?.config;
     eprintln!("loading {}", config::default_model_path(&config).display());
     let scorer = load_scorer(&config)?;
-    // Who watches a demo waits for it.
+    // A person waits for it.
     let settings = Settings { deadline: DEADLINE, ..assemble::settings(&config, Some(&scorer.engine))? };
     let recorder =
         Arc::new(Recorder { model: Embedded::new(ChatModel::new(&scorer.engine)), received: Mutex::default() });
@@ -68,14 +68,14 @@ pub fn run(arguments: Arguments) -> anyhow::Result<()> {
         let snapshot = Snapshot::new(Some(compressor), compresses, Arc::new(upstream), limits, Arc::new(rates));
         let observer = Arc::new(Observer::new(observe::Settings::default(), Box::new(|_| {})));
         let snapshot = Arc::new(ArcSwap::from_pointee(snapshot));
-        // Nobody else is to come in, whatever the settings say of clients.
+        // Only the demo itself connects, whatever the settings say of clients.
         let (listen, drain_timeout) = (config.server.listen, config.server.drain_timeout);
         let socket = ProxyConfig { listen, drain_timeout, keys: None, tls: None };
         let server = Server::bind(socket, snapshot, None, observer).await.context("can't listen on a free port")?;
         let url = format!("http://{}/v1/chat/completions", server.local_addr());
         let (done, stop) = tokio::sync::oneshot::channel::<()>();
         let serving = tokio::spawn(server.run(async {
-            // An error says that the demo has ended, which is as good.
+            // An error means that the demo has ended, too.
             let _ = stop.await;
         }));
         let shown = ask(&url, &recorder).await;
@@ -85,7 +85,7 @@ pub fn run(arguments: Arguments) -> anyhow::Result<()> {
     })
 }
 
-/// Answers as the embedded upstream does, and remembers what it was asked.
+/// The embedded upstream, with a record of the last request.
 struct Recorder {
     model: Embedded,
     received: Mutex<Bytes>,
@@ -93,13 +93,13 @@ struct Recorder {
 
 impl Local for Recorder {
     fn respond(&self, request: Request<Bytes>) -> LocalResponse {
-        // A panic while the lock was held leaves a whole value.
+        // A panic while the lock was held leaves the value whole.
         *self.received.lock().unwrap_or_else(PoisonError::into_inner) = request.body().clone();
         self.model.respond(request)
     }
 }
 
-/// Sends the request through the proxy and shows what became of it.
+/// Sends the request through the proxy, and shows it before and after with its answer.
 async fn ask(url: &str, recorder: &Recorder) -> anyhow::Result<()> {
     eprintln!("sending the request in examples/chat-request.json through the proxy at {url}");
     net::install_crypto();
@@ -138,7 +138,7 @@ async fn ask(url: &str, recorder: &Recorder) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// The last line of the last message, and the code in it.
+/// Finds the question (the last line of the last message) and the code in it.
 fn question_and_code(body: &[u8]) -> anyhow::Result<(String, String)> {
     let chat = wire::parse(body)?;
     let slot = chat.messages.iter().flat_map(|message| &message.slots).next_back().context("no text in the request")?;
@@ -148,7 +148,7 @@ fn question_and_code(body: &[u8]) -> anyhow::Result<(String, String)> {
     Ok((question.to_owned(), slot.text[block.code.range()].to_owned()))
 }
 
-/// The original lines, those that are missing from `after` dimmed, or marked where colours are not shown.
+/// The original lines; those that are missing from `after` are dimmed, or marked if there are no colours.
 fn compared(before: &str, after: &str, colours: bool) -> String {
     let dropped: Vec<(usize, usize)> = after.lines().filter_map(render::left_out).collect();
     let dim = anstyle::Style::new().dimmed();
@@ -166,7 +166,7 @@ fn compared(before: &str, after: &str, colours: bool) -> String {
     shown
 }
 
-/// What the proxy's headers say, for example `compressed: 3,600 → 1,500 tokens (−58 %) in 4,000 ms`.
+/// Figures from the proxy's headers, for example `compressed: 3,600 → 1,500 tokens (−58 %) in 4,000 ms`.
 fn figures(headers: &HeaderMap) -> String {
     let header = |name: &str| headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or("?");
     let tokens = |name: &str| header(name).parse().map(Tokens).unwrap_or_default();

@@ -1,4 +1,4 @@
-//! `lopper doctor`: whether all that Lopper needs is there, and what to do where it is not.
+//! `lopper doctor`: checks all that Lopper needs, and says how to repair it.
 
 use std::fmt::Display;
 use std::fs::OpenOptions;
@@ -13,18 +13,18 @@ use http::StatusCode;
 use http::header::{AUTHORIZATION, HeaderValue};
 
 use super::admin::Admin;
-use crate::app::scorer::load_engine;
+use crate::app::scorer::{budget, load_engine};
 use crate::base::net;
 use crate::config::{self, Config, Flags, Loaded, Method};
-use crate::engine::Engine;
+use crate::engine::{Engine, EngineError};
 use crate::proxy::error::root_cause;
 use crate::score;
 
-/// Tokens that the speed is measured on: half a second with a small model.
+/// Tokens to measure the speed on: half a second with a small model.
 const MEASURED_TOKENS: usize = 512;
-/// Larger models are not measured: it would take seconds.
+/// Models with more parameters are not measured: it would take seconds.
 const MEASURED_PARAMETERS: u64 = 1_000_000_000;
-/// How long the upstream's list of models may take once it is connected.
+/// Time limit of the upstream's list of models, after connecting.
 const ANSWER: Duration = Duration::from_secs(20);
 
 #[derive(Args)]
@@ -66,7 +66,7 @@ fn examine(loaded: &Loaded, report: &mut Report) -> anyhow::Result<()> {
     ledger(config, report)
 }
 
-/// What was found.
+/// Result of a check.
 #[derive(Debug, Clone, Copy, PartialEq)]
 enum Finding {
     Ok,
@@ -76,7 +76,7 @@ enum Finding {
     Problem,
 }
 
-/// Findings, each said at once: some take their time.
+/// Prints findings as they come (some take their time) and counts the problems.
 #[derive(Default)]
 struct Report {
     problems: usize,
@@ -98,7 +98,7 @@ impl Report {
     }
 }
 
-/// The model that scores: there, and loads.
+/// Checks that the model is there and loads.
 fn model(config: &Config, report: &mut Report) -> anyhow::Result<Option<Engine>> {
     const ABOUT: &str = "model";
     let method = config.scorer.method;
@@ -107,7 +107,7 @@ fn model(config: &Config, report: &mut Report) -> anyhow::Result<Option<Engine>>
         report.say(Finding::Ok, ABOUT, "none is needed: code is scored by its words (scorer.method)")?;
         return Ok(None);
     }
-    match load_engine(config) {
+    let error = match load_engine(config) {
         Ok(engine) => {
             let info = engine.info();
             let speed = match info.parameters < MEASURED_PARAMETERS {
@@ -120,39 +120,38 @@ fn model(config: &Config, report: &mut Report) -> anyhow::Result<Option<Engine>>
                 ABOUT,
                 format!("{} ({}, {millions:.0} M parameters){speed}", info.name, info.format),
             )?;
-            Ok(Some(engine))
+            return Ok(Some(engine));
         }
-        Err(error) if is_embedded => {
-            report.say(Finding::Problem, ABOUT, format!("nobody answers: {error}"))?;
-            Ok(None)
+        Err(error) => error,
+    };
+    let (finding, effect) = match error {
+        _ if is_embedded => (Finding::Problem, "nobody answers"),
+        EngineError::NotBuilt if score::works_without_model(method) => {
+            (Finding::Ok, "code is scored by its words alone")
         }
-        Err(error) if score::works_without_model(method) => {
-            report.say(Finding::Warning, ABOUT, format!("code is scored by its words alone: {error}"))?;
-            Ok(None)
-        }
-        Err(error) => {
-            report.say(Finding::Problem, ABOUT, format!("nothing is compressed: {error}"))?;
-            Ok(None)
-        }
-    }
+        _ if score::works_without_model(method) => (Finding::Warning, "code is scored by its words alone"),
+        _ => (Finding::Problem, "nothing is compressed"),
+    };
+    report.say(finding, ABOUT, format!("{effect}: {error}"))?;
+    Ok(None)
 }
 
-/// Tokens a second, after the first, which pay for what is done once.
+/// Measures tokens a second, after a warm-up.
 fn speed(engine: &Engine) -> anyhow::Result<f64> {
     engine.prefill_speed(MEASURED_TOKENS / 4, 0.0)?;
     Ok(engine.prefill_speed(MEASURED_TOKENS, 0.0)?.rate())
 }
 
-/// Whether `compression.recall` can be kept to.
+/// Checks that `compression.recall` can be reached.
 fn recall(config: &Config, engine: Option<&Engine>, report: &mut Report) -> anyhow::Result<()> {
     let Some(recall) = config.compression.recall else { return Ok(()) };
-    match crate::app::scorer::budget(config, engine) {
+    match budget(config, engine) {
         Ok(_) => report.say(Finding::Ok, "recall", format!("{recall}: the scorer is calibrated")),
         Err(error) => report.say(Finding::Problem, "recall", format!("{error:#}")),
     }
 }
 
-/// The addresses to listen on: free, or a Lopper's.
+/// Checks that the addresses to listen on are free, or a Lopper's.
 fn ports(config: &Config, report: &mut Report) -> anyhow::Result<()> {
     let is_alive = Admin::of(config).is_ok_and(|admin| admin.is_alive());
     let mut port = |about: &str, key: &str, listen: SocketAddr| match TcpListener::bind(listen) {
@@ -181,7 +180,7 @@ fn ports(config: &Config, report: &mut Report) -> anyhow::Result<()> {
     }
 }
 
-/// The API: there, and content with the key.
+/// Checks that the API answers and takes the key.
 fn upstream(config: &Config, report: &mut Report) -> anyhow::Result<()> {
     let base = &config.upstream.base_url;
     if config.upstream.is_embedded() {
@@ -240,8 +239,8 @@ fn upstream(config: &Config, report: &mut Report) -> anyhow::Result<()> {
     }
 }
 
-/// The status of the upstream's list of models, or why there is none. As the proxy asks: with the environment's proxy,
-/// but not for this machine.
+/// Fetches the status of the upstream's list of models, by the same way as the proxy: through the environment's proxy, but not on
+/// this machine. An error is the cause in words.
 fn models(base: &str, connect: Duration, key: Option<HeaderValue>) -> Result<StatusCode, String> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let url =
@@ -265,7 +264,7 @@ fn models(base: &str, connect: Duration, key: Option<HeaderValue>) -> Result<Sta
     status.map_err(|error: reqwest::Error| root_cause(&error))
 }
 
-/// The ledger's file can be written.
+/// Checks that the ledger's file can be written.
 fn ledger(config: &Config, report: &mut Report) -> anyhow::Result<()> {
     const ABOUT: &str = "ledger";
     let Some(path) = &config.ledger.path else {
@@ -273,7 +272,7 @@ fn ledger(config: &Config, report: &mut Report) -> anyhow::Result<()> {
     };
     match writable(path) {
         Ok(()) => report.say(Finding::Ok, ABOUT, format!("{} can be written", path.display())),
-        // Lopper starts all the same.
+        // Lopper starts anyway.
         Err(error) => {
             let text = format!("{} can't be written: {error}; decisions are kept in memory alone", path.display());
             report.say(Finding::Warning, ABOUT, text)
@@ -281,14 +280,14 @@ fn ledger(config: &Config, report: &mut Report) -> anyhow::Result<()> {
     }
 }
 
-/// Whether the file can be written or, where there is none, made; it is left as it is.
+/// Checks that a file can be written or, if there is none, created; it is left as it is.
 fn writable(path: &Path) -> std::io::Result<()> {
     if path.exists() {
         return OpenOptions::new().append(true).open(path).map(|_| ());
     }
     let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
     match folder.filter(|folder| !folder.exists()) {
-        // Lopper makes folders that are missing.
+        // Lopper creates missing folders.
         Some(missing) => missing.ancestors().find(|folder| folder.exists()).map_or(Ok(()), |folder| {
             match folder.metadata()?.permissions().readonly() {
                 true => Err(ErrorKind::PermissionDenied.into()),

@@ -1,4 +1,4 @@
-//! `lopper explain`: what was done to a request, or would be, and why.
+//! `lopper explain`: tells what is done to a request, and why.
 
 mod admin;
 mod meaning;
@@ -13,12 +13,11 @@ use clap::Args;
 
 use super::admin::Admin;
 use crate::app::assemble;
-use crate::app::scorer::load_scorer;
-use crate::config::{self, Config, Flags, Method};
+use crate::app::scorer::{explain_words_alone, load_scorer};
+use crate::config::{self, Config, Flags};
 use crate::ledger::{Ledger, LedgerConfig};
 use crate::pipeline::explain::Explanation;
 use crate::pipeline::{Cancel, Compressor, Scorer};
-use crate::score;
 
 #[derive(Args)]
 pub struct Arguments {
@@ -68,7 +67,7 @@ fn ratio(text: &str) -> Result<f32, String> {
     ratio.ok_or_else(|| "it must be above 0 and at most 1; write several as 0.2,0.3,0.5".to_owned())
 }
 
-/// What the proxy would do with the request under these settings, if it had not seen it before.
+/// Explains what the proxy would do with the request under these settings, if it had not seen it before.
 fn explain(request: &Path, arguments: &Arguments) -> anyhow::Result<Explanation> {
     let body = read(request)?;
     let name = if is_stdin(request) { "standard input".to_owned() } else { request.display().to_string() };
@@ -97,9 +96,7 @@ fn compressor(arguments: &Arguments) -> anyhow::Result<Compressor> {
         Ok(scorer) => Ok(scorer),
         Err(error) if arguments.model.is_some() => return Err(error.into()),
         Err(error) => {
-            if score::works_without_model(config.scorer.method) && config.scorer.method != Method::Lexical {
-                eprintln!("scored by words alone: {error}");
-            }
+            explain_words_alone(&config, &error);
             Err(error.to_string())
         }
     };

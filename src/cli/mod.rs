@@ -9,6 +9,7 @@ mod demo;
 mod doctor;
 mod eval;
 mod explain;
+mod format;
 mod learn;
 mod model;
 mod report;
@@ -69,11 +70,11 @@ enum Verb {
 pub fn run() -> ExitCode {
     let verb = Command::parse().verb;
     threads::sleep_when_idle();
-    // It knows what it logs once it has read its settings.
+    // `serve` sets up its log once it has read its settings.
     if !matches!(verb, Verb::Serve(_)) {
         logging::warnings();
     }
-    hide_panic_messages();
+    log_panics_without_message();
     let result = match verb {
         Verb::Serve(arguments) => serve::run(arguments),
         Verb::Setup(arguments) => setup::run(arguments),
@@ -100,8 +101,8 @@ pub fn run() -> ExitCode {
     }
 }
 
-/// A panic's message may quote a prompt (a slice out of bounds quotes its text), so only its place is logged.
-fn hide_panic_messages() {
+/// Makes panics log only their place: their message may quote a prompt (a slice out of bounds quotes its text).
+fn log_panics_without_message() {
     std::panic::set_hook(Box::new(|panic| {
         let place = panic.location().map(ToString::to_string).unwrap_or_default();
         tracing::error!(place, "a part of Lopper panicked; this is a bug");

@@ -4,9 +4,9 @@ use std::path::PathBuf;
 
 use clap::Args;
 
-use crate::app::assemble;
 use crate::app::live_config::Source;
 use crate::app::logging::Format;
+use crate::app::run;
 use crate::config::Flags;
 
 #[derive(Args)]
@@ -40,5 +40,5 @@ pub struct Arguments {
 pub fn run(arguments: Arguments) -> anyhow::Result<()> {
     let Arguments { config, listen, upstream, model, ratio, preset, insecure, log } = arguments;
     let flags = Flags { listen, upstream, model, ratio, preset, insecure };
-    assemble::run(Source { file: config, flags }, log)
+    run::run(Source { file: config, flags }, log)
 }

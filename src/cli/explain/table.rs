@@ -1,10 +1,10 @@
-//! What an explanation looks like to a person, in at most 100 columns.
+//! Renders an explanation for people, in at most 100 columns.
 
 use anstyle::Style;
 
 use super::meaning;
 use crate::base::text::Tokens;
-use crate::cli::compress::change;
+use crate::cli::format::change;
 use crate::pipeline::explain::{At, Block, Explanation, Kind, Unit};
 use crate::select::Extent;
 
@@ -55,7 +55,7 @@ fn block(block: &Block, style: &Look) -> String {
     let fine = if block.fine { ", functions may be cut" } else { "" };
     let rule = block.rule.as_deref().unwrap_or("no rule applies");
     let late = "scorer.deadline_ms passed first; what was not read by then is judged by its words alone";
-    // Of code that must not be touched neither question nor settings matter.
+    // For vetoed code neither question nor settings matter.
     let is_vetoed = block.verdict.starts_with("vetoed");
     let facts = [
         ("verdict", Some(format!("{}, {}", block.verdict, tokens(block.tokens, block.tokens_after)))),
@@ -72,7 +72,7 @@ fn block(block: &Block, style: &Look) -> String {
             text += "\n";
         }
     }
-    // What only closes a type is told by that.
+    // Without the lines that only close a type: they have no rank.
     let units: Vec<&Unit> = block.units.iter().filter(|unit| unit.rank.is_some()).collect();
     if !units.is_empty() {
         text += &format!("\n{}", table(block, &units, style));
@@ -107,9 +107,9 @@ fn table(block: &Block, units: &[&Unit], style: &Look) -> String {
 
 const COLUMNS: usize = 7;
 const HEAD: [&str; COLUMNS] = ["lines", "what", "tokens", "worth", "rank", "decision", "reason"];
-/// The column that gives way.
+/// The column that is shortened to fit.
 const NAME: usize = 1;
-/// Columns with numbers, which stand at the right.
+/// Columns with numbers, which are aligned to the right.
 const NUMBERS: [usize; 3] = [2, 3, 4];
 
 fn row(unit: &Unit, block: &Block) -> [String; COLUMNS] {
@@ -125,7 +125,7 @@ fn row(unit: &Unit, block: &Block) -> [String; COLUMNS] {
     ]
 }
 
-/// What it defines; of a type the line that opens it, for a type may have several parts.
+/// The name that a unit defines; for a type the line that opens it, as a type may have several parts.
 fn name(unit: &Unit, block: &Block) -> String {
     match (unit.kind, &*unit.name) {
         (Kind::Function, "") => "(function)".into(),
@@ -155,7 +155,7 @@ fn line(cells: &[String; COLUMNS], widths: &[usize; COLUMNS]) -> String {
     line.trim_end().to_owned()
 }
 
-/// For example `  at 0.2   3250 → 700 tokens (-78 %); without load, save`: held against what stays now.
+/// Compares what stays at another ratio with what stays now, as in `  at 0.2   3250 → 700 tokens (-78 %); without load, save`.
 fn other_ratio(at: &At, block: &Block) -> String {
     let lines: Vec<&str> = block.source.lines().collect();
     let stays = |kept: &[(usize, usize)], unit: &Unit| {
@@ -182,7 +182,7 @@ fn tokens(before: usize, after: usize) -> String {
     if before == after { format!("{before} tokens") } else { change(Tokens(before), Tokens(after)) }
 }
 
-/// `text`, shortened to `width` columns. A request may say anything, so control characters don't reach the terminal.
+/// Shortens `text` to `width` columns. A request may hold anything, so control characters don't reach the terminal.
 fn fitted(text: &str, width: usize) -> String {
     let shown = || text.chars().map(|c| if c.is_control() { ' ' } else { c });
     if shown().count() <= width {
