@@ -1,8 +1,7 @@
 //! The ledger's file: decisions that outlive the process, in an embedded store.
 //!
-//! A thread of its own writes, so that no request waits for the disk; what it has not written yet is lost with the process,
-//! a fraction of a second's decisions at most. Whatever goes wrong with the file is a warning: the ledger goes on in
-//! memory.
+//! A separate thread writes, so that no request waits for the disk. Decisions that it has not written yet, a fraction of a
+//! second's at most, are lost with the process. Any failure of the file is a warning: the ledger goes on in memory.
 
 use std::fs;
 use std::io::{self, Read as _};
@@ -17,22 +16,24 @@ use redb::{
     Database, DatabaseError, ReadableDatabase, ReadableTable, ReadableTableMetadata, StorageError, TableDefinition,
 };
 
-use super::{Decision, Key, entry};
+use super::decision::Decision;
+use super::entry;
+use super::key::Key;
 
 /// The entries by key.
 const ENTRIES: TableDefinition<[u8; 32], &[u8]> = TableDefinition::new("entries");
-/// The keys in the order in which they came.
+/// The keys in the order of their arrival.
 const ORDER: TableDefinition<u64, [u8; 32]> = TableDefinition::new("order");
-/// What an entry takes in the file beside its value, in bytes: its key twice, its number, and the store's own needs.
+/// Bytes that an entry takes in the file beside its value: its key twice, its number, and the store's overhead.
 const ENTRY_OVERHEAD: u64 = 80;
-/// Decisions that wait to be written. Beyond them new ones are kept in memory only.
+/// Decisions that may wait to be written; beyond that, new ones are kept in memory only.
 const QUEUE: usize = 1024;
 /// Decisions written at once.
 const BATCH: usize = 128;
 
-/// The file, and the thread that writes to it.
+/// The open file, and the thread that writes to it.
 pub struct Disk {
-    /// Always there until it is dropped. Locked for writing only while the file is compacted.
+    /// `Some` until it is dropped. Locked for writing only while the file is compacted.
     database: Option<Arc<RwLock<Database>>>,
     queue: Option<SyncSender<(Key, Vec<u8>)>>,
     writer: Option<JoinHandle<()>>,
@@ -40,16 +41,16 @@ pub struct Disk {
 }
 
 impl Disk {
-    /// Opens or makes the file at `path` for at most `limit` bytes of decisions. `None`, after a warning, if that can't be
-    /// done. A damaged file is put aside and a new one made.
+    /// Opens or creates the file at `path`, which may grow to `limit` bytes. A damaged file is renamed and a new one created.
+    /// `None`, after a warning, if there can be no file.
     pub fn open(path: PathBuf, limit: u64) -> Option<Self> {
         let opened = open(&path, limit).or_else(|problem| {
             if !problem.is_damage {
                 return Err(problem);
             }
-            let aside = put_aside(&path).map_err(|error| Problem { text: error.to_string(), is_damage: false })?;
+            let aside = set_aside(&path).map_err(|error| Problem { text: error.to_string(), is_damage: false })?;
             tracing::warn!(path = %path.display(), aside = %aside.display(), reason = problem.text,
-                "the ledger's file is damaged; it is put aside and a new one made");
+                "the ledger's file is damaged; it was renamed and a new one created");
             open(&path, limit)
         });
         let database = match opened {
@@ -69,22 +70,22 @@ impl Disk {
         Some(Self { database: Some(database), queue: Some(queue), writer: Some(writer), full: AtomicBool::new(false) })
     }
 
-    /// The decision of `key`, if it is there.
+    /// The stored decision of `key`.
     pub fn get(&self, key: Key) -> Option<Decision> {
         let read = || -> Option<Decision> {
             let database = self.database.as_ref()?.read().unwrap_or_else(PoisonError::into_inner);
             let table = database.begin_read().ok()?.open_table(ENTRIES).ok()?;
             entry::decode(&key, table.get(key.0).ok()??.value())
         };
-        // What is wrong with the file is not wrong with the request.
-        contained(read).flatten()
+        // A fault of the file must not fail the request.
+        catch_panic(read).flatten()
     }
 
-    /// Has a decision written, soon.
+    /// Queues a decision for writing.
     pub fn put(&self, key: Key, decision: &Decision) {
         let Some(queue) = &self.queue else { return };
         if queue.try_send((key, entry::encode(&key, decision))).is_err() && !self.full.swap(true, Ordering::Relaxed) {
-            tracing::warn!("the ledger's file takes no more; new decisions are kept in memory only");
+            tracing::warn!("the ledger's file can't be written fast enough or at all; new decisions are kept in memory only");
         }
     }
 }
@@ -97,22 +98,21 @@ impl Drop for Disk {
             // A writer that panicked has nothing more to write.
             let _ = writer.join();
         }
-        // Closing writes once more.
-        contained(|| self.database = None);
+        // Closing writes as well, and may fail.
+        catch_panic(|| self.database = None);
     }
 }
 
-/// What `work` returns, or `None` if it panicked: the store does so where its pages make no sense, and that is no reason
-/// for a request to fail.
-fn contained<T>(work: impl FnOnce() -> T) -> Option<T> {
+/// The result of `work`, or `None` if it panicked: redb does so on invalid pages, and that must not fail a request.
+fn catch_panic<T>(work: impl FnOnce() -> T) -> Option<T> {
     catch_unwind(AssertUnwindSafe(work)).ok()
 }
 
-/// Renames the file at `path` to a name beside it that is free, and returns that.
-fn put_aside(path: &Path) -> io::Result<PathBuf> {
-    /// More damaged files than this are a fault of the disk that a new file would not mend.
-    const KEPT: usize = 9;
-    for number in 1..=KEPT {
+/// Renames the file at `path` to a free name beside it, and returns that name.
+fn set_aside(path: &Path) -> io::Result<PathBuf> {
+    /// With more damaged files than this the disk is at fault, and a new file would not help.
+    const MAX: usize = 9;
+    for number in 1..=MAX {
         let mut aside = path.as_os_str().to_owned();
         aside.push(format!(".damaged-{number}"));
         let aside = PathBuf::from(aside);
@@ -121,13 +121,13 @@ fn put_aside(path: &Path) -> io::Result<PathBuf> {
             return Ok(aside);
         }
     }
-    Err(io::Error::other(format!("it is damaged, and so were {KEPT} before it")))
+    Err(io::Error::other(format!("it is damaged, and so were {MAX} before it")))
 }
 
 /// Why the file can't be used.
 struct Problem {
     text: String,
-    /// Whether another file in its place would do.
+    /// Whether a new file would help.
     is_damage: bool,
 }
 
@@ -147,13 +147,12 @@ impl<E: Into<redb::Error>> From<E> for Problem {
 
 fn open(path: &Path, limit: u64) -> Result<Database, Problem> {
     let unusable = |text: String| Problem { text, is_damage: false };
-    let damaged = |text: &str| Problem { text: text.into(), is_damage: true };
-    contained(|| {
+    catch_panic(|| {
         if let Some(folder) = path.parent() {
             fs::create_dir_all(folder).map_err(|error| unusable(error.to_string()))?;
         }
-        if is_of_something_else(path).map_err(|error| unusable(error.to_string()))? {
-            return Err(unusable("it is no ledger, and stays as it is".into()));
+        if is_foreign(path).map_err(|error| unusable(error.to_string()))? {
+            return Err(unusable("it is no ledger, and is left as it is".into()));
         }
         let mut database = Database::create(path).map_err(|error| match error {
             DatabaseError::Storage(StorageError::Io(error)) => {
@@ -161,19 +160,19 @@ fn open(path: &Path, limit: u64) -> Result<Database, Problem> {
             }
             error => Problem::from(error),
         })?;
-        // What can be mended is mended; each entry has a checksum of its own.
+        // Repairs what can be repaired; each entry has a checksum of its own.
         database.check_integrity()?;
         compact(&mut database, limit, path)?;
-        let make = database.begin_write()?;
-        make.open_table(ENTRIES)?;
-        make.open_table(ORDER)?;
-        make.commit()?;
+        let tables = database.begin_write()?;
+        tables.open_table(ENTRIES)?;
+        tables.open_table(ORDER)?;
+        tables.commit()?;
         Ok(database)
     })
-    .unwrap_or_else(|| Err(damaged("its pages make no sense")))
+    .unwrap_or_else(|| Err(Problem { text: "its pages are invalid".into(), is_damage: true }))
 }
 
-/// Brings the file down to what its entries take, if it is over the limit: the store keeps its pages when entries go.
+/// Shrinks a file over the limit: redb keeps its pages when entries are removed.
 fn compact(database: &mut Database, limit: u64, path: &Path) -> Result<(), redb::Error> {
     if fs::metadata(path).is_ok_and(|file| file.len() > limit) {
         database.compact()?;
@@ -181,9 +180,9 @@ fn compact(database: &mut Database, limit: u64, path: &Path) -> Result<(), redb:
     Ok(())
 }
 
-/// Whether there is a file that was never a ledger: whoever named it here is mistaken, and it is theirs.
-fn is_of_something_else(path: &Path) -> io::Result<bool> {
-    /// How each file of the store begins (redb's design notes, "super-header").
+/// Whether the file at `path` exists and was never a ledger: the path in the settings is a mistake then.
+fn is_foreign(path: &Path) -> io::Result<bool> {
+    /// First bytes of a redb file (redb's design notes, "super-header").
     const MAGIC: &[u8] = b"redb";
     let mut start = Vec::new();
     match fs::File::open(path) {
@@ -194,7 +193,7 @@ fn is_of_something_else(path: &Path) -> io::Result<bool> {
     Ok(!start.is_empty() && start != MAGIC)
 }
 
-/// Writes what comes, several at once where several wait. Ends with the queue, or with the first failure.
+/// Writes queued decisions in batches. Ends with the queue, or at the first failure.
 fn write_all(database: &RwLock<Database>, waiting: &Receiver<(Key, Vec<u8>)>, limit: u64, path: &Path) {
     while let Ok(first) = waiting.recv() {
         let batch = std::iter::once(first).chain(waiting.try_iter().take(BATCH));
@@ -202,7 +201,7 @@ fn write_all(database: &RwLock<Database>, waiting: &Receiver<(Key, Vec<u8>)>, li
             write(&database.read().unwrap_or_else(PoisonError::into_inner), batch, limit)?;
             compact(&mut database.write().unwrap_or_else(PoisonError::into_inner), limit, path)
         };
-        let reason = match contained(write) {
+        let reason = match catch_panic(write) {
             Some(Ok(())) => continue,
             Some(Err(error)) => error.to_string(),
             None => "the store failed".into(),
@@ -212,8 +211,8 @@ fn write_all(database: &RwLock<Database>, waiting: &Receiver<(Key, Vec<u8>)>, li
     }
 }
 
-/// What the entries take, in bytes. The file has up to eight times that: its pages are not full, and a write copies those
-/// that it changes.
+/// Bytes of all entries. The file takes up to eight times as much: its pages are not full, and a write copies those that it
+/// changes.
 fn size(entries: &redb::Table<[u8; 32], &[u8]>) -> Result<u64, redb::Error> {
     let values = entries.stats()?.stored_bytes() - entries.len()? * 32;
     Ok(values + entries.len()? * ENTRY_OVERHEAD)
@@ -231,7 +230,7 @@ fn write(database: &Database, batch: impl Iterator<Item = (Key, Vec<u8>)>, limit
                 next += 1;
             }
         }
-        // A tenth more than needed, so that it is not done at every turn.
+        // A tenth more than needed, so that it is not done at every write.
         let mut left = size(&entries)?;
         if left > limit / 8 {
             while left > limit / 80 * 9 {

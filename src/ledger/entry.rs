@@ -1,110 +1,75 @@
-//! How a decision is written down: a version, its kind, the bounds of its lines as differences in LEB128, and a checksum
-//! over these and the key.
+//! The stored form of a decision: a version byte, the decision in postcard's format, and a checksum over both and the key.
+//!
+//! Entries of another version or with a wrong checksum count as absent; the decision is taken anew.
 
-use super::{Decision, Key, Reason};
+use serde::{Deserialize, Serialize};
+
+use super::decision::Decision;
+use super::key::Key;
 use crate::base::text::Lines;
 
-/// Entries of another version are none.
-const VERSION: u8 = 2;
-const KEEP: u8 = 0;
+/// Version of the stored form.
+const VERSION: u8 = 3;
 /// Bytes of the checksum.
 const CHECKSUM: usize = 8;
 
-/// The decision of `key` in bytes.
-pub fn encode(key: &Key, decision: &Decision) -> Vec<u8> {
-    let mut bytes = vec![VERSION];
-    match decision {
-        Decision::Keep(lines) => {
-            bytes.push(KEEP);
-            let mut at = 0;
-            for bound in lines.iter().flat_map(|lines| [lines.start, lines.end]) {
-                put(&mut bytes, bound.saturating_sub(at));
-                at = bound;
-            }
-        }
-        Decision::Leave(Reason::Deadline) => bytes.push(1),
-        Decision::Leave(Reason::Syntax) => bytes.push(2),
-        Decision::Leave(Reason::FewUnits) => bytes.push(3),
-        Decision::Leave(Reason::Busy) => bytes.push(4),
-        Decision::Leave(Reason::Rate) => bytes.push(5),
-    }
-    let checksum = checksum(key, &bytes);
-    bytes.extend(checksum);
-    bytes
+/// A decision as it is stored. Variants are stored by number: append, never reorder.
+#[derive(Serialize, Deserialize)]
+enum Stored {
+    /// For each range of lines the distance from the end of the one before, and its length.
+    Keep(Vec<(usize, usize)>),
+    /// The reason's word.
+    Leave(String),
 }
 
-/// The decision that was written down for `key`; `None` for anything else.
+/// The stored form of `decision` under `key`.
+pub fn encode(key: &Key, decision: &Decision) -> Vec<u8> {
+    let stored = match decision {
+        Decision::Keep(lines) => {
+            let mut end = 0;
+            let step = |lines: &Lines| {
+                let step = (lines.start.saturating_sub(end), lines.end.saturating_sub(lines.start));
+                end = lines.end;
+                step
+            };
+            Stored::Keep(lines.iter().map(step).collect())
+        }
+        Decision::Leave(reason) => Stored::Leave(<&str>::from(reason).to_owned()),
+    };
+    let bytes = postcard::to_extend(&stored, vec![VERSION]).expect("a vector takes whatever it is given");
+    let checksum = checksum(key, &bytes);
+    [&bytes[..], &checksum].concat()
+}
+
+/// The decision stored in `bytes` under `key`; `None` for anything else.
 pub fn decode(key: &Key, bytes: &[u8]) -> Option<Decision> {
-    let (bytes, written) = bytes.split_last_chunk::<CHECKSUM>()?;
-    if checksum(key, bytes) != *written {
+    let (bytes, stored_checksum) = bytes.split_last_chunk::<CHECKSUM>()?;
+    if checksum(key, bytes) != *stored_checksum {
         return None;
     }
-    let (&[VERSION, kind], mut rest) = bytes.split_first_chunk::<2>()? else { return None };
-    let reason = match kind {
-        KEEP => {
-            let mut bounds = Vec::new();
-            let mut at = 0_usize;
-            while !rest.is_empty() {
-                at = at.checked_add(take(&mut rest)?)?;
-                bounds.push(at);
-            }
-            let pairs = bounds.chunks_exact(2);
-            if !pairs.remainder().is_empty() {
-                return None;
-            }
-            return Some(Decision::Keep(pairs.map(|pair| Lines::new(pair[0], pair[1])).collect()));
+    let (&VERSION, rest) = bytes.split_first()? else { return None };
+    match postcard::take_from_bytes(rest) {
+        Ok((Stored::Keep(steps), [])) => {
+            let mut end = 0_usize;
+            let lines = steps.into_iter().map(|(distance, length)| {
+                let start = end.checked_add(distance)?;
+                end = start.checked_add(length)?;
+                Some(Lines::new(start, end))
+            });
+            lines.collect::<Option<_>>().map(Decision::Keep)
         }
-        1 => Reason::Deadline,
-        2 => Reason::Syntax,
-        3 => Reason::FewUnits,
-        4 => Reason::Busy,
-        5 => Reason::Rate,
-        _ => return None,
-    };
-    rest.is_empty().then_some(Decision::Leave(reason))
+        Ok((Stored::Leave(word), [])) => word.parse().ok().map(Decision::Leave),
+        _ => None,
+    }
 }
 
 /// The first bytes of the BLAKE3 hash of the key and the entry.
 fn checksum(key: &Key, entry: &[u8]) -> [u8; CHECKSUM] {
-    let mut hash = blake3::Hasher::new();
-    hash.update(&key.0).update(entry);
-    let mut checksum = [0; CHECKSUM];
-    checksum.copy_from_slice(&hash.finalize().as_bytes()[..CHECKSUM]);
-    checksum
+    let hash = blake3::Hasher::new().update(&key.0).update(entry).finalize();
+    *hash.as_bytes().first_chunk().expect("a hash is longer than the checksum")
 }
 
-/// What an entry takes in memory, in bytes, with its key and the cache's own needs.
-pub fn weight(decision: &Decision) -> u32 {
-    const OVERHEAD: usize = 200;
-    let lines = match decision {
-        Decision::Keep(lines) => lines.capacity() * size_of::<Lines>(),
-        Decision::Leave(_) => 0,
-    };
-    u32::try_from(OVERHEAD + lines).unwrap_or(u32::MAX)
-}
-
-fn put(bytes: &mut Vec<u8>, mut number: usize) {
-    while number >= 0x80 {
-        bytes.push(number as u8 | 0x80);
-        number >>= 7;
-    }
-    bytes.push(number as u8);
-}
-
-fn take(bytes: &mut &[u8]) -> Option<usize> {
-    let mut number = 0_u64;
-    for shift in (0..63).step_by(7) {
-        let (&byte, rest) = bytes.split_first()?;
-        *bytes = rest;
-        number |= u64::from(byte & 0x7f) << shift;
-        if byte < 0x80 {
-            return usize::try_from(number).ok();
-        }
-    }
-    None
-}
-
-/// The entry `bytes` with a checksum that is right.
+/// The entry `bytes` with its checksum.
 #[cfg(test)]
 pub fn checked(key: &Key, bytes: &[u8]) -> Vec<u8> {
     [bytes, &checksum(key, bytes)].concat()
@@ -113,20 +78,18 @@ pub fn checked(key: &Key, bytes: &[u8]) -> Vec<u8> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::ledger::Reason;
     use proptest::prelude::*;
+    use strum::VariantArray;
 
     proptest! {
         #[test]
-        fn what_is_written_is_read(steps in prop::collection::vec((0usize..100_000, 0usize..100_000), 0..40), reason in 0..6) {
+        fn what_is_written_is_read(steps in prop::collection::vec((0usize..100_000, 0usize..100_000), 0..40), reason in 0..6_usize) {
             let mut at = 0;
             let lines = steps.iter().map(|(gap, length)| { let start = at + gap; at = start + length; Lines::new(start, at) });
-            let decision = match reason {
-                0 => Decision::Keep(lines.collect()),
-                1 => Decision::Leave(Reason::Deadline),
-                2 => Decision::Leave(Reason::Syntax),
-                3 => Decision::Leave(Reason::FewUnits),
-                4 => Decision::Leave(Reason::Busy),
-                _ => Decision::Leave(Reason::Rate),
+            let decision = match reason.checked_sub(1) {
+                None => Decision::Keep(lines.collect()),
+                Some(reason) => Decision::Leave(Reason::VARIANTS[reason]),
             };
             let written = encode(&key(), &decision);
             prop_assert_eq!(decode(&key(), &written), Some(decision));
@@ -143,10 +106,17 @@ mod tests {
 
         #[test]
         fn any_bytes_are_read_or_refused(bytes in prop::collection::vec(any::<u8>(), 0..40)) {
-            let entry = [&[VERSION, KEEP][..], &bytes].concat();
+            let entry = [&[VERSION, 0][..], &bytes].concat();
             let _ = decode(&key(), &bytes);
             let _ = decode(&key(), &checked(&key(), &entry));
         }
+    }
+
+    #[test]
+    fn entries_of_another_version_are_absent() {
+        assert_eq!(decode(&key(), &checked(&key(), &[2, 0, 1, 2])), None);
+        let written = encode(&key(), &Decision::Leave(Reason::FewUnits));
+        assert_eq!(written[..written.len() - CHECKSUM], *b"\x03\x01\x09few-units");
     }
 
     fn key() -> Key {

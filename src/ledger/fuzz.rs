@@ -17,7 +17,7 @@ fn entry(dice: &mut Dice) -> Vec<u8> {
         lines.push(Lines::new(start, at));
     }
     let mut entry = encode(&key(), &Decision::Keep(lines));
-    mutate(dice, &mut entry, &["\u{2}\0", "\u{7f}", "\u{1}"], &[0xff; 32]);
+    mutate(dice, &mut entry, &["\u{3}\0", "\u{7f}", "\u{1}"], &[0xff; 32]);
     entry
 }
 

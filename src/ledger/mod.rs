@@ -1,10 +1,12 @@
-//! Which decisions were taken already, so that each is taken once: the same code for the same question is sent as the
-//! same bytes in every turn, after a passed deadline and, with a file, after a restart.
+//! Remembers decisions about code, so that each is taken once: the same code for the same question is sent as the same bytes
+//! in every turn, also after a passed deadline and, with a file, after a restart.
 //!
-//! Nothing of a request is kept but hashes and the numbers of lines.
+//! Nothing of a request is kept but hashes and line numbers.
 
+mod decision;
 mod disk;
 mod entry;
+mod key;
 
 use std::path::PathBuf;
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
@@ -16,70 +18,18 @@ use moka::policy::EvictionPolicy;
 use moka::sync::Cache;
 
 use crate::base::limits::Cancel;
-use crate::base::text::Lines;
+pub use decision::{Decision, Reason};
 use disk::Disk;
+pub use key::{DecisionKey, Key};
 
-/// What a decision is about: a hash of all that it depends on.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub struct Key([u8; 32]);
-
-impl Key {
-    /// The BLAKE3 hash of `parts`, which are told apart from others that only join to the same bytes.
-    pub fn new(parts: &[&[u8]]) -> Self {
-        let mut hash = blake3::Hasher::new();
-        for part in parts {
-            hash.update(&(part.len() as u64).to_le_bytes());
-            hash.update(part);
-        }
-        Self(hash.finalize().into())
-    }
-}
-
-/// What was decided about a piece of code.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Decision {
-    /// These lines stay: in order and apart, counted from 0.
-    Keep(Vec<Lines>),
-    /// All of it stays.
-    Leave(Reason),
-}
-
-/// Why a piece of code was left alone.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Reason {
-    /// The deadline passed. That stays so: otherwise the next turn would send other bytes.
-    Deadline,
-    /// It does not parse.
-    Syntax,
-    /// It has too few functions and types to choose from.
-    FewUnits,
-    /// As many as may have their code scored did. That stays so, as with the deadline.
-    Busy,
-    /// The client had as much code judged as it may. That stays so, as with the deadline.
-    Rate,
-}
-
-impl Reason {
-    /// The reason in a word.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Deadline => "deadline",
-            Self::Syntax => "syntax",
-            Self::FewUnits => "few-units",
-            Self::Busy => "busy",
-            Self::Rate => "rate",
-        }
-    }
-}
-
-/// Where decisions are kept.
+/// Memory and file for decisions.
 #[derive(Debug, Clone, Default)]
 pub struct LedgerConfig {
     /// Memory for them, in bytes.
     pub memory_bytes: u64,
-    /// The file that keeps them over a restart, if any.
+    /// The file that keeps decisions over a restart, if any.
     pub path: Option<PathBuf>,
-    /// What they may take in that file, in bytes; beyond it the oldest go.
+    /// The file's largest size, in bytes; beyond it the oldest decisions are removed.
     pub disk_bytes: u64,
 }
 
@@ -92,21 +42,21 @@ pub struct Ledger {
 }
 
 impl Ledger {
-    /// Opens the ledger. A file that can't be used is a warning in the log: decisions are kept in memory then.
+    /// Opens the ledger. Where its file can't be used, a warning is logged and decisions are kept in memory only.
     pub fn open(config: LedgerConfig) -> Self {
         // The newest is always taken in: the next turn asks for it.
         let memory = Cache::builder()
             .max_capacity(config.memory_bytes)
-            .weigher(|_, decision| entry::weight(decision))
+            .weigher(|_, decision| memory_size(decision))
             .eviction_policy(EvictionPolicy::lru())
             .build();
         let disk = config.path.and_then(|path| Disk::open(path, config.disk_bytes));
         Self { memory, in_flight: DashMap::new(), disk }
     }
 
-    /// The decision of `key`: the one taken before, else what `decide` returns, which is kept unless it is an error. Who
-    /// asks for a decision that is being taken waits for it; if that fails, or `cancel` says that nobody waits here any
-    /// more, they take it themselves.
+    /// The decision of `key`: the one taken before, else what `decide` returns, which is kept unless it is an error. A caller
+    /// that asks for a decision that another is taking waits for it; if the other fails, or `cancel` is set, the caller
+    /// takes it itself.
     ///
     /// # Errors
     /// Those of `decide`.
@@ -117,7 +67,7 @@ impl Ledger {
         decide: impl FnOnce() -> Result<Decision, E>,
     ) -> Result<Decision, E> {
         let landing = loop {
-            if let Some(decision) = self.known(key) {
+            if let Some(decision) = self.find(key) {
                 return Ok(decision);
             }
             let flight = match self.in_flight.entry(key) {
@@ -134,8 +84,8 @@ impl Ledger {
                 Waited::Cancelled => return decide(),
             }
         };
-        // Another may have landed between the look and the start.
-        let decision = match self.known(key) {
+        // Another may have landed between the look-up and the start.
+        let decision = match self.find(key) {
             Some(decision) => decision,
             None => {
                 let decision = decide()?;
@@ -150,13 +100,23 @@ impl Ledger {
         Ok(decision)
     }
 
-    fn known(&self, key: Key) -> Option<Decision> {
+    fn find(&self, key: Key) -> Option<Decision> {
         self.memory.get(&key).or_else(|| {
             let decision = self.disk.as_ref()?.get(key)?;
             self.memory.insert(key, decision.clone());
             Some(decision)
         })
     }
+}
+
+/// Memory that a decision takes, with its key and the cache's own overhead, in bytes.
+fn memory_size(decision: &Decision) -> u32 {
+    const OVERHEAD: usize = 200;
+    let lines = match decision {
+        Decision::Keep(lines) => size_of_val(&lines[..]),
+        Decision::Leave(_) => 0,
+    };
+    u32::try_from(OVERHEAD + lines).unwrap_or(u32::MAX)
 }
 
 /// A decision that is being taken.
@@ -174,20 +134,20 @@ enum FlightState {
     Failed,
 }
 
-/// What came of waiting for a decision.
+/// Result of waiting for a decision.
 enum Waited {
     Landed(Decision),
-    /// Whoever took it gave up.
+    /// The caller that took it gave up.
     Failed,
-    /// Nobody waits here any more.
+    /// The waiting caller was cancelled.
     Cancelled,
 }
 
 impl Flight {
-    /// Waits until it has landed, one way or the other, or until `cancel` comes.
+    /// Waits for the end, or for `cancel`.
     fn wait(&self, cancel: &Cancel) -> Waited {
-        /// How often a waiter looks whether its own client is still there.
-        const PATIENCE: Duration = Duration::from_millis(50);
+        /// Time between two checks of `cancel`.
+        const CHECK: Duration = Duration::from_millis(50);
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         loop {
             match &*state {
@@ -196,11 +156,11 @@ impl Flight {
                 FlightState::Flying if cancel.is_cancelled() => return Waited::Cancelled,
                 FlightState::Flying => {}
             }
-            state = self.changed.wait_timeout(state, PATIENCE).unwrap_or_else(PoisonError::into_inner).0;
+            state = self.changed.wait_timeout(state, CHECK).unwrap_or_else(PoisonError::into_inner).0;
         }
     }
 
-    /// Says how it ended. Once it has, that stays so.
+    /// Ends the flight; the first end stands.
     fn end(&self, end: FlightState) {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         if matches!(*state, FlightState::Flying) {
@@ -211,7 +171,7 @@ impl Flight {
     }
 }
 
-/// Lets the waiters go on when the decision is taken, has failed, or has panicked.
+/// Wakes the waiting callers when the decision is taken, has failed, or has panicked.
 struct Landing<'a> {
     ledger: &'a Ledger,
     key: Key,
@@ -219,7 +179,7 @@ struct Landing<'a> {
 }
 
 impl Landing<'_> {
-    /// Hands the decision to those who wait, whether or not the memory holds it.
+    /// Hands the decision to the waiting callers, whether or not the memory holds it.
     fn land(self, decision: Decision) {
         self.flight.end(FlightState::Landed(decision));
     }

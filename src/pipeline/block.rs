@@ -15,15 +15,12 @@ use crate::detect::Region;
 use crate::detect::fim;
 use crate::detect::tools::result;
 use crate::engine::EngineError;
-use crate::ledger::{Decision, Key, Reason};
+use crate::ledger::{Decision, DecisionKey, Reason};
 use crate::select::{self, Budget, Code, Judge, JudgedCode, PruneError, Target};
 use crate::syntax::Language;
 use crate::wire::splice::TextEdit;
 use crate::wire::{Call, Message, Origin, Slot};
 use crate::{render, score};
-
-/// The way of scoring, for the ledger: decisions of another are not ours. Changes with everything that could change one.
-const VERSION: &str = "2";
 
 /// What becomes of one piece of code.
 pub enum Verdict {
@@ -268,19 +265,27 @@ impl Walk<'_> {
             Err(reason) => return Err(Verdict::Failed(reason.clone())),
         };
         // What is decided without a model is decided anew with one.
-        let fingerprint = scorer.map_or([0; 32], |scorer| scorer.fingerprint);
+        let model = scorer.map_or([0; 32], |scorer| scorer.fingerprint);
         let Target { budget, fine } = self.target(job);
         let budget = match budget {
-            Budget::Ratio(ratio) => format!("ratio {ratio}"),
-            Budget::Tokens(tokens) => format!("tokens {}", tokens.0),
-            Budget::Coverage(coverage) => format!("coverage {coverage}"),
+            Budget::Ratio(ratio) => ("ratio", ratio.to_string()),
+            Budget::Tokens(tokens) => ("tokens", tokens.0.to_string()),
+            Budget::Coverage(coverage) => ("coverage", coverage.to_string()),
         };
-        let settings = &self.compressor.settings;
-        let method = format!("{} {VERSION}", settings.method.as_ref());
-        let how = format!("{method} {budget} {fine} {:?} {}", job.pinned, self.counter.name());
-        let names = job.question.names.join("\n");
-        let key = [&job.source, job.region.language.name(), &job.question.text, &names, &how].map(str::as_bytes);
-        let key = Key::new(&[&key[..], &[&fingerprint]].concat());
+        let key = DecisionKey {
+            source: &job.source,
+            language: job.region.language.name(),
+            question: &job.question.text,
+            names: &job.question.names,
+            method: self.compressor.settings.method.as_ref(),
+            parameters: &[],
+            model,
+            counter: self.counter.name(),
+            budget,
+            fine,
+            pinned: &job.pinned,
+        };
+        let key = key.key();
         let mut is_new = false;
         let cancel = &self.limits.cancel;
         let decision = self.compressor.ledger.decide(key, cancel, || {
@@ -317,7 +322,7 @@ impl Walk<'_> {
         }
         match decision {
             Ok(Decision::Keep(keep)) => Ok(keep),
-            Ok(Decision::Leave(reason)) => Err(Verdict::Skipped(reason.as_str())),
+            Ok(Decision::Leave(reason)) => Err(Verdict::Skipped(reason.into())),
             Err(reason) => Err(Verdict::Failed(reason)),
         }
     }
