@@ -45,8 +45,6 @@ pub fn load_engine(config: &Config) -> Result<Engine, EngineError> {
         gpu_layers: config.scorer.gpu_layers,
         window: engine::UNIT_WINDOW,
         kept_bytes: config.scorer.kv_cache_mb * 1024 * 1024,
-        ubatch: 0,
-        shared_batches: false,
     })
 }
 
@@ -92,8 +90,8 @@ pub fn describe(engine: &Engine, measures: bool) {
     let info = engine.info();
     let parameters = info.parameters as f64 / 1e6;
     // A failure is reported when a request is scored.
-    let speed = measures.then(|| crate::cli::bench::scoring_speed(engine, 3 * 64, 48, 16).ok()).flatten();
-    let speed = speed.map_or(String::new(), |speed| format!(", about {:.0} tokens a second", speed.rate()));
+    let speed = measures.then(|| engine.speed().ok()).flatten();
+    let speed = speed.map_or(String::new(), |speed| format!(", about {speed:.0} tokens a second"));
     logging::print(format_args!("model      {} ({parameters:.0} M parameters{speed})", info.label()));
 }
 

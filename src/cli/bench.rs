@@ -36,7 +36,7 @@ pub fn run(arguments: Arguments) -> anyhow::Result<()> {
     config.scorer.kv_cache_mb = 0;
     let engine = load_engine(&config)?;
     let info = engine.info();
-    println!("{} ({}), {} threads, {} tokens at once\n", info.name, info.format, info.threads, info.ubatch);
+    println!("{} ({}), {} threads\n", info.name, info.format, info.threads);
     speeds(&engine)?;
     drop(engine);
     config.scorer.kv_cache_mb = kept;
@@ -72,7 +72,7 @@ fn speeds(engine: &Engine) -> Result<(), EngineError> {
 }
 
 /// How fast the model scores a question after a context, both of so many tokens, again and again up to `tokens` in all.
-pub fn scoring_speed(engine: &Engine, tokens: usize, context: usize, question: usize) -> Result<Speed, EngineError> {
+fn scoring_speed(engine: &Engine, tokens: usize, context: usize, question: usize) -> Result<Speed, EngineError> {
     let text = text(engine, context + question);
     let forks = Forks::one(text[..context].to_vec(), text[context..].to_vec());
     engine.scoring_speed(vec![forks; tokens / (context + question)])

@@ -8,7 +8,7 @@ use indicatif::{ProgressBar, ProgressStyle};
 
 use crate::app::scorer::load_engine;
 use crate::config::{self, Config, Fine, Flags};
-use crate::engine::{BATCH_TOKENS, Engine, EngineOptions};
+use crate::engine::{Engine, EngineOptions};
 use crate::eval::cases::{self, Case, Half};
 use crate::eval::record::{Record, Rows, Settings};
 use crate::eval::repo::{self, Found};
@@ -171,8 +171,6 @@ fn continued(
         window: JUDGE_WINDOW,
         kept_bytes: 0,
         // What a judge says must not depend on the machine.
-        ubatch: BATCH_TOKENS,
-        shared_batches: false,
     };
     let judge = Engine::load(&options)?;
     let bar = progress(cases.len());

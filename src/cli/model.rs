@@ -5,16 +5,12 @@ use std::path::{Path, PathBuf};
 use anyhow::Context;
 use clap::{Args, Subcommand};
 
-use super::bench::scoring_speed;
 use crate::config::{self, Config, Flags};
 use crate::engine::fetch::{DownloadProgress, Source, fetch};
-use crate::engine::quantize::{self, Format};
-use crate::engine::{Engine, EngineOptions, Speed, UNIT_WINDOW};
+use crate::engine::{Engine, EngineOptions, Format, UNIT_WINDOW, convert};
 
-/// Tokens that a speed is measured on: a second or two on a laptop.
+/// Tokens that the prefill speed is measured on: a second or two on a laptop.
 const MEASURED_TOKENS: usize = 2048;
-/// Tokens of the context and the question of each sequence in the measurement, as in a request for a small file.
-const MEASURED_SHAPE: (usize, usize) = (120, 20);
 
 #[derive(Args)]
 pub struct Arguments {
@@ -58,7 +54,7 @@ pub fn run(arguments: Arguments) -> anyhow::Result<()> {
         Verb::List => list()?,
         Verb::Convert { source, target, format } => {
             eprintln!("converting {} to {format:?}", source.display());
-            quantize::convert(&source, &target, format)?;
+            convert(&source, &target, format)?;
             eprintln!("wrote {}", target.display());
         }
         Verb::Info { file, threads } => info(&file, threads)?,
@@ -109,8 +105,6 @@ fn info(file: &Path, threads: usize) -> anyhow::Result<()> {
         gpu_layers: None,
         window: UNIT_WINDOW,
         kept_bytes: 0,
-        ubatch: 0,
-        shared_batches: false,
     })?;
     let info = engine.info();
     println!("file          {}", info.path.display());
@@ -121,17 +115,11 @@ fn info(file: &Path, threads: usize) -> anyhow::Result<()> {
     println!("weights       {:.0} MB", info.bytes as f64 / 1e6);
     println!("context       {} tokens", info.context);
     println!("threads       {}", info.threads);
-    println!("ubatch        {} tokens at once", info.ubatch);
-    let (prefill, scoring) = measure(&engine)?;
-    println!("prefill       {:.0} tokens/s", prefill.rate());
-    println!("scoring       {:.0} tokens/s ({:.2} of prefill)", scoring.rate(), scoring.rate() / prefill.rate());
-    Ok(())
-}
-
-/// Raw prefill and scoring of about as many tokens, one after the other, after a warm-up.
-fn measure(engine: &Engine) -> anyhow::Result<(Speed, Speed)> {
-    let (context, question) = MEASURED_SHAPE;
+    // A warm-up first.
     engine.prefill_speed(MEASURED_TOKENS / 4, 0.0)?;
-    let prefill = engine.prefill_speed(MEASURED_TOKENS, 0.0)?;
-    Ok((prefill, scoring_speed(engine, MEASURED_TOKENS, context, question)?))
+    let prefill = engine.prefill_speed(MEASURED_TOKENS, 0.0)?.rate();
+    let scoring = engine.speed()?;
+    println!("prefill       {prefill:.0} tokens/s");
+    println!("scoring       {scoring:.0} tokens/s ({:.2} of prefill)", scoring / prefill);
+    Ok(())
 }

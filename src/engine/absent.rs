@@ -1,19 +1,30 @@
-//! Stands in for the model where Lopper is built without the feature `llama`: there is never one to be had.
+//! Stands in for the model in builds without the feature `llama`: loading always fails.
 
 use std::convert::Infallible;
+use std::path::Path;
 
 use super::chat::{Answer, Message, Sampling};
-use super::{EngineError, EngineOptions, Forks, ModelInfo, Speed, Token};
+use super::data::{EngineOptions, Forks, Format, ModelInfo, Speed, Token};
+use super::error::EngineError;
 use crate::base::limits::Limits;
 
-/// A loaded model, which this build can't have: no value of this type exists.
+/// A loaded model. No value of this type exists in this build.
 #[derive(Clone)]
 pub struct Engine(Infallible);
 
-/// A model that answers chats, which this build can't have: no value of this type exists.
+/// A model that answers chats. No value of this type exists in this build.
 pub struct ChatModel(Infallible);
 
-#[allow(missing_docs, reason = "documented where there is an engine")]
+/// Methods that no value can be called on.
+macro_rules! absent {
+    ($(fn $name:ident($($argument:ty),*) $(-> $result:ty)?;)*) => {
+        $(#[allow(missing_docs, reason = "documented where there is an engine")]
+        pub fn $name(&self, $(_: $argument),*) $(-> $result)? {
+            match self.0 {}
+        })*
+    };
+}
+
 impl Engine {
     /// Loads nothing.
     ///
@@ -23,74 +34,41 @@ impl Engine {
         Err(EngineError::NotBuilt)
     }
 
-    pub fn info(&self) -> &ModelInfo {
-        match self.0 {}
-    }
-
-    pub fn tokenize(&self, _: &str) -> Vec<Token> {
-        match self.0 {}
-    }
-
-    pub fn tokenize_all(&self, _: &[String]) -> Vec<Vec<Token>> {
-        match self.0 {}
-    }
-
-    pub fn bytes(&self, _: Token) -> Vec<u8> {
-        match self.0 {}
-    }
-
-    pub fn start(&self) -> Vec<Token> {
-        match self.0 {}
-    }
-
-    pub fn window(&self) -> usize {
-        match self.0 {}
-    }
-
-    pub fn likelihoods(&self, _: Vec<Forks>, _: &Limits) -> Result<Vec<Option<Vec<Vec<f32>>>>, EngineError> {
-        match self.0 {}
-    }
-
-    pub fn scoring_speed(&self, _: Vec<Forks>) -> Result<Speed, EngineError> {
-        match self.0 {}
-    }
-
-    pub fn prefill_speed(&self, _: usize, _: f64) -> Result<Speed, EngineError> {
-        match self.0 {}
-    }
-
-    pub fn waiting(&self) -> usize {
-        match self.0 {}
-    }
-
-    pub fn is_running(&self) -> bool {
-        match self.0 {}
-    }
-
-    pub fn restarts(&self) -> u64 {
-        match self.0 {}
-    }
-
-    pub fn decoded(&self) -> u64 {
-        match self.0 {}
+    absent! {
+        fn info() -> &ModelInfo;
+        fn tokenize(&str) -> Vec<Token>;
+        fn tokenize_all(&[String]) -> Vec<Vec<Token>>;
+        fn bytes(Token) -> Vec<u8>;
+        fn start() -> Vec<Token>;
+        fn window() -> usize;
+        fn likelihoods(Vec<Forks>, &Limits) -> Result<Vec<Option<Vec<Vec<f32>>>>, EngineError>;
+        fn speed() -> Result<f64, EngineError>;
+        fn scoring_speed(Vec<Forks>) -> Result<Speed, EngineError>;
+        fn prefill_speed(usize, f64) -> Result<Speed, EngineError>;
+        fn waiting() -> usize;
+        fn is_running() -> bool;
+        fn restarts() -> u64;
+        fn decoded() -> u64;
     }
 }
 
-#[allow(missing_docs, reason = "documented where there is an engine")]
 impl ChatModel {
+    /// A chat model on the weights of `engine`.
     pub fn new(engine: &Engine) -> Self {
         match engine.0 {}
     }
 
-    pub fn name(&self) -> &str {
-        match self.0 {}
+    absent! {
+        fn name() -> &str;
+        fn check(&[Message]) -> Result<(), EngineError>;
+        fn answer(&[Message], &Sampling, impl FnMut(&str) -> bool) -> Result<Answer, EngineError>;
     }
+}
 
-    pub fn check(&self, _: &[Message]) -> Result<(), EngineError> {
-        match self.0 {}
-    }
-
-    pub fn answer(&self, _: &[Message], _: &Sampling, _: impl FnMut(&str) -> bool) -> Result<Answer, EngineError> {
-        match self.0 {}
-    }
+/// Converts nothing.
+///
+/// # Errors
+/// Always: [`EngineError::NotBuilt`].
+pub fn convert(_: &Path, _: &Path, _: Format) -> Result<(), EngineError> {
+    Err(EngineError::NotBuilt)
 }

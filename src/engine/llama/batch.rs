@@ -1,19 +1,52 @@
-//! Puts sequences into batches, and reads log-likelihoods from logits.
+//! Puts contexts and forks into groups and batches; the interface between the scheduler and what computes.
 
 use std::iter::Sum;
 use std::ops::{Add, Range};
 
-/// What a context takes, or several: tokens of contexts, tokens of forks, and their number.
+use crate::base::limits::Limits;
+use crate::engine::data::{BATCH_TOKENS, Forks, Token};
+
+/// Contexts that are in the model's memory at a time, and forks that are. llama.cpp's limit for both together is 256.
+pub const SEQUENCES: usize = 32;
+/// The largest group: two batches of contexts, so that the forks of long contexts fill one as well, and two of forks, so that
+/// other jobs get their turn.
+pub const GROUP: Size = Size { contexts: 2 * BATCH_TOKENS, forks: 2 * BATCH_TOKENS, count: SEQUENCES };
+
+/// Negative log-likelihoods in nats: for each context, for each of its targets, for each token.
+pub type Likelihoods = Vec<Vec<Vec<f32>>>;
+
+/// Something that computes scores; an error is its reason.
+pub trait Compute {
+    /// Scores a group of contexts, as far as `limits` allow.
+    fn score(&mut self, group: &[Forks], limits: &Limits) -> Result<Scored, String>;
+
+    /// Reads at least `tokens` tokens in full batches and returns their number; `outputs` tokens of each batch have their
+    /// logits computed.
+    fn prefill(&mut self, tokens: usize, outputs: usize) -> Result<usize, String>;
+}
+
+/// Scores of a group.
+pub struct Scored {
+    /// `None` where the limits were reached before the end.
+    pub likelihoods: Option<Likelihoods>,
+    /// Tokens that went through the model.
+    pub decoded: usize,
+}
+
+/// Room that contexts and their forks take in a group or a batch.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Size {
+    /// Tokens of contexts.
     pub contexts: usize,
+    /// Tokens of forks.
     pub forks: usize,
+    /// Number of contexts, or of forks.
     pub count: usize,
 }
 
 impl Size {
-    fn fits(self, most: Self) -> bool {
-        self.contexts <= most.contexts && self.forks <= most.forks && self.count <= most.count
+    fn fits(self, limit: Self) -> bool {
+        self.contexts <= limit.contexts && self.forks <= limit.forks && self.count <= limit.count
     }
 }
 
@@ -35,16 +68,16 @@ impl Sum for Size {
     }
 }
 
-/// Groups neighbours so that each group is of at most `most`. One that is larger is a group of its own.
+/// Groups neighbours so that each group fits into `limit`. One that is larger is a group of its own.
 ///
-/// The grouping depends on nothing but the arguments: float results depend on how a batch is put together, and the same
-/// block must always score the same.
-pub fn group(sizes: &[Size], most: Size) -> Vec<Range<usize>> {
+/// The grouping depends on nothing but the arguments: scores depend in their last bits on what is in a batch, and equal code
+/// must get equal scores.
+pub fn group(sizes: &[Size], limit: Size) -> Vec<Range<usize>> {
     let mut groups = Vec::new();
     let mut start = 0;
     let mut used = Size::default();
     for (i, &size) in sizes.iter().enumerate() {
-        if i > start && !(used + size).fits(most) {
+        if i > start && !(used + size).fits(limit) {
             groups.push(start..i);
             start = i;
             used = Size::default();
@@ -57,70 +90,20 @@ pub fn group(sizes: &[Size], most: Size) -> Vec<Range<usize>> {
     groups
 }
 
-/// Which of `waiting` go with `first`: each, in order, that fits beside `first` and those that were taken before it.
-pub fn join(first: Size, waiting: impl Iterator<Item = Size>, most: Size) -> Vec<usize> {
-    let mut used = first;
-    let mut joined = Vec::new();
-    for (i, size) in waiting.enumerate() {
-        if (used + size).fits(most) {
-            used = used + size;
-            joined.push(i);
-        }
-    }
-    joined
+/// Room that a context and its forks take in a group.
+pub fn size(forks: &Forks) -> Size {
+    let tokens = (0..forks.targets.len()).map(|target| fork_length(forks, target)).sum();
+    Size { contexts: shared_context(forks).len(), forks: tokens, count: 1 }
 }
 
-/// Negative log-likelihood (nats) of `token` under `logits` (unnormalized, one a vocabulary entry):
-/// ln Σ exp(l − max) + max − l\[token\].
-pub fn negative_log_likelihood(logits: &[f32], token: usize) -> f32 {
-    let max = maximum(logits);
-    let sum = sum_of_exponentials(logits, max);
-    sum.ln() + max - logits[token]
+/// The part of a context that its forks share: all but its last token, which each fork starts with.
+pub fn shared_context(forks: &Forks) -> &[Token] {
+    &forks.context[..forks.context.len().saturating_sub(1)]
 }
 
-/// How many floats are worked on side by side: a multiple of every common vector width.
-const LANES: usize = 32;
-
-fn maximum(values: &[f32]) -> f32 {
-    let (chunks, rest) = values.as_chunks::<LANES>();
-    let mut lanes = [f32::NEG_INFINITY; LANES];
-    for chunk in chunks {
-        for (lane, &value) in lanes.iter_mut().zip(chunk) {
-            *lane = if value > *lane { value } else { *lane };
-        }
-    }
-    lanes.iter().chain(rest).copied().fold(f32::NEG_INFINITY, f32::max)
-}
-
-fn sum_of_exponentials(values: &[f32], max: f32) -> f32 {
-    let (chunks, rest) = values.as_chunks::<LANES>();
-    let mut lanes = [0f32; LANES];
-    for chunk in chunks {
-        for (lane, &value) in lanes.iter_mut().zip(chunk) {
-            *lane += exp(value - max);
-        }
-    }
-    lanes.iter().sum::<f32>() + rest.iter().map(|&value| exp(value - max)).sum::<f32>()
-}
-
-/// exp for x ≤ 0, without branches so that the compiler turns loops over it into vector code; relative error below 1e-6.
-///
-/// exp(x) = 2^n · 2^f with n the nearest whole number to x·log2(e); 2^f for |f| ≤ ½ is its Taylor polynomial of degree 6,
-/// and 2^n is made by writing n into the exponent bits.
-#[inline]
-fn exp(x: f32) -> f32 {
-    /// Below this the result is under 1e-37; the clamp keeps the exponent bits in range.
-    const LOWEST: f32 = -85.0;
-    /// Adding and subtracting 1.5·2^23 rounds to the nearest whole number.
-    const ROUNDER: f32 = 12_582_912.0;
-    let power = x.max(LOWEST) * std::f32::consts::LOG2_E;
-    let shifted = power + ROUNDER;
-    let whole = shifted - ROUNDER;
-    let t = (power - whole) * std::f32::consts::LN_2;
-    let poly = 1.0 + t * (1.0 + t * (0.5 + t * (1.0 / 6.0 + t * (1.0 / 24.0 + t * (1.0 / 120.0 + t / 720.0)))));
-    // The low bits of `shifted` hold n; moved into the exponent's place they multiply by 2^n.
-    let scale = f32::from_bits((shifted.to_bits() << 23).wrapping_add(0x3f80_0000));
-    poly * scale
+/// Tokens that go through the model for a target: the context's last, and all but its own last, which predicts nothing.
+pub fn fork_length(forks: &Forks, target: usize) -> usize {
+    (forks.targets[target].len() + forks.context.len().min(1)).saturating_sub(1)
 }
 
 #[cfg(test)]
@@ -146,16 +129,6 @@ mod tests {
         assert_eq!(group(&[], most(9, 9, 2)), Vec::<Range<usize>>::new());
     }
 
-    #[test]
-    fn what_fits_beside_others_joins_them() {
-        let joined = |first: (usize, usize), waiting: &[(usize, usize)]| {
-            join(sizes(&[first])[0], sizes(waiting).into_iter(), most(9, 6, 3))
-        };
-        assert_eq!(joined((3, 1), &[(7, 1), (6, 5), (1, 1), (0, 0)]), [1, 3]);
-        assert_eq!(joined((3, 1), &[(1, 1), (1, 1), (1, 1)]), [0, 1]);
-        assert_eq!(joined((20, 1), &[(1, 1), (0, 1)]), Vec::<usize>::new());
-    }
-
     proptest! {
         #[test]
         fn groups_cover_all_in_order(
@@ -172,20 +145,6 @@ mod tests {
             for group in groups {
                 prop_assert!(group.len() == 1 || lengths[group].iter().copied().sum::<Size>().fits(most));
             }
-        }
-
-        #[test]
-        fn exp_is_close(x in -84.0f32..0.0) {
-            let exact = f64::from(x).exp();
-            prop_assert!((f64::from(exp(x)) - exact).abs() <= 2e-5 * exact, "{} {}", exp(x), exact);
-        }
-
-        #[test]
-        fn likelihood_is_the_log_softmax(logits in prop::collection::vec(-30.0f32..30.0, 1..200), pick in any::<prop::sample::Index>()) {
-            let token = pick.index(logits.len());
-            let sum: f64 = logits.iter().map(|&l| f64::from(l).exp()).sum();
-            let exact = sum.ln() - f64::from(logits[token]);
-            prop_assert!((f64::from(negative_log_likelihood(&logits, token)) - exact).abs() < 1e-4);
         }
     }
 }

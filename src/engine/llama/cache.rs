@@ -1,42 +1,39 @@
-//! What is remembered of groups that were scored: the model's states of their contexts, and their likelihoods.
+//! Keeps the model's states after a group's contexts, and the group's likelihoods.
 //!
-//! Both are known by the whole group: how a context is read depends, in the last bits, on what is read with it.
+//! The keys are hashes of whole groups: a context's state depends, in the last bits, on what is read in the same batch.
 
 use std::sync::Arc;
 
 use llama_cpp_2::context::session::SeqState;
 use moka::sync::Cache;
 
-use super::{Forks, Token};
+use super::batch::Likelihoods;
+use crate::engine::data::{Forks, Token};
 
 /// Memory for likelihoods, in bytes: those of some millions of tokens, at 4 bytes each.
 const LIKELIHOODS_BYTES: u64 = 16 << 20;
 
-/// For each context, for each target: nats by token.
-pub type Likelihoods = Vec<Vec<Vec<f32>>>;
-
-/// What the model made of a group's contexts; `None` for those of one token or none.
+/// The model's states after a group's contexts; `None` for those of one token or none.
 pub type States = Vec<Option<SeqState>>;
 
-/// A hash of what something is known by.
+/// A hash of a group.
 pub type Key = [u8; 32];
 
-/// Keeps values within a limit; those that were not asked for in a long time go first.
+/// A cache of bounded size; the least recently used goes first.
 pub struct Memory<V>(Option<Cache<Key, Arc<V>>>);
 
 impl Memory<States> {
-    /// Keeps the states of contexts in at most so many bytes; 0: none.
+    /// A cache of states of at most `bytes`; 0: keeps none.
     pub fn of_states(bytes: u64) -> Self {
         Self::new(bytes, |states| states.iter().flatten().map(SeqState::byte_len).sum())
     }
 }
 
 impl Memory<Likelihoods> {
-    /// Keeps likelihoods, or none.
-    pub fn of_likelihoods(is_kept: bool) -> Self {
-        // A vector is three words long.
+    /// A cache of likelihoods of a fixed size; keeps none unless `enabled`.
+    pub fn of_likelihoods(enabled: bool) -> Self {
         let list = size_of::<Vec<f32>>();
-        Self::new(if is_kept { LIKELIHOODS_BYTES } else { 0 }, move |contexts| {
+        Self::new(if enabled { LIKELIHOODS_BYTES } else { 0 }, move |contexts| {
             let targets = contexts.iter().flatten();
             contexts.len() * list + targets.map(|target| list + size_of_val(&target[..])).sum::<usize>()
         })
@@ -49,8 +46,8 @@ impl<V: Send + Sync + 'static> Memory<V> {
         Self((bytes > 0).then(|| Cache::builder().max_capacity(bytes).weigher(size).build()))
     }
 
-    /// Whether anything is kept at all.
-    pub fn keeps(&self) -> bool {
+    /// Whether it keeps anything.
+    pub fn is_enabled(&self) -> bool {
         self.0.is_some()
     }
 
@@ -83,7 +80,7 @@ pub fn likelihoods_key(group: &[Forks]) -> Key {
     hash.finalize().into()
 }
 
-/// The length first: what follows can't be taken for a part of it.
+/// Adds tokens with their number before them, so that no two lists join to the same bytes.
 fn add(hash: &mut blake3::Hasher, tokens: &[Token]) {
     hash.update(&tokens.len().to_le_bytes());
     for token in tokens {
@@ -120,7 +117,7 @@ mod tests {
         for memory in [&none, &some] {
             memory.insert([7; 32], vec![vec![vec![1.0]]]);
         }
-        assert!(!none.keeps() && none.get(&[7; 32]).is_none());
+        assert!(!none.is_enabled() && none.get(&[7; 32]).is_none());
         assert_eq!(some.get(&[7; 32]).as_deref(), Some(&vec![vec![vec![1.0]]]));
     }
 }

@@ -1,4 +1,4 @@
-//! Answers a chat with the local model: its template, sampling, stop strings, token counts.
+//! Answers chats with the local model: template, sampling, stop texts, token counts.
 
 use std::num::NonZeroU32;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -10,7 +10,10 @@ use llama_cpp_2::model::{LlamaChatMessage, LlamaModel};
 use llama_cpp_2::sampling::LlamaSampler;
 use llama_cpp_2::token::LlamaToken;
 
-use super::{Engine, EngineError, llama};
+use super::backend::new_context;
+use super::handle::Engine;
+use crate::engine::chat::{Answer, Finish, Message, Sampling};
+use crate::engine::error::EngineError;
 
 /// Tokens of the prompt that are read at once.
 const PROMPT_BATCH: usize = 512;
@@ -30,7 +33,7 @@ impl ChatModel {
     pub fn new(engine: &Engine) -> Self {
         let info = engine.info();
         Self {
-            model: Arc::clone(&engine.model),
+            model: Arc::clone(engine.model()),
             name: info.name.clone(),
             threads: i32::try_from(info.threads).unwrap_or(i32::MAX),
             one_at_a_time: Mutex::new(()),
@@ -50,7 +53,7 @@ impl ChatModel {
         self.prompt(messages).map(|_| ())
     }
 
-    /// Answers `messages`, handing each piece of text to `emit` as it is made, until `emit` returns false.
+    /// Answers `messages` and hands each piece of text to `emit` as it is generated, until `emit` returns false.
     ///
     /// # Errors
     /// When the chat does not fit the template or the model's context, or the model fails.
@@ -63,15 +66,15 @@ impl ChatModel {
         // A panic while the lock was held leaves nothing half done: each answer has a context of its own.
         let _turn = self.one_at_a_time.lock().unwrap_or_else(PoisonError::into_inner);
         let prompt = self.prompt(messages)?;
-        let most = sampling.max_tokens.min(self.limit() - prompt.len());
-        let mut context = self.context(prompt.len() + most)?;
+        let max_tokens = sampling.max_tokens.min(self.limit() - prompt.len());
+        let mut context = self.context(prompt.len() + max_tokens)?;
         let mut sampler = sampler(sampling);
         let mut text = Text::new(&sampling.stop);
         let mut batch = LlamaBatch::new(PROMPT_BATCH, 1);
         let mut answer = Answer { finish: Finish::Length, prompt_tokens: prompt.len(), completion_tokens: 0 };
 
         read(&mut context, &mut batch, &prompt)?;
-        while answer.completion_tokens < most {
+        while answer.completion_tokens < max_tokens {
             let token = sampler.sample(&context, batch.n_tokens() - 1);
             if self.model.vocab().is_eog(token) {
                 answer.finish = Finish::Stop;
@@ -87,7 +90,7 @@ impl ChatModel {
                 answer.finish = Finish::Stop;
                 return Ok(answer);
             }
-            if answer.completion_tokens < most {
+            if answer.completion_tokens < max_tokens {
                 batch.clear();
                 add(&mut batch, token, position, true)?;
                 decode(&mut context, &mut batch)?;
@@ -130,7 +133,7 @@ impl ChatModel {
             .with_n_ubatch(PROMPT_BATCH as u32)
             .with_n_threads(self.threads)
             .with_n_threads_batch(self.threads);
-        handle::new_context(&self.model, params)
+        new_context(&self.model, params)
     }
 }
 
@@ -145,7 +148,7 @@ fn sampler(sampling: &Sampling) -> LlamaSampler {
     ])
 }
 
-/// Reads the prompt. Leaves the batch as it was last decoded, with logits for the last token.
+/// Reads the prompt. Leaves the last batch as it was decoded, with logits for the last token.
 fn read(context: &mut LlamaContext, batch: &mut LlamaBatch, prompt: &[LlamaToken]) -> Result<(), EngineError> {
     for (i, &token) in prompt.iter().enumerate() {
         if batch.n_tokens() as usize == PROMPT_BATCH {
@@ -194,7 +197,7 @@ impl<'a> Text<'a> {
         (std::mem::replace(&mut self.held, rest), false)
     }
 
-    /// What was held back, at the end of the answer.
+    /// The text that was held back, at the end of the answer.
     fn finish(&mut self) -> String {
         self.held.push_str(&String::from_utf8_lossy(&std::mem::take(&mut self.bytes)));
         std::mem::take(&mut self.held)

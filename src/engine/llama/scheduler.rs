@@ -1,4 +1,5 @@
-//! Whose turn it is: jobs take turns at the model, one group of neighbouring contexts each time.
+//! Gives jobs their turns at the model, one group of neighbouring contexts at a time, so that a long job does not hold up a
+//! short one. A batch holds tokens of one job only: scores depend in their last bits on what is in a batch.
 
 use std::collections::VecDeque;
 use std::ops::Range;
@@ -6,64 +7,56 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, Sender};
 
-use super::batch::{self, Size};
-use super::cache::{self, Key, Likelihoods, Memory};
-use super::worker::{self, Part, Scored};
-use super::{EngineError, Forks};
+use super::batch::{self, Compute, GROUP, Likelihoods, Scored, Size};
+use super::cache::{self, Key, Memory};
 use crate::base::limits::Limits;
+use crate::engine::data::Forks;
+use crate::engine::error::EngineError;
 
 /// Jobs that take turns; more wait in the queue.
 const JOBS: usize = 16;
 
-/// Something to be done, and whom to tell.
+/// Work to do, and where its result goes.
 pub struct Job {
     pub work: Work,
     pub limits: Limits,
     pub reply: Sender<Result<Scores, EngineError>>,
 }
 
+/// The work of a job.
 pub enum Work {
+    /// Scores targets after contexts.
     Score(Vec<Forks>),
-    /// Raw prefill, for comparison: full batches of one sequence each, no logits read.
+    /// Reads full batches of one sequence each, for comparison.
     Prefill {
         tokens: usize,
-        /// Of each batch the logits of so many tokens are computed.
+        /// Tokens of each batch whose logits are computed.
         outputs: usize,
     },
 }
 
-/// Scores of one job, and what they cost.
+/// Scores of one job.
 pub struct Scores {
-    /// For each context, for each target: nats by token.
+    /// By context; `None` for those that the limits left no time for.
     pub likelihoods: Vec<Option<Vec<Vec<f32>>>>,
     /// Tokens that went through the model.
     pub decoded: usize,
 }
 
-/// What computes; an error is its reason.
-pub trait Compute {
-    /// Scores groups of one job or more together.
-    fn score(&mut self, parts: &[Part]) -> Result<Vec<Scored>, String>;
-
-    /// Reads at least `tokens` tokens in full batches and says how many; of each batch `outputs` have logits.
-    fn prefill(&mut self, tokens: usize, outputs: usize) -> Result<usize, String>;
-}
-
-/// Works as [`serve`] does, and goes on when that panics, which `panics` counts: with another of `make` in the place of
-/// `first`. Those whose jobs were in progress get no answer; the others wait on. Ends also where no other can be made.
+/// Serves `queue` as [`serve`] does, and after a panic goes on with a new worker from `make`. Jobs in progress get no answer
+/// then; the others wait on. `panics` counts. Ends also where no new worker can be made.
 pub fn serve_on<C: Compute>(
     first: C,
     make: impl Fn() -> Result<C, EngineError>,
     queue: &Receiver<Job>,
-    known: &Memory<Likelihoods>,
-    is_shared: bool,
+    cache: &Memory<Likelihoods>,
     panics: &AtomicU64,
 ) {
     let mut compute = first;
-    // What a panic left half done is in `compute`, which goes, and in jobs, which are gone. What is known is known whole.
-    while catch_unwind(AssertUnwindSafe(|| serve(&mut compute, queue, known, is_shared))).is_err() {
+    // What a panic left half done is in `compute` and in jobs, which are both dropped. The cache holds whole values only.
+    while catch_unwind(AssertUnwindSafe(|| serve(&mut compute, queue, cache))).is_err() {
         panics.fetch_add(1, Ordering::Relaxed);
-        // Two would not fit where one does.
+        // Memory may suffice for one only.
         drop(compute);
         compute = match make() {
             Ok(another) => another,
@@ -72,13 +65,12 @@ pub fn serve_on<C: Compute>(
                 return;
             }
         };
-        tracing::error!("the model's thread panicked and was started again; what it was scoring is left as it is");
+        tracing::error!("the model's thread panicked and was started again; the jobs in progress are lost");
     }
 }
 
-/// Works until every sender of `queue` is gone. What was scored is taken from `known` and added to it. Where `is_shared`,
-/// groups of several jobs are scored together as far as they fit.
-pub fn serve(compute: &mut impl Compute, queue: &Receiver<Job>, known: &Memory<Likelihoods>, is_shared: bool) {
+/// Serves jobs until every sender of `queue` is gone. Scores are taken from the cache where they are there, and added to it.
+pub fn serve(compute: &mut impl Compute, queue: &Receiver<Job>, cache: &Memory<Likelihoods>) {
     let mut turns: VecDeque<Turn> = VecDeque::new();
     loop {
         while turns.len() < JOBS {
@@ -87,77 +79,60 @@ pub fn serve(compute: &mut impl Compute, queue: &Receiver<Job>, known: &Memory<L
                 false => queue.try_recv().ok(),
             };
             match job {
-                Some(job) => turns.extend(Turn::new(job, known).unless_done()),
+                Some(job) => turns.extend(Turn::new(job, cache).unfinished()),
                 None if turns.is_empty() => return,
                 None => break,
             }
         }
-        let Some(first) = turns.pop_front().and_then(Turn::unless_done) else { continue };
-        if let Work::Prefill { tokens, outputs } = first.job.work {
-            let prefilled = compute.prefill(tokens, outputs);
-            first.reply(prefilled.map(|decoded| Scores { likelihoods: Vec::new(), decoded }));
-            continue;
-        }
-        let mut together = vec![first];
-        if is_shared {
-            join(&mut together, &mut turns);
-        }
-        // One each: a turn without a group is done.
-        let groups: Vec<Group> = together.iter_mut().filter_map(|turn| turn.groups.pop_front()).collect();
-        let parts: Vec<Part> = together.iter().zip(&groups).map(|(turn, group)| turn.part(group)).collect();
-        match compute.score(&parts) {
-            Ok(scored) => {
-                for ((mut turn, group), scored) in together.into_iter().zip(groups).zip(scored) {
-                    turn.put(group, scored, known);
-                    turns.extend(turn.unless_done());
+        let Some(mut turn) = turns.pop_front().and_then(Turn::unfinished) else { continue };
+        match &turn.job.work {
+            Work::Prefill { tokens, outputs } => {
+                let result = compute.prefill(*tokens, *outputs);
+                turn.job.answer(result.map(|decoded| Scores { likelihoods: Vec::new(), decoded }));
+            }
+            Work::Score(forks) => {
+                let Some(group) = turn.groups.pop_front() else { continue };
+                match compute.score(&forks[group.members.clone()], &turn.job.limits) {
+                    Ok(scored) => {
+                        turn.put(group, scored, cache);
+                        turns.extend(turn.unfinished());
+                    }
+                    Err(reason) => turn.job.answer(Err(reason)),
                 }
             }
-            Err(reason) => together.into_iter().for_each(|turn| turn.reply(Err(reason.clone()))),
         }
     }
-}
-
-/// Takes those out of `turns` whose next groups fit beside that of the first of `together`.
-fn join(together: &mut Vec<Turn>, turns: &mut VecDeque<Turn>) {
-    let next = |turn: &Turn| Some(turn.groups.front()?.size).filter(|_| !turn.job.limits.reached());
-    let Some(first) = next(&together[0]) else { return };
-    let waiting: Vec<(usize, Size)> = turns.iter().enumerate().filter_map(|(i, turn)| Some((i, next(turn)?))).collect();
-    let joined = batch::join(first, waiting.iter().map(|(_, size)| *size), worker::GROUP);
-    // From the end, where removing moves none that is still to be removed.
-    let others: Vec<Turn> = joined.into_iter().rev().filter_map(|at| turns.remove(waiting[at].0)).collect();
-    together.extend(others.into_iter().rev());
 }
 
 /// A job in progress.
 struct Turn {
     job: Job,
     scores: Scores,
-    /// What is left to do, in the order of urgency.
+    /// Groups still to be scored, the most urgent first.
     groups: VecDeque<Group>,
 }
 
 /// Neighbouring contexts that are read together.
 struct Group {
     members: Range<usize>,
-    size: Size,
     key: Key,
 }
 
 impl Turn {
-    /// A job with what is known of it put in.
-    fn new(job: Job, known: &Memory<Likelihoods>) -> Self {
+    /// Starts a job with the scores that the cache has.
+    fn new(job: Job, cache: &Memory<Likelihoods>) -> Self {
         let forks = match &job.work {
             Work::Score(forks) => &forks[..],
             Work::Prefill { .. } => &[],
         };
         let mut scores = Scores { likelihoods: vec![None; forks.len()], decoded: 0 };
-        let sizes: Vec<Size> = forks.iter().map(worker::size).collect();
+        let sizes: Vec<Size> = forks.iter().map(batch::size).collect();
         let mut groups = Vec::new();
-        for members in batch::group(&sizes, worker::GROUP) {
+        for members in batch::group(&sizes, GROUP) {
             let key = cache::likelihoods_key(&forks[members.clone()]);
-            match known.get(&key) {
-                Some(likelihoods) => put(&mut scores, members, &likelihoods),
-                None => groups.push(Group { size: sizes[members.clone()].iter().copied().sum(), members, key }),
+            match cache.get(&key) {
+                Some(likelihoods) => scores.put(members, &likelihoods),
+                None => groups.push(Group { members, key }),
             }
         }
         let urgency = |group: &Group| {
@@ -169,33 +144,28 @@ impl Turn {
     }
 
     /// The turn, if there is something left to do and time for it; else its job is answered.
-    fn unless_done(self) -> Option<Self> {
+    fn unfinished(self) -> Option<Self> {
         let is_scored = matches!(self.job.work, Work::Score(_)) && self.groups.is_empty();
         if !is_scored && !self.job.limits.reached() {
             return Some(self);
         }
-        let Self { job, scores, .. } = self;
-        job.answer(Ok(scores));
+        self.job.answer(Ok(self.scores));
         None
     }
 
-    fn reply(self, result: Result<Scores, String>) {
-        self.job.answer(result);
-    }
-
-    fn part(&self, group: &Group) -> Part<'_> {
-        let forks = match &self.job.work {
-            Work::Score(forks) => &forks[group.members.clone()],
-            Work::Prefill { .. } => &[],
-        };
-        Part { forks, limits: &self.job.limits }
-    }
-
-    fn put(&mut self, group: Group, scored: Scored, known: &Memory<Likelihoods>) {
+    fn put(&mut self, group: Group, scored: Scored, cache: &Memory<Likelihoods>) {
         self.scores.decoded += scored.decoded;
         if let Some(likelihoods) = scored.likelihoods {
-            put(&mut self.scores, group.members, &likelihoods);
-            known.insert(group.key, likelihoods);
+            self.scores.put(group.members, &likelihoods);
+            cache.insert(group.key, likelihoods);
+        }
+    }
+}
+
+impl Scores {
+    fn put(&mut self, members: Range<usize>, likelihoods: &Likelihoods) {
+        for (place, targets) in self.likelihoods[members].iter_mut().zip(likelihoods) {
+            *place = Some(targets.clone());
         }
     }
 }
@@ -207,12 +177,6 @@ impl Job {
     }
 }
 
-fn put(scores: &mut Scores, members: Range<usize>, likelihoods: &Likelihoods) {
-    for (place, targets) in scores.likelihoods[members].iter_mut().zip(likelihoods) {
-        *place = Some(targets.clone());
-    }
-}
-
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used, reason = "a test that cannot go on should stop")]
@@ -221,28 +185,24 @@ mod tests {
 
     use super::*;
     use crate::base::limits::Cancel;
-    use crate::engine::Token;
+    use crate::engine::data::Token;
 
-    /// Scores each target's tokens as their ids, and remembers of each batch whose contexts were in it.
+    /// Scores each target's tokens as their ids, and notes whose contexts were in each batch.
     #[derive(Default)]
     struct Noted {
-        batches: Vec<Vec<i32>>,
+        batches: Vec<i32>,
         cancels: Option<Cancel>,
     }
 
     impl Compute for Noted {
-        fn score(&mut self, parts: &[Part]) -> Result<Vec<Scored>, String> {
-            self.batches.push(parts.iter().map(|part| part.forks[0].context[0].0).collect());
+        fn score(&mut self, group: &[Forks], limits: &Limits) -> Result<Scored, String> {
+            self.batches.push(group[0].context[0].0);
             if let Some(cancel) = self.cancels.take() {
                 cancel.cancel();
             }
             let nats = |target: &Vec<Token>| target.iter().map(|token| token.0 as f32).collect::<Vec<f32>>();
-            let scored = |part: &Part| Scored {
-                likelihoods: (!part.limits.reached())
-                    .then(|| part.forks.iter().map(|one| one.targets.iter().map(nats).collect()).collect()),
-                decoded: 1,
-            };
-            Ok(parts.iter().map(scored).collect())
+            let likelihoods = || group.iter().map(|one| one.targets.iter().map(nats).collect()).collect();
+            Ok(Scored { likelihoods: (!limits.reached()).then(likelihoods), decoded: 1 })
         }
 
         fn prefill(&mut self, tokens: usize, _: usize) -> Result<usize, String> {
@@ -256,7 +216,7 @@ mod tests {
     }
 
     /// Serves jobs that all wait when it starts. What came of each: how many contexts have scores, and tokens decoded.
-    fn served(compute: &mut Noted, jobs: Vec<(Work, Limits)>, is_shared: bool) -> Vec<(usize, usize)> {
+    fn served(compute: &mut Noted, jobs: Vec<(Work, Limits)>) -> Vec<(usize, usize)> {
         let (queue, waiting) = channel();
         let mut results = Vec::new();
         for (work, limits) in jobs {
@@ -265,7 +225,7 @@ mod tests {
             results.push(result);
         }
         drop(queue);
-        serve(compute, &waiting, &Memory::of_likelihoods(true), is_shared);
+        serve(compute, &waiting, &Memory::of_likelihoods(true));
         let scores = results.into_iter().map(|result| result.recv().unwrap().unwrap());
         scores.map(|scores| (scores.likelihoods.iter().flatten().count(), scores.decoded)).collect()
     }
@@ -278,15 +238,8 @@ mod tests {
     fn each_job_has_its_batches_for_itself_and_they_take_turns() {
         let mut noted = Noted::default();
         let jobs = vec![work(1, 4, 600), work(2, 2, 30), Work::Prefill { tokens: 7, outputs: 0 }];
-        assert_eq!(served(&mut noted, all(jobs), false), [(4, 1 + 3), (2, 1), (0, 7)]);
-        assert_eq!(noted.batches, [[1], [2], [1], [1], [1]]);
-    }
-    #[test]
-    fn where_batches_are_shared_what_fits_goes_together() {
-        let mut noted = Noted::default();
-        let jobs = vec![work(1, 2, 30), work(2, 3, 900), work(3, 2, 30), Work::Prefill { tokens: 7, outputs: 0 }];
-        assert_eq!(served(&mut noted, all(jobs), true), [(2, 1), (3, 3), (2, 1), (0, 7)]);
-        assert_eq!(noted.batches, [vec![1, 2, 3], vec![2], vec![2]]);
+        assert_eq!(served(&mut noted, all(jobs)), [(4, 1 + 3), (2, 1), (0, 7)]);
+        assert_eq!(noted.batches, [1, 2, 1, 1, 1]);
     }
 
     #[test]
@@ -295,17 +248,17 @@ mod tests {
         let limits = Limits { cancel: cancel.clone(), deadline: None };
         let mut noted = Noted { cancels: Some(cancel), ..Noted::default() };
         let jobs = vec![(work(1, 2, 600), limits), (work(2, 1, 30), Limits::default())];
-        assert_eq!(served(&mut noted, jobs, true), [(0, 1), (1, 1)]);
-        assert_eq!(noted.batches, [[1, 2]]);
+        assert_eq!(served(&mut noted, jobs), [(0, 1), (1, 1)]);
+        assert_eq!(noted.batches, [1, 2]);
     }
 
     /// Panics at contexts of token 13.
     struct Touchy;
 
     impl Compute for Touchy {
-        fn score(&mut self, parts: &[Part]) -> Result<Vec<Scored>, String> {
-            assert!(parts.iter().all(|part| part.forks[0].context[0] != Token(13)));
-            Noted::default().score(parts)
+        fn score(&mut self, group: &[Forks], limits: &Limits) -> Result<Scored, String> {
+            assert!(group[0].context[0] != Token(13));
+            Noted::default().score(group, limits)
         }
 
         fn prefill(&mut self, tokens: usize, _: usize) -> Result<usize, String> {
@@ -313,10 +266,10 @@ mod tests {
         }
     }
 
-    /// What each job hears from a thread that `make` starts again after a panic.
-    fn heard(jobs: &[i32], make: impl Fn() -> Result<Touchy, EngineError>) -> (Vec<bool>, u64) {
+    /// Whether each job is answered by a thread that `make` starts again after a panic; and the number of panics.
+    fn answered(jobs: &[i32], make: impl Fn() -> Result<Touchy, EngineError>) -> (Vec<bool>, u64) {
         let (queue, waiting) = channel();
-        let (panics, known) = (AtomicU64::default(), Memory::of_likelihoods(true));
+        let (panics, cache) = (AtomicU64::default(), Memory::of_likelihoods(true));
         let ask = |job: &i32| {
             let (reply, result) = channel();
             queue.send(Job { work: work(*job, 1, 30), limits: Limits::default(), reply }).unwrap();
@@ -325,7 +278,7 @@ mod tests {
         // More than take turns at once.
         let results: Vec<_> = jobs.iter().map(ask).collect();
         drop(queue);
-        serve_on(Touchy, make, &waiting, &known, false, &panics);
+        serve_on(Touchy, make, &waiting, &cache, &panics);
         drop(waiting);
         (results.into_iter().map(|result| result.recv().is_ok()).collect(), panics.into_inner())
     }
@@ -334,20 +287,20 @@ mod tests {
     fn a_panic_costs_the_jobs_in_progress_and_no_other() {
         let mut jobs = vec![1, 13];
         jobs.extend(2..=JOBS as i32 + 3);
-        let (answered, panics) = heard(&jobs, || Ok(Touchy));
+        let (answered, panics) = answered(&jobs, || Ok(Touchy));
         assert_eq!(panics, 1);
         assert!(answered[0] && !answered[1]);
         // One was answered before the panic and made room for the next.
         assert_eq!(answered.iter().filter(|answered| !**answered).count(), JOBS, "{answered:?}");
         assert!(answered[JOBS + 1..].iter().all(|answered| *answered), "{answered:?}");
-        assert_eq!(heard(&[13, 13], || Ok(Touchy)).1, 1, "they took turns");
+        assert_eq!(self::answered(&[13, 13], || Ok(Touchy)).1, 1, "they took turns");
     }
 
     #[test]
     fn where_the_model_does_not_come_up_again_nobody_waits_for_it() {
         let mut jobs = vec![13];
         jobs.extend(1..=JOBS as i32 + 3);
-        let (answered, panics) = heard(&jobs, || Err(EngineError::Stopped));
+        let (answered, panics) = answered(&jobs, || Err(EngineError::Stopped));
         assert_eq!((answered.iter().any(|answered| *answered), panics), (false, 1));
     }
 
@@ -355,7 +308,7 @@ mod tests {
     fn what_was_scored_is_not_scored_again() {
         let mut noted = Noted::default();
         let jobs = (0..JOBS + 2).map(|_| work(1, 2, 30)).collect();
-        let served = served(&mut noted, all(jobs), false);
+        let served = served(&mut noted, all(jobs));
         // Those that began together know nothing of each other; the last ones come after the first was done.
         assert_eq!(served[0], (2, 1));
         assert_eq!(served[JOBS..], [(2, 0); 2]);
