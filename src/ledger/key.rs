@@ -33,8 +33,6 @@ pub struct DecisionKey<'a> {
     pub names: &'a [String],
     /// The scoring method.
     pub method: &'a str,
-    /// The method's parameters by name.
-    pub parameters: &'a [(&'a str, String)],
     /// BLAKE3 hash of the model's file; zeros where code is scored without a model.
     pub model: [u8; 32],
     /// How tokens are counted.
@@ -54,7 +52,7 @@ impl DecisionKey<'_> {
     /// [`Key::new`]. A list has its length before its items; numbers are u64, little-endian.
     pub fn key(&self) -> Key {
         // Without `..`: a new field has to be hashed as well.
-        let Self { source, language, question, names, method, parameters, model, counter, budget, fine, pinned } = self;
+        let Self { source, language, question, names, method, model, counter, budget, fine, pinned } = self;
         let mut fields = Fields(blake3::Hasher::new());
         fields.number("schema", SCHEMA);
         fields.text("source", source);
@@ -62,8 +60,6 @@ impl DecisionKey<'_> {
         fields.text("question", question);
         fields.list("names", names.len(), names.iter().map(|name| [name.as_bytes()]));
         fields.text("method", method);
-        let parameters = parameters.iter().map(|(name, value)| [name.as_bytes(), value.as_bytes()]);
-        fields.list("parameters", parameters.len(), parameters);
         fields.bytes("model", model);
         fields.text("counter", counter);
         fields.list("budget", 1, [[budget.0.as_bytes(), budget.1.as_bytes()]]);
@@ -124,7 +120,6 @@ mod tests {
             question: "Why does send fail?",
             names: &names,
             method: "hybrid",
-            parameters: &[("lexical_weight", 0.5_f32.to_string())],
             model: [7; 32],
             counter: "o200k_base",
             budget: ("ratio", 0.4_f32.to_string()),
@@ -138,7 +133,6 @@ mod tests {
             DecisionKey { question: "", ..key.clone() },
             DecisionKey { names: &names[..1], ..key.clone() },
             DecisionKey { method: "perplexity", ..key.clone() },
-            DecisionKey { parameters: &[], ..key.clone() },
             DecisionKey { model: [0; 32], ..key.clone() },
             DecisionKey { counter: "cl100k_base", ..key.clone() },
             DecisionKey { budget: ("coverage", "0.4".into()), ..key.clone() },
