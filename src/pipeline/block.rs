@@ -278,7 +278,6 @@ impl Walk<'_> {
             question: &job.question.text,
             names: &job.question.names,
             method: self.compressor.settings.method.as_ref(),
-            parameters: &[],
             model,
             counter: self.counter.name(),
             budget,
