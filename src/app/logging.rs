@@ -45,7 +45,7 @@ pub fn is_terminal(format: Format) -> bool {
 
 /// Prints a request as one line.
 pub fn print_line(record: &crate::observe::Record) {
-    if let Some(line) = terminal::of(record) {
+    if let Some(line) = terminal::line(record) {
         print(line);
     }
 }

@@ -1,18 +1,18 @@
-//! A chat with the local model: its messages, how it is sampled, what came of it.
+//! Data of a chat with the local model: messages, sampling, result.
 
 /// One message of a chat.
 #[derive(Debug, Clone)]
 pub struct Message {
-    /// `system`, `user`, `assistant` or what else the template knows.
+    /// `system`, `user`, `assistant` or another role of the template.
     pub role: String,
     /// Its text.
     pub content: String,
 }
 
-/// How an answer is made.
+/// Parameters of an answer.
 #[derive(Debug, Clone)]
 pub struct Sampling {
-    /// The most tokens to answer with.
+    /// Largest length of the answer, in tokens.
     pub max_tokens: usize,
     /// 0 picks the likeliest token each time.
     pub temperature: f32,
@@ -33,7 +33,7 @@ pub enum Finish {
     Length,
 }
 
-/// An answer's end and size.
+/// End and size of an answer.
 #[derive(Debug, Clone, Copy)]
 pub struct Answer {
     /// Why it ended.

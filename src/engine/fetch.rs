@@ -1,4 +1,4 @@
-//! Where a model comes from: one file of a hub's repository, downloaded so that it can be resumed, and verified.
+//! Downloads a model, one file of a hub's repository: can be resumed, and is verified.
 
 use std::fs::{self, File};
 use std::io::{self, IsTerminal};
@@ -19,16 +19,16 @@ pub struct Source<'a> {
     pub file: &'a str,
     /// Branch, tag or commit.
     pub revision: &'a str,
-    /// The SHA-256 to insist on, 64 lower-case hex digits; none: the one that the hub names, if it names one.
+    /// The SHA-256 required, 64 lower-case hex digits; `None`: the one that the hub names, if any.
     pub sha256: Option<&'a str>,
 }
 
-/// A model that is there, whole.
+/// A complete model file.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Fetched {
     /// The file.
     pub path: PathBuf,
-    /// Whether its SHA-256 was compared with an expected one; else only its length was.
+    /// Whether its SHA-256 was checked; else only its length was.
     pub verified: bool,
     /// Whether it was already there, so that nothing was downloaded.
     pub was_there: bool,
@@ -37,7 +37,7 @@ pub struct Fetched {
 /// Why a model could not be fetched.
 #[derive(Debug, thiserror::Error)]
 pub enum FetchError {
-    /// The hub does not have it, or does not give it.
+    /// The hub does not have the file, or refuses it.
     #[error(
         "{hub} gives no {file} of {repository} at revision {revision} ({cause}); \
          check repository, file and revision in the section [model] of lopper.toml"
@@ -45,16 +45,16 @@ pub enum FetchError {
     NotFound {
         /// The hub's URL.
         hub: String,
-        /// What was asked for: `owner/name`.
+        /// The repository, `owner/name`.
         repository: String,
-        /// What was asked for: the file.
+        /// The file.
         file: String,
-        /// What was asked for: branch, tag or commit.
+        /// The branch, tag or commit.
         revision: String,
         /// The hub's answer.
         cause: String,
     },
-    /// The hub can't be reached, or does not answer as a hub does.
+    /// The hub can't be reached, or its answer is not a hub's.
     #[error(
         "can't ask {hub} for the model: {cause}; check the network, or name another hub in HF_ENDPOINT, \
          or put a GGUF file anywhere and name it in scorer.model"
@@ -62,27 +62,27 @@ pub enum FetchError {
     Hub {
         /// The hub's URL.
         hub: String,
-        /// What went wrong.
+        /// The cause.
         cause: ApiError,
     },
     /// The connection broke.
     #[error("the download broke off after {} of {}: {cause}; run the same command again, it goes on from there",
         HumanBytes(*done), HumanBytes(*size))]
     Interrupted {
-        /// Bytes that are here.
+        /// Bytes downloaded so far.
         done: u64,
         /// Bytes of the whole file.
         size: u64,
-        /// What went wrong.
+        /// The cause.
         cause: ApiError,
     },
     /// Another process downloads the same file.
     #[error("{path} is being downloaded by another lopper; wait for it to end")]
     Busy {
-        /// The file that it will be.
+        /// The model's file.
         path: PathBuf,
     },
-    /// What was downloaded is not what was expected. It is deleted.
+    /// The download has another checksum than expected. It is deleted.
     #[error(
         "the downloaded {file} is not the file expected, and was deleted: SHA-256 expected {expected}, got {got}; \
          try again, or correct sha256 in the section [model] of lopper.toml"
@@ -92,17 +92,17 @@ pub enum FetchError {
         file: String,
         /// From the configuration, else from the hub.
         expected: String,
-        /// Of what came.
+        /// Of the download.
         got: String,
     },
-    /// What was downloaded has another length than the hub said. It is deleted.
+    /// The download has another length than the hub said. It is deleted.
     #[error("the downloaded {file} has {got} bytes instead of {expected}, and was deleted; try again")]
     Length {
         /// The file.
         file: String,
-        /// Bytes that the hub said.
+        /// Bytes according to the hub.
         expected: u64,
-        /// Bytes that came.
+        /// Bytes downloaded.
         got: u64,
     },
     /// A file can't be read or written.
@@ -110,13 +110,13 @@ pub enum FetchError {
     File {
         /// The file or folder.
         path: PathBuf,
-        /// What went wrong.
+        /// The cause.
         cause: io::Error,
     },
 }
 
-/// Downloads `source` into the folder `dir` from the hub at `endpoint` (none: the public one). A file that is already
-/// there and has the right checksum stays; a download that broke off goes on where it was.
+/// Downloads `source` into the folder `dir` from the hub at `endpoint` (`None`: the public one). A file that exists and has
+/// the right checksum is not downloaded again; an interrupted download is resumed.
 ///
 /// # Errors
 /// See [`FetchError`]. After an error there is no file under the model's final name that was not there before.
@@ -130,7 +130,7 @@ pub fn fetch(
     let dir = std::path::absolute(dir).map_err(at(dir))?;
     let name = source.file.rsplit('/').next().unwrap_or(source.file);
     let path = dir.join(name);
-    // Without the hub: whoever has named the checksum and has the file needs no network.
+    // With a known checksum and the file there is no need for the network.
     if let Some(expected) = source.sha256
         && path.is_file()
         && sha256(&path)? == expected
@@ -139,8 +139,8 @@ pub fn fetch(
     }
 
     let hub = endpoint.map(|endpoint| endpoint.trim_end_matches('/').to_owned());
-    let told = |cause: ApiError| refused(source, hub.as_deref().unwrap_or("the public hub"), cause);
-    // Where the download waits until it is whole and verified; a folder for each model, as it is deleted afterwards.
+    let refused = |cause: ApiError| hub_error(source, hub.as_deref().unwrap_or("the public hub"), cause);
+    // Holds the download until it is complete and verified; a folder for each model, as it is deleted afterwards.
     let unfinished = dir.join(format!(".{name}.unfinished"));
     let cache = Cache::new(unfinished.clone());
     let repo = Repo::with_revision(source.repository.to_owned(), RepoType::Model, source.revision.to_owned());
@@ -148,10 +148,10 @@ pub fn fetch(
     if let Some(hub) = &hub {
         builder = builder.with_endpoint(hub.clone());
     }
-    let api = builder.build().map_err(told)?;
-    let about = api.metadata(&api.repo(repo.clone()).url(source.file)).map_err(told)?;
+    let api = builder.build().map_err(refused)?;
+    let about = api.metadata(&api.repo(repo.clone()).url(source.file)).map_err(refused)?;
     let size = about.size() as u64;
-    // The hub's tag of a large file is its SHA-256; that of a small one is git's own sum.
+    // The hub's tag of a large file is its SHA-256; that of a small one is git's hash.
     let hub_sum = Some(about.etag()).filter(|tag| tag.len() == 64 && tag.bytes().all(|byte| byte.is_ascii_hexdigit()));
     let expected = source.sha256.or(hub_sum);
     if source.sha256.is_none()
@@ -162,7 +162,7 @@ pub fn fetch(
         return Ok(Fetched { path, verified: true, was_there: true });
     }
 
-    // Where hf-hub keeps the file, and the part of it that is there so far.
+    // hf-hub's places for the file and for an unfinished part of it.
     let whole = cache.repo(repo.clone()).blob_path(about.etag());
     let part = whole.with_extension("part");
     let done = || part.metadata().map_or(0, |about| about.len());
@@ -173,12 +173,12 @@ pub fn fetch(
     }
     api.repo(repo).download_with_progress(source.file, progress).map_err(|cause| match (cause, done()) {
         (ApiError::LockAcquisition(_), _) => FetchError::Busy { path: path.clone() },
-        (cause, 0) => told(cause),
+        (cause, 0) => refused(cause),
         (cause, done) => FetchError::Interrupted { done, size, cause },
     })?;
 
     let outcome = check(source, &whole, size, expected).and_then(|()| fs::rename(&whole, &path).map_err(at(&path)));
-    // Verified and moved, or wrong: nothing in there is of use any more.
+    // The file was moved or is wrong: nothing in there is needed any more.
     fs::remove_dir_all(&unfinished).map_err(at(&unfinished))?;
     outcome.map(|()| Fetched { path, verified: expected.is_some(), was_there: false })
 }
@@ -208,13 +208,13 @@ pub fn sha256(path: &Path) -> Result<String, FetchError> {
     Ok(sum.finalize().iter().map(|byte| format!("{byte:02x}")).collect())
 }
 
-fn refused(source: &Source<'_>, hub: &str, cause: ApiError) -> FetchError {
+fn hub_error(source: &Source<'_>, hub: &str, cause: ApiError) -> FetchError {
     let hub = hub.to_owned();
-    // The client's error type is not at hand here, its words are. A hub answers 401 for what may be private.
-    let words = cause.to_string();
-    if ["401", "403", "404"].iter().any(|status| words.ends_with(&format!("status: {status}"))) {
+    // The client's error type is not accessible here, its message is. A hub answers 401 for what may be private.
+    let message = cause.to_string();
+    if ["401", "403", "404"].iter().any(|status| message.ends_with(&format!("status: {status}"))) {
         let [repository, file, revision] = [source.repository, source.file, source.revision].map(str::to_owned);
-        return FetchError::NotFound { hub, repository, file, revision, cause: words };
+        return FetchError::NotFound { hub, repository, file, revision, cause: message };
     }
     FetchError::Hub { hub, cause }
 }
@@ -228,22 +228,22 @@ fn unless_missing(error: io::Error) -> io::Result<()> {
     if error.kind() == io::ErrorKind::NotFound { Ok(()) } else { Err(error) }
 }
 
-/// Shows a download on standard error: a bar on a terminal, else a line for every tenth of it.
+/// Shows a download on standard error: a bar on a terminal, else a line for each tenth.
 #[derive(Debug)]
 pub struct DownloadProgress {
     bar: ProgressBar,
     name: String,
     size: u64,
     done: u64,
-    /// Tenths of the file already told; none on a terminal.
-    told: Option<u64>,
+    /// Tenths of the file reported so far; `None` on a terminal.
+    reported: Option<u64>,
 }
 
 impl DownloadProgress {
-    /// Shows nothing before the download begins.
+    /// Progress of a download that has not begun.
     pub fn on_stderr() -> Self {
-        let told = if io::stderr().is_terminal() { None } else { Some(0) };
-        Self { bar: ProgressBar::hidden(), name: String::new(), size: 0, done: 0, told }
+        let reported = if io::stderr().is_terminal() { None } else { Some(0) };
+        Self { bar: ProgressBar::hidden(), name: String::new(), size: 0, done: 0, reported }
     }
 }
 
@@ -253,7 +253,7 @@ impl Progress for DownloadProgress {
         self.size = size as u64;
         self.done = 0;
         self.name = file.to_owned();
-        if self.told.is_none() {
+        if self.reported.is_none() {
             let layout = "{msg} [{wide_bar}] {bytes}/{total_bytes} {bytes_per_sec} {eta}";
             self.bar = ProgressBar::new(self.size).with_message(self.name.clone());
             self.bar.set_style(ProgressStyle::with_template(layout).unwrap_or_else(|_| ProgressStyle::default_bar()));
@@ -261,14 +261,14 @@ impl Progress for DownloadProgress {
     }
 
     fn update(&mut self, bytes: usize) {
-        // What was there before a resumed download comes first, in one piece.
+        // The part that was there before a resumed download comes first, in one piece.
         self.done += bytes as u64;
         self.bar.set_position(self.done);
         let tenths = self.done * 10 / self.size.max(1);
-        if let Some(told) = &mut self.told
-            && tenths > *told
+        if let Some(reported) = &mut self.reported
+            && tenths > *reported
         {
-            *told = tenths;
+            *reported = tenths;
             eprintln!("{}: {} of {} ({}0 %)", self.name, HumanBytes(self.done), HumanBytes(self.size), tenths);
         }
     }

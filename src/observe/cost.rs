@@ -1,18 +1,18 @@
-//! What a request cost by the prices of the settings, and what it would have cost besides.
+//! Costs of requests by the prices of the settings, and estimated savings.
 
 use super::usage::Usage;
 use crate::config::Price;
 
-/// Prices are for so many tokens.
-const A_MILLION: f64 = 1e6;
+/// Tokens that a price is for.
+const MILLION: f64 = 1e6;
 
-/// What `usage` cost, in the prices' currency.
+/// The cost of `usage`, in the prices' currency.
 pub fn cost(price: &Price, usage: &Usage) -> f64 {
-    prompt_cost(price, usage) + usage.output as f64 * price.output.unwrap_or_default() / A_MILLION
+    prompt_cost(price, usage) + usage.output as f64 * price.output.unwrap_or_default() / MILLION
 }
 
-/// An estimate of what `tokens` of the prompt that were left out would have cost: each as much as one that was sent, so that
-/// where most of the prompt came from a cache, little was saved. Where nothing is known of the usage, `None`.
+/// An estimate of the cost of `tokens` that were left out of the prompt: each as much as one that was sent on average, so
+/// that little is saved where most of the prompt came from a cache. `None` where no usage is known.
 pub fn saved(price: &Price, usage: &Usage, tokens: usize) -> Option<f64> {
     (usage.prompt > 0).then(|| prompt_cost(price, usage) / usage.prompt as f64 * tokens as f64)
 }
@@ -23,7 +23,7 @@ fn prompt_cost(price: &Price, usage: &Usage) -> f64 {
     let beside = prompt.saturating_sub(cached).saturating_sub(cache_write);
     let parts =
         [(beside, input), (cached, price.cached.unwrap_or(input)), (cache_write, price.cache_write.unwrap_or(input))];
-    parts.into_iter().map(|(tokens, price)| tokens as f64 * price / A_MILLION).sum()
+    parts.into_iter().map(|(tokens, price)| tokens as f64 * price / MILLION).sum()
 }
 
 #[cfg(test)]

@@ -1,10 +1,9 @@
-//! Whether conversations that are compressed cost less than those that are held out: two groups, compared with an interval.
+//! Compares conversations that are compressed with those that are held out of compression.
 
 use std::collections::HashMap;
 
-use serde::Serialize;
-
 use super::record::Conversation;
+use super::served::{Comparison, Difference, Group};
 
 /// Conversations that are remembered; the oldest go first.
 const CONVERSATIONS: usize = 10_000;
@@ -13,7 +12,7 @@ const ENOUGH: usize = 5;
 /// Standard errors to both sides of a difference for 95 % (normal approximation of Welch's t).
 const NINETY_FIVE: f64 = 1.96;
 
-/// Something to compare, by name: of a conversation, where it is known.
+/// A measure of a conversation: its name, and its value where that is known.
 type Measure = (&'static str, fn(&Sums) -> Option<f64>);
 
 const COST: Measure = ("cost", |sums| sums.cost);
@@ -24,64 +23,23 @@ const PROMPT_TOKENS: Measure = ("prompt_tokens", |sums| Some(sums.prompt_tokens)
 #[derive(Default)]
 pub struct Holdout {
     conversations: HashMap<u64, Sums>,
-    /// A number for each that is new.
+    /// Conversations begun so far.
     began: u64,
 }
 
-/// What one conversation came to.
+/// Sums over one conversation.
 #[derive(Clone, Copy)]
 struct Sums {
     held_out: bool,
     began: u64,
     turns: f64,
     prompt_tokens: f64,
-    /// None as soon as one turn's cost is not known.
+    /// `None` as soon as one turn's cost is not known.
     cost: Option<f64>,
 }
 
-/// Both groups, and by how much they differ.
-#[derive(Debug, Clone, PartialEq, Serialize)]
-pub struct Comparison {
-    /// Share of conversations that are held out, 0 to 1.
-    pub share: f64,
-    /// Whether there are enough of both for an interval.
-    pub ready: bool,
-    /// Those that are compressed.
-    pub treated: Group,
-    /// Those that are left alone.
-    pub held_out: Group,
-    /// By what they differ, once ready.
-    pub differences: Vec<Difference>,
-}
-
-/// One group; means of a conversation.
-#[derive(Debug, Clone, PartialEq, Serialize)]
-pub struct Group {
-    /// How many conversations.
-    pub conversations: usize,
-    /// Requests.
-    pub turns: f64,
-    /// What they cost; none where that is not known.
-    pub cost: Option<f64>,
-    /// Tokens of prompts, as billed.
-    pub prompt_tokens: f64,
-}
-
-/// A difference of means with its 95 % interval.
-#[derive(Debug, Clone, PartialEq, Serialize)]
-pub struct Difference {
-    /// Of what: `cost`, `turns` or `prompt_tokens` a conversation.
-    pub what: &'static str,
-    /// Below 0 where compressed conversations come to less.
-    pub treated_minus_held_out: f64,
-    /// The interval's lower end.
-    pub low: f64,
-    /// The upper one.
-    pub high: f64,
-}
-
 impl Holdout {
-    /// Counts a turn of a conversation that belongs to a group.
+    /// Adds a turn of a conversation, if it belongs to a group.
     pub fn add(&mut self, conversation: Conversation, prompt_tokens: u64, cost: Option<f64>) {
         let Some(held_out) = conversation.held_out else { return };
         if self.conversations.len() >= CONVERSATIONS && !self.conversations.contains_key(&conversation.id) {
@@ -96,8 +54,8 @@ impl Holdout {
         sums.cost = sums.cost.zip(cost).map(|(sum, cost)| sum + cost);
     }
 
-    /// Both groups so far. Differences follow Welch (1947), with the normal distribution in the place of Student's: an
-    /// interval of few conversations is a little too short.
+    /// Compares both groups so far; `share` is that of the held-out ones, 0 to 1. The intervals are those of Welch (1947) with
+    /// the normal distribution in place of Student's: those of few conversations are a little too short.
     pub fn compare(&self, share: f64) -> Comparison {
         let of = |held_out: bool| self.conversations.values().filter(move |sums| sums.held_out == held_out);
         let values = |held_out: bool, value: fn(&Sums) -> Option<f64>| -> Option<Vec<f64>> {
@@ -116,7 +74,7 @@ impl Holdout {
         let differences = measures.filter_map(|(what, value)| {
             let ((a, a_error), (b, b_error)) = (moments(&values(false, value)?), moments(&values(true, value)?));
             let half = NINETY_FIVE * (a_error + b_error).sqrt();
-            Some(Difference { what, treated_minus_held_out: a - b, low: a - b - half, high: a - b + half })
+            Some(Difference { what: what.into(), treated_minus_held_out: a - b, low: a - b - half, high: a - b + half })
         });
         Comparison { share, ready, differences: differences.collect(), treated, held_out }
     }
@@ -156,7 +114,7 @@ mod tests {
         assert_eq!(compared.held_out.prompt_tokens, 150.0);
         let cost = &compared.differences[0];
         // Variance 0.5 in both groups: 1.96 · √(0.5/5 + 0.5/5) = 0.877.
-        assert_eq!((cost.what, cost.treated_minus_held_out), ("cost", -3.0));
+        assert_eq!((&*cost.what, cost.treated_minus_held_out), ("cost", -3.0));
         assert!((cost.low + 3.877).abs() < 1e-3 && (cost.high + 2.123).abs() < 1e-3, "{cost:?}");
     }
 
@@ -177,7 +135,7 @@ mod tests {
         holdout.add(Conversation { id: 99, held_out: None }, 1, None);
         let compared = holdout.compare(0.5);
         assert_eq!((compared.treated.cost, compared.held_out.cost), (None, Some(1.0)));
-        assert_eq!(compared.differences.iter().map(|one| one.what).collect::<Vec<_>>(), ["turns", "prompt_tokens"]);
+        assert_eq!(compared.differences.iter().map(|one| &*one.what).collect::<Vec<_>>(), ["turns", "prompt_tokens"]);
     }
 
     #[test]

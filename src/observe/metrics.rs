@@ -1,21 +1,20 @@
-//! The metrics for Prometheus: names, units, and which figure of a request goes where.
+//! Metrics for Prometheus.
 
 use std::collections::HashSet;
 
 use metrics::{Unit, counter, describe_counter, describe_gauge, describe_histogram, gauge, histogram};
 use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle, PrometheusRecorder};
 
-use super::ScorerState;
-use super::record::{Outcome, Record};
+use super::record::{Outcome, Record, ScorerState};
 
 /// Bounds of the histograms' buckets, in seconds: from what passing a small request takes to a slow first byte.
 const SECONDS: [f64; 14] = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0];
-/// Models that are told apart: a client names any.
+/// Models that are told apart, as a client may name any.
 const MODELS: usize = 100;
-/// Requests after which what histograms have gathered is summed up, asked for or not.
+/// Requests after which histograms are summed up, so that they don't grow without being asked for.
 const UPKEEP: u64 = 256;
 
-/// The metrics of one proxy. Not the process's global ones: there may be several proxies in a process.
+/// The metrics of one proxy. Not the process's global ones, as a process may have several proxies.
 pub struct Metrics {
     recorder: PrometheusRecorder,
     handle: PrometheusHandle,
@@ -23,10 +22,10 @@ pub struct Metrics {
     requests: u64,
 }
 
-/// What is not counted but looked at when somebody asks.
+/// Values that are read when the metrics are asked for.
 #[derive(Default)]
 pub struct Gauges {
-    /// How the scorer is.
+    /// The scorer's state.
     pub scorer: ScorerState,
     /// Requests with code in a row that were not made smaller.
     pub uncompressed_streak: u64,
@@ -35,7 +34,7 @@ pub struct Gauges {
 }
 
 impl Metrics {
-    /// Nothing is counted yet.
+    /// Metrics at zero.
     pub fn new() -> Self {
         let buckets = PrometheusBuilder::new().set_buckets_for_metric(Matcher::Suffix("_seconds".into()), &SECONDS);
         // Refused only where there are no buckets at all.
@@ -98,7 +97,7 @@ fn count(record: &Record, model: String) {
         counter!("lopper_failures_total", "cause" => failure(cause)).increment(1);
     }
     if let Some((before, after)) = tokens {
-        // What an audit would leave out is sent.
+        // In an audit all of it is sent.
         let after = if *outcome == Outcome::Audited { before } else { after };
         counter!("lopper_request_tokens_before_total", "model" => model.clone()).increment(*before as u64);
         counter!("lopper_request_tokens_after_total", "model" => model.clone()).increment(*after as u64);
@@ -129,7 +128,7 @@ fn count(record: &Record, model: String) {
     }
 }
 
-/// The kind of a failure; its text may be any.
+/// The kind of a failure, as its text may be any.
 fn failure(cause: &str) -> &'static str {
     match cause {
         "panic" => "panic",

@@ -1,16 +1,17 @@
-//! What Lopper tells of itself: metrics, the admin port with its page, traces, the bill.
+//! Observability: metrics, the admin port with its page, traces, costs.
 //!
-//! A [`Record`] of each answered request goes to the [`Observer`], which counts it ([`metrics`]), remembers it ([`stats`],
-//! [`holdout`]) and tells whoever asks ([`admin`]). No prompt gets here, unless capture is switched on: then the last
-//! requests' bodies are kept in memory.
+//! A [`Record`] of each answered request goes to the [`Observer`], which counts it ([`metrics`]), adds it to statistics
+//! ([`stats`], [`holdout`]) and answers the admin port ([`admin`]). No prompt gets here, unless capture is switched on: then
+//! the last requests' bodies are kept in memory.
 
 pub mod admin;
 mod cost;
 mod holdout;
-mod latency;
 mod metrics;
 mod record;
+pub mod served;
 mod stats;
+mod streak;
 pub mod terminal;
 pub mod trace;
 mod usage;
@@ -21,82 +22,52 @@ use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 use arc_swap::ArcSwap;
 use bytes::Bytes;
-use serde::Serialize;
 
 use crate::config::Price;
-use holdout::{Comparison, Holdout};
+use holdout::Holdout;
 use metrics::{Gauges, Metrics};
-pub use record::{Conversation, OTHER, Outcome, Record};
-pub use stats::Alarm;
-use stats::{Figures, History};
+pub use record::{Conversation, OTHER, Outcome, Record, ScorerState};
+pub use served::About;
+use served::{Alarm, RequestList, Summary};
+use stats::Stats;
 pub use usage::{Reading, Usage};
 
-/// The target of the log's line a request, for filters.
+/// The log target of the line for each request.
 pub const REQUEST_TARGET: &str = "lopper::request";
 
-/// Takes in what happens, and tells it. Shared by all requests.
+/// Collects records of requests and answers questions about them. Shared by all requests.
 pub struct Observer {
     started: Instant,
     about: ArcSwap<About>,
     settings: ArcSwap<Settings>,
-    seen: Mutex<Seen>,
+    collected: Mutex<Collected>,
     sources: ArcSwap<Sources>,
     ready: AtomicBool,
     echoed_markers: Arc<AtomicU64>,
     on_record: Box<OnRecord>,
 }
 
-/// Told of each request when it is over.
+/// Called with each request when it is over.
 pub type OnRecord = dyn Fn(&Record) + Send + Sync;
 
-/// What the settings say to an observer.
+/// Settings of an observer.
 #[derive(Debug, Clone, Default)]
 pub struct Settings {
-    /// How many requests are kept with their text.
+    /// Requests that are kept with their text.
     pub capture: usize,
-    /// What models cost.
+    /// Prices of models.
     pub prices: Vec<Price>,
     /// Share of conversations that are held out, in percent; 0: none.
     pub holdout_percent: u8,
 }
 
-/// Who this Lopper is.
-#[derive(Debug, Clone, Default, Serialize)]
-pub struct About {
-    /// Where clients connect.
-    pub listen: String,
-    /// Where requests go.
-    pub upstream: String,
-    /// The scoring method.
-    pub scorer: String,
-    /// The model that scores, if there is one.
-    pub model: Option<String>,
-    /// `on`, `off`, `audit` or `holdout:N`.
-    pub mode: String,
-    /// How much stays, such as `ratio 0.4`.
-    pub amount: String,
-    /// The preset.
-    pub preset: String,
-}
-
-/// Whom an observer asks.
+/// Sources of what is looked up only when the admin port is asked.
 #[derive(Clone)]
 pub struct Sources {
-    /// How the scorer is.
+    /// The scorer's state.
     pub scorer: Arc<dyn Fn() -> ScorerState + Send + Sync>,
-    /// Explains a captured body, at other ratios as well, in JSON; an error is a sentence. Takes as long as scoring does.
+    /// Explains a captured body, also at other ratios, in JSON; an error is a sentence. Takes as long as scoring does.
     pub explain: Arc<Explain>,
-}
-
-/// How the scorer is.
-#[derive(Debug, Clone, Copy, Default)]
-pub struct ScorerState {
-    /// Jobs that wait for it.
-    pub queue_depth: usize,
-    /// Whether there is a model that scores. Without one words decide, or nothing is compressed.
-    pub is_up: bool,
-    /// How often its thread panicked and was started again.
-    pub restarts: u64,
 }
 
 /// See [`Sources::explain`].
@@ -111,36 +82,21 @@ impl Default for Sources {
     }
 }
 
-struct Seen {
-    history: History,
+struct Collected {
+    stats: Stats,
     metrics: Metrics,
     holdout: Holdout,
 }
 
-/// All that `/api/summary` tells.
-#[derive(Serialize)]
-struct Summary<'a> {
-    version: &'static str,
-    /// Seconds since 1970.
-    now: f64,
-    uptime_s: f64,
-    #[serde(flatten)]
-    about: &'a About,
-    capture: usize,
-    #[serde(flatten)]
-    figures: Figures,
-    holdout: Option<Comparison>,
-}
-
 impl Observer {
-    /// Has seen nothing yet; `on_record` is called with each record.
+    /// An observer without records; `on_record` is called with each.
     pub fn new(settings: Settings, on_record: Box<OnRecord>) -> Self {
-        let seen = Seen { history: History::default(), metrics: Metrics::new(), holdout: Holdout::default() };
+        let collected = Collected { stats: Stats::default(), metrics: Metrics::new(), holdout: Holdout::default() };
         Self {
             started: Instant::now(),
             about: ArcSwap::default(),
             settings: ArcSwap::new(Arc::new(settings)),
-            seen: Mutex::new(seen),
+            collected: Mutex::new(collected),
             sources: ArcSwap::default(),
             ready: AtomicBool::new(false),
             echoed_markers: Arc::default(),
@@ -148,18 +104,18 @@ impl Observer {
         }
     }
 
-    /// Takes in a request that is over.
+    /// Adds a request that is over.
     pub fn add(&self, record: &Record) {
         (self.on_record)(record);
         let settings = self.settings.load();
-        let mut seen = self.seen();
-        seen.metrics.add(record);
-        let alarm = seen.history.add(record, &settings.prices, settings.capture);
+        let mut collected = self.collected();
+        collected.metrics.add(record);
+        let alarm = collected.stats.add(record, &settings.prices, settings.capture);
         if let Some(conversation) = record.conversation {
-            let cost = seen.history.newest_cost();
-            seen.holdout.add(conversation, record.usage.unwrap_or_default().prompt, cost);
+            let cost = collected.stats.newest_cost();
+            collected.holdout.add(conversation, record.usage.unwrap_or_default().prompt, cost);
         }
-        drop(seen);
+        drop(collected);
         if let Some(Alarm { requests, reasons }) = alarm {
             let reasons: Vec<String> = reasons.iter().map(|of| format!("{} {}", of.reason, of.count)).collect();
             let reasons = reasons.join(", ");
@@ -171,80 +127,77 @@ impl Observer {
         }
     }
 
-    /// How many requests are to be kept with their text.
+    /// Requests that are to be kept with their text.
     pub fn captures(&self) -> usize {
         self.settings.load().capture
     }
 
-    /// Other settings, from the next request on.
+    /// Replaces the settings, from the next request on.
     pub fn set(&self, settings: Settings) {
-        self.seen().history.forget_bodies(settings.capture);
+        self.collected().stats.forget_bodies(settings.capture);
         self.settings.store(Arc::new(settings));
     }
 
-    /// Who this Lopper is, from now on.
+    /// Replaces the description of this Lopper.
     pub fn introduce(&self, about: About) {
         self.about.store(Arc::new(about));
     }
 
-    /// Whom to ask, from now on.
+    /// Replaces the sources.
     pub fn ask(&self, sources: Sources) {
         self.sources.store(Arc::new(sources));
     }
 
-    /// Requests are served as they will be.
+    /// Marks this Lopper as ready: requests are served as they will be.
     pub fn set_ready(&self) {
         self.ready.store(true, Ordering::Release);
     }
 
-    /// Whether they are.
+    /// Whether it is ready.
     pub fn is_ready(&self) -> bool {
         self.ready.load(Ordering::Acquire)
     }
 
-    /// How the scorer is.
-    fn scorer(&self) -> ScorerState {
-        (self.sources.load().scorer)()
-    }
-
-    /// Markers that answers repeated: to be counted up by who sees one.
+    /// Counter of markers that answers repeated.
     pub fn echoed_markers(&self) -> Arc<AtomicU64> {
         self.echoed_markers.clone()
+    }
+
+    /// The scorer's state.
+    fn scorer(&self) -> ScorerState {
+        (self.sources.load().scorer)()
     }
 
     /// The metrics in Prometheus' text format.
     fn metrics(&self) -> String {
         let scorer = self.scorer();
         let echoed_markers = self.echoed_markers.load(Ordering::Relaxed);
-        let seen = self.seen();
-        seen.metrics.render(&Gauges { scorer, uncompressed_streak: seen.history.streak(), echoed_markers })
+        let collected = self.collected();
+        let uncompressed_streak = collected.stats.streak();
+        collected.metrics.render(&Gauges { scorer, uncompressed_streak, echoed_markers })
     }
 
-    fn summary(&self) -> Vec<u8> {
-        let (settings, about, now) = (self.settings.load(), self.about.load(), SystemTime::now());
-        let seen = self.seen();
+    fn summary(&self) -> Summary {
+        let (settings, now) = (self.settings.load(), SystemTime::now());
+        let collected = self.collected();
         let share = f64::from(settings.holdout_percent) / 100.0;
-        json(&Summary {
-            version: env!("CARGO_PKG_VERSION"),
+        Summary {
+            version: env!("CARGO_PKG_VERSION").into(),
             now: now.duration_since(UNIX_EPOCH).unwrap_or_default().as_secs_f64(),
             uptime_s: self.started.elapsed().as_secs_f64(),
-            about: &about,
+            about: About::clone(&self.about.load()),
             capture: settings.capture,
-            figures: seen.history.figures(now),
-            holdout: (share > 0.0).then(|| seen.holdout.compare(share)),
-        })
+            figures: collected.stats.figures(now),
+            holdout: (share > 0.0).then(|| collected.holdout.compare(share)),
+        }
     }
 
-    fn requests(&self) -> Vec<u8> {
-        #[derive(Serialize)]
-        struct Requests<'a> {
-            requests: Vec<&'a stats::Listed>,
-        }
-        json(&Requests { requests: self.seen().history.listed() })
+    fn requests(&self) -> RequestList {
+        RequestList { requests: self.collected().stats.listed() }
     }
 
     fn body(&self, id: u64) -> Option<Bytes> {
-        self.seen().history.body(id)
+        self.collected().stats.body(id)
     }
 
     fn explain(&self, body: &[u8], ratios: &[f32]) -> Result<Vec<u8>, String> {
@@ -252,11 +205,7 @@ impl Observer {
         (sources.explain)(body, ratios)
     }
 
-    fn seen(&self) -> MutexGuard<'_, Seen> {
-        self.seen.lock().unwrap_or_else(PoisonError::into_inner)
+    fn collected(&self) -> MutexGuard<'_, Collected> {
+        self.collected.lock().unwrap_or_else(PoisonError::into_inner)
     }
-}
-
-fn json(value: &impl Serialize) -> Vec<u8> {
-    serde_json::to_vec(value).expect("these types have nothing that JSON can't say")
 }

@@ -1,4 +1,4 @@
-//! What is known of one request once it is answered: figures, names and times, never its text.
+//! The record of an answered request: figures, names and times.
 
 use std::time::{Duration, SystemTime};
 
@@ -6,40 +6,40 @@ use bytes::Bytes;
 
 use super::usage::Usage;
 
-/// One request, answered.
+/// An answered request.
 #[derive(Debug, Clone)]
 pub struct Record {
-    /// When it came.
+    /// Time of its arrival.
     pub at: SystemTime,
     /// `chat`, `responses`, `messages`, `completions`, or `other` for what passes through.
     pub api: &'static str,
-    /// The path that was asked for, without its query.
+    /// The requested path, without its query.
     pub path: String,
-    /// The model that the request names, or else its answer.
+    /// The model that the request, or else its answer, names.
     pub model: Option<String>,
     /// HTTP status of the answer.
     pub status: u16,
-    /// What was done.
+    /// What became of it.
     pub outcome: Outcome,
-    /// Tokens of the request's texts as they came and as they were sent; none where they were not counted.
+    /// Tokens of the request's texts as they came and as they were sent; `None` where they were not counted.
     pub tokens: Option<(usize, usize)>,
-    /// How long compressing took.
+    /// Time that compressing took.
     pub took: Duration,
-    /// The same by stage of it.
+    /// The same by stage.
     pub stages: Vec<(&'static str, Duration)>,
-    /// How long the upstream took to the first byte of its answer, from when the request was sent there.
+    /// Time from sending the request to the first byte of the upstream's answer.
     pub first_byte: Option<Duration>,
     /// Bytes of bodies: the client's, what was sent to the upstream, and its answer.
     pub bytes: [u64; 3],
-    /// What the answer said that it cost.
+    /// The billed tokens that the answer names.
     pub usage: Option<Usage>,
     /// The conversation that it is a turn of.
     pub conversation: Option<Conversation>,
-    /// Decisions that were known, and those that were taken.
+    /// Decisions found in the ledger, and decisions taken anew.
     pub decisions: [usize; 2],
     /// Pieces of code that a deadline cut short.
     pub deadline_misses: usize,
-    /// The client's body, decoded, where it may be looked into.
+    /// The client's body, decoded, where capture is on.
     pub captured: Option<Bytes>,
 }
 
@@ -60,7 +60,7 @@ pub enum Outcome {
     Passed,
 }
 
-/// The API of what passes through.
+/// The API of a request that passes through; the name of models beyond the limit.
 pub const OTHER: &str = "other";
 
 /// Reasons to skip a request that has no code or is not to be looked into.
@@ -107,17 +107,28 @@ impl Outcome {
     }
 }
 
-/// A conversation, by a hash of the user's first words in it.
+/// A conversation, identified by a hash of the user's first words in it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Conversation {
     /// The hash.
     pub id: u64,
-    /// Whether it is left alone so that its bill can be compared; none where no conversation is.
+    /// Whether it is held out of compression for comparison; `None` where none are.
     pub held_out: Option<bool>,
 }
 
+/// State of the scorer.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct ScorerState {
+    /// Jobs that wait for it.
+    pub queue_depth: usize,
+    /// Whether a model scores. Without one words decide, or nothing is compressed.
+    pub is_up: bool,
+    /// Times that its thread panicked and was started again.
+    pub restarts: u64,
+}
+
 impl Record {
-    /// A request for `path` that comes now; nothing else is known of it.
+    /// A request for `path` that arrives now.
     pub fn new(path: String) -> Self {
         Self {
             at: SystemTime::now(),

@@ -1,13 +1,13 @@
-//! One short line a request, for a terminal.
+//! Formats a request as one short line for a terminal.
 
 use std::time::Duration;
 
 use super::record::{Outcome, Record};
 
-/// Such as `chat gpt-5 12,480 → 4,910 tokens −61 % 38 ms`; none for what only passes through and went well.
-pub fn of(record: &Record) -> Option<String> {
+/// A line such as `chat gpt-5 12,480 → 4,910 tokens −61 % 38 ms`; `None` for a request that passed through without an error.
+pub fn line(record: &Record) -> Option<String> {
     let model = record.model.as_deref().unwrap_or("-");
-    let mut parts = vec![record.api.to_owned(), shortened(model)];
+    let mut parts = vec![record.api.to_owned(), shorten(model)];
     match (&record.outcome, record.tokens) {
         (Outcome::Passed, _) if record.status < 400 => return None,
         (Outcome::Passed, _) => parts.push(record.path.chars().take(60).collect()),
@@ -24,7 +24,7 @@ pub fn of(record: &Record) -> Option<String> {
         }
     }
     if record.outcome != Outcome::Passed {
-        parts.push(time(record.took));
+        parts.push(duration(record.took));
     }
     if record.status >= 400 {
         parts.push(format!("HTTP {}", record.status));
@@ -32,8 +32,8 @@ pub fn of(record: &Record) -> Option<String> {
     Some(parts.join(" "))
 }
 
-/// A model's name is the client's: it may be long, or hold what moves a terminal's cursor.
-fn shortened(name: &str) -> String {
+/// The client's name of a model without control characters, which could move the cursor, and not too long.
+fn shorten(name: &str) -> String {
     name.chars().filter(|c| !c.is_control()).take(40).collect()
 }
 
@@ -50,7 +50,7 @@ pub fn thousands(number: u64) -> String {
     shown
 }
 
-fn time(time: Duration) -> String {
+fn duration(time: Duration) -> String {
     match time.as_millis() {
         0 => "under 1 ms".into(),
         milliseconds @ ..10_000 => format!("{milliseconds} ms"),
@@ -67,18 +67,18 @@ mod tests {
     fn a_request_is_one_short_line() {
         let wide = Record { tokens: Some((12_480, 4_910)), ..record(Outcome::Compressed) };
         let mut passed = Record { api: "other", model: None, path: "/v1/models".into(), ..record(Outcome::Passed) };
-        assert_eq!(of(&passed), None);
+        assert_eq!(line(&passed), None);
         passed.status = 502;
         let failed = record(Outcome::Failed("no model".into()));
         let odd = Record { model: Some("\u{1b}[2Jx".repeat(20)), ..record(Outcome::Unchanged) };
         let lines = [
-            of(&wide),
-            of(&passed),
-            of(&failed),
-            of(&odd),
-            of(&record(Outcome::Audited)),
-            of(&Record { took: Duration::from_micros(3), ..record(Outcome::Skipped("small")) }),
-            of(&Record { took: Duration::from_secs(14), status: 429, ..record(Outcome::Unchanged) }),
+            line(&wide),
+            line(&passed),
+            line(&failed),
+            line(&odd),
+            line(&record(Outcome::Audited)),
+            line(&Record { took: Duration::from_micros(3), ..record(Outcome::Skipped("small")) }),
+            line(&Record { took: Duration::from_secs(14), status: 429, ..record(Outcome::Unchanged) }),
         ];
         let lines: Vec<String> = lines.into_iter().flatten().collect();
         insta::assert_snapshot!(lines.join("\n"), @r#"

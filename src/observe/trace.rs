@@ -1,6 +1,6 @@
-//! Traces for an OpenTelemetry collector: a span a request, within the client's trace, and one for each stage.
+//! Traces for an OpenTelemetry collector: a span for each request, within the client's trace, and one for each stage.
 //!
-//! Spans have names, times and numbers. Nothing of a request's text is in them.
+//! Spans have names, times and numbers, and nothing of a request's text.
 
 use bytes::Bytes;
 use http::{HeaderMap, Request, Response};
@@ -14,7 +14,7 @@ use opentelemetry_sdk::trace::{SdkTracerProvider, Tracer};
 use tracing::Span;
 use tracing_opentelemetry::OpenTelemetrySpanExt;
 
-/// Where spans go; the last ones are sent when it is dropped.
+/// The exporter of spans; the last ones are sent when it is dropped.
 pub struct Traces {
     provider: SdkTracerProvider,
 }
@@ -47,7 +47,7 @@ impl Traces {
         Ok(Self { provider })
     }
 
-    /// What makes spans for the log's layer.
+    /// The tracer for the log's layer.
     pub fn tracer(&self) -> Tracer {
         self.provider.tracer("lopper")
     }
@@ -66,13 +66,13 @@ pub fn request_span(headers: &HeaderMap) -> Span {
     let span = tracing::debug_span!(target: TARGET, "request", otel.kind = "server");
     if !span.is_disabled() {
         let parent = TraceContextPropagator::new().extract(&HeaderExtractor(headers));
-        // Refused only where no spans are sent.
+        // Fails only where no spans are sent.
         let _ = span.set_parent(parent);
     }
     span
 }
 
-/// Makes `span` the parent of what the next server does. Without traces the client's headers stay as they are.
+/// Makes `span` the parent of the next server's spans. Without traces the client's headers stay as they are.
 pub fn continue_in(span: &Span, headers: &mut HeaderMap) {
     use opentelemetry::trace::TraceContextExt as _;
     if span.is_disabled() {
@@ -84,10 +84,10 @@ pub fn continue_in(span: &Span, headers: &mut HeaderMap) {
     }
 }
 
-/// The target of a request's span, for filters.
+/// The log target of a request's span.
 pub const TARGET: &str = "lopper::span";
 
-/// Sends spans with the HTTP client that everything else uses. The exporter's thread is none of the runtime's.
+/// Sends spans with reqwest, on the runtime, as the exporter's thread is not one of its own.
 #[derive(Debug)]
 struct Client {
     client: reqwest::Client,

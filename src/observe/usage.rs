@@ -1,34 +1,34 @@
-//! What an answer says that it cost: the `usage` of each API, read as it passes.
+//! Reads the billed tokens of an answer: the `usage` of each API.
 
 use serde_json::Value;
 
-/// No answer has so many tokens; a number above is a mistake, and would spoil every sum that it goes into.
-const MOST_TOKENS: u64 = 1 << 40;
+/// Larger numbers of tokens are ignored: no answer has so many, and they would spoil every sum.
+const MAX_TOKENS: u64 = 1 << 40;
 
 /// Tokens that the upstream counted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Usage {
     /// Of the prompt, cached ones included.
     pub prompt: u64,
-    /// Of these, the ones that were in the upstream's cache.
+    /// Of these, read from the upstream's cache.
     pub cached: u64,
-    /// Of these, the ones that were written to its cache.
+    /// Of these, written to its cache.
     pub cache_write: u64,
     /// Of the answer.
     pub output: u64,
 }
 
-/// What was read so far of one answer.
+/// The parts of an answer read so far.
 #[derive(Debug, Clone, Default)]
 pub struct Reading {
-    /// The usage, once it was told.
+    /// The usage, once it has come.
     pub usage: Option<Usage>,
     /// The model that answered.
     pub model: Option<String>,
 }
 
 impl Reading {
-    /// Reads one event of a stream, or a whole answer. What comes later counts: a stream tells its usage at its end, and
+    /// Reads one event of a stream, or a whole answer. Later numbers replace earlier ones: a stream has its usage at its end,
     /// Anthropic's in two parts.
     pub fn read(&mut self, event: &Value) {
         // Responses and Anthropic's message_start have the answer one level down.
@@ -42,10 +42,10 @@ impl Reading {
         }
     }
 
-    fn add(&mut self, told: &Value) {
+    fn add(&mut self, answered: &Value) {
         let number = |path: &[&str]| {
-            let found = path.iter().try_fold(told, |value, key| value.get(key)).and_then(Value::as_u64);
-            found.filter(|tokens| *tokens <= MOST_TOKENS)
+            let found = path.iter().try_fold(answered, |value, key| value.get(key)).and_then(Value::as_u64);
+            found.filter(|tokens| *tokens <= MAX_TOKENS)
         };
         let mut usage = self.usage.unwrap_or_default();
         let cached_in_details =

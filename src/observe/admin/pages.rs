@@ -1,143 +1,43 @@
-//! The admin port: a page with figures, the same as JSON, metrics, and whether Lopper is up.
+//! Answers requests to the admin port.
 
 use std::convert::Infallible;
-use std::future::Future;
-use std::io;
-use std::net::SocketAddr;
-use std::pin::pin;
 use std::sync::Arc;
-use std::time::Duration;
 
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
-use http::header::{ALLOW, AUTHORIZATION, CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, HOST, REFERRER_POLICY};
+use http::header::{ALLOW, AUTHORIZATION, CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, REFERRER_POLICY};
 use http::header::{WWW_AUTHENTICATE, X_CONTENT_TYPE_OPTIONS, X_FRAME_OPTIONS};
-use http::uri::Authority;
 use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode};
 use http_body_util::Full;
 use hyper::body::Incoming;
-use hyper::server::conn::http1;
-use hyper::service::service_fn;
-use hyper_util::rt::{TokioIo, TokioTimer};
-use sha2::{Digest, Sha256};
-use tokio::net::TcpListener;
-use tokio::task::JoinSet;
+use serde::Serialize;
 
-use super::Observer;
+use super::guard::{content_security_policy, is_this_machine};
 use crate::base::error_body::{INVALID_REQUEST, error_body};
-use crate::base::net;
+use crate::observe::Observer;
 
 /// The page: one file.
-const PAGE: &str = include_str!("dashboard.html");
-/// Ratios of one explanation, at most: each costs a choice.
-const RATIOS: usize = 20;
-/// How long the head of a request may take.
-const HEAD_TIMEOUT: Duration = Duration::from_secs(10);
-/// Pause after a failed accept.
-const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
-
-/// How the admin port listens.
-#[derive(Clone)]
-pub struct AdminConfig {
-    /// Port 0 takes a free one.
-    pub listen: SocketAddr,
-    /// What who asks must send; needed where `listen` is not this machine alone.
-    pub token: Option<String>,
-}
-
-/// Why there is no admin port.
-#[derive(Debug, thiserror::Error)]
-pub enum AdminError {
-    /// Anyone could read it.
-    #[error(
-        "admin.listen is {0}, which others can reach, and there is no token; set admin.token_env to the name of a variable that \
-         holds one, or listen on 127.0.0.1"
-    )]
-    NoToken(SocketAddr),
-    /// The address can't be bound.
-    #[error("the admin port can't listen on {0}: {1}; set admin.listen to another address, or to \"off\"")]
-    Bind(SocketAddr, io::Error),
-}
-
-/// An admin port whose socket is open.
-pub struct AdminServer {
-    listener: TcpListener,
-    address: SocketAddr,
-    pages: Arc<Pages>,
-}
-
-impl AdminServer {
-    /// Opens the socket.
-    ///
-    /// # Errors
-    /// See [`AdminError`].
-    pub async fn bind(config: AdminConfig, observer: Arc<Observer>) -> Result<Self, AdminError> {
-        let AdminConfig { listen, token } = config;
-        if token.is_none() && !listen.ip().is_loopback() {
-            return Err(AdminError::NoToken(listen));
-        }
-        let bound = async {
-            let listener = TcpListener::bind(listen).await?;
-            let address = listener.local_addr()?;
-            Ok((listener, address))
-        };
-        let (listener, address) = bound.await.map_err(|error| AdminError::Bind(listen, error))?;
-        let token = token.map(|token| blake3::hash(token.as_bytes()));
-        let pages = Pages { observer, token, policy: content_security_policy(PAGE) };
-        Ok(Self { listener, address, pages: Arc::new(pages) })
-    }
-
-    /// Where it listens.
-    pub fn local_addr(&self) -> SocketAddr {
-        self.address
-    }
-
-    /// Answers until `shutdown` resolves.
-    pub async fn run(self, shutdown: impl Future<Output = ()>) {
-        let mut shutdown = pin!(shutdown);
-        let mut connections = JoinSet::new();
-        loop {
-            tokio::select! {
-                accepted = self.listener.accept() => match accepted {
-                    Ok((stream, _)) => {
-                        let pages = self.pages.clone();
-                        let service = service_fn(move |request| answer(pages.clone(), request));
-                        let mut builder = http1::Builder::new();
-                        builder.timer(TokioTimer::new()).header_read_timeout(HEAD_TIMEOUT);
-                        connections.spawn(builder.serve_connection(TokioIo::new(stream), service));
-                    }
-                    Err(error) => {
-                        tracing::warn!(%error, "the admin port cannot accept a connection");
-                        tokio::time::sleep(ACCEPT_PAUSE).await;
-                    }
-                },
-                // Finished connections are let go of as they end.
-                Some(_) = connections.join_next() => {}
-                () = &mut shutdown => break,
-            }
-        }
-        connections.shutdown().await;
-    }
-}
+const PAGE: &str = include_str!("../dashboard.html");
+/// The most ratios of one explanation, as each costs a selection.
+const MAX_RATIOS: usize = 20;
 
 type Answer = Response<Full<Bytes>>;
 
-/// What is answered.
-struct Pages {
+/// The pages of the admin port.
+pub struct Pages {
     observer: Arc<Observer>,
     /// The token's hash: comparing hashes takes the same time for any wrong token.
     token: Option<blake3::Hash>,
     policy: HeaderValue,
 }
 
-async fn answer(pages: Arc<Pages>, request: Request<Incoming>) -> Result<Answer, Infallible> {
+/// Answers a request.
+pub async fn answer(pages: Arc<Pages>, request: Request<Incoming>) -> Result<Answer, Infallible> {
     let is_head = request.method() == Method::HEAD;
     let (parts, _) = request.into_parts();
     // Explaining scores, which blocks.
-    let told = tokio::task::spawn_blocking(move || pages.answer(&parts)).await;
+    let answered = tokio::task::spawn_blocking(move || pages.answer(&parts)).await;
     let mut response =
-        told.unwrap_or_else(|_| error(StatusCode::INTERNAL_SERVER_ERROR, "this part of Lopper panicked"));
+        answered.unwrap_or_else(|_| error(StatusCode::INTERNAL_SERVER_ERROR, "this part of Lopper panicked"));
     if is_head {
         *response.body_mut() = Full::default();
     }
@@ -145,6 +45,12 @@ async fn answer(pages: Arc<Pages>, request: Request<Incoming>) -> Result<Answer,
 }
 
 impl Pages {
+    /// The pages about `observer`.
+    pub fn new(observer: Arc<Observer>, token: Option<&str>) -> Self {
+        let token = token.map(|token| blake3::hash(token.as_bytes()));
+        Self { observer, token, policy: content_security_policy(PAGE) }
+    }
+
     fn answer(&self, parts: &http::request::Parts) -> Answer {
         let mut response = self.page(parts);
         let fields = [
@@ -170,22 +76,22 @@ impl Pages {
                 "this is asked for by another name than localhost or 127.0.0.1",
             );
         }
-        // Whoever starts Lopper asks for these two, without a token.
+        // Health checks need no token.
         match parts.uri.path() {
             "/healthz" => return text(StatusCode::OK, "text/plain; charset=utf-8", "ok\n".into()),
             "/readyz" if self.observer.is_ready() => {
                 // Requests are served either way, so either way it is ready.
-                let told = match self.observer.scorer().is_up {
+                let state = match self.observer.scorer().is_up {
                     true => "ready\n",
-                    false => "ready, without a model: code is judged by its words alone, or left as it is\n",
+                    false => "ready, without a model: code is scored by its words alone, or left as it is\n",
                 };
-                return text(StatusCode::OK, "text/plain; charset=utf-8", told.into());
+                return text(StatusCode::OK, "text/plain; charset=utf-8", state.into());
             }
             "/readyz" => {
                 let why = "the model is being loaded\n".into();
                 return text(StatusCode::SERVICE_UNAVAILABLE, "text/plain; charset=utf-8", why);
             }
-            // The page itself tells nothing; it asks for the token.
+            // The page itself has no figures; it asks for the token.
             "/" => return text(StatusCode::OK, "text/html; charset=utf-8", PAGE.into()),
             _ => {}
         }
@@ -199,8 +105,8 @@ impl Pages {
             "/metrics" => {
                 text(StatusCode::OK, "text/plain; version=0.0.4; charset=utf-8", self.observer.metrics().into())
             }
-            "/api/summary" => json_text(self.observer.summary()),
-            "/api/requests" => json_text(self.observer.requests()),
+            "/api/summary" => json(&self.observer.summary()),
+            "/api/requests" => json(&self.observer.requests()),
             path => match path.strip_prefix("/api/requests/").and_then(|rest| rest.strip_suffix("/explain")) {
                 Some(id) => self.explain(id, parts.uri.query().unwrap_or_default()),
                 None => error(
@@ -218,8 +124,7 @@ impl Pages {
     }
 
     fn explain(&self, id: &str, query: &str) -> Answer {
-        let ratios: Result<Vec<f32>, String> = ratios(query);
-        let ratios = match ratios {
+        let ratios = match ratios(query) {
             Ok(ratios) => ratios,
             Err(why) => return error(StatusCode::BAD_REQUEST, &why),
         };
@@ -228,7 +133,7 @@ impl Pages {
             return error(StatusCode::NOT_FOUND, why);
         };
         match self.observer.explain(&body, &ratios) {
-            Ok(explanation) => json_text(explanation),
+            Ok(explanation) => text(StatusCode::OK, "application/json", explanation.into()),
             Err(why) => error(StatusCode::INTERNAL_SERVER_ERROR, &why),
         }
     }
@@ -243,32 +148,10 @@ fn ratios(query: &str) -> Result<Vec<f32>, String> {
         ratio.ok_or_else(|| format!("a ratio is {value:?}; it must be above 0 and at most 1"))
     });
     let ratios: Vec<f32> = ratios.collect::<Result<_, _>>()?;
-    if ratios.len() > RATIOS {
-        return Err(format!("there are {} ratios; ask for at most {RATIOS} at once", ratios.len()));
+    if ratios.len() > MAX_RATIOS {
+        return Err(format!("there are {} ratios; ask for at most {MAX_RATIOS} at once", ratios.len()));
     }
     Ok(ratios)
-}
-
-/// Whether a request was meant for this machine: a page elsewhere whose name was made to point here is not (DNS rebinding).
-fn is_this_machine(headers: &HeaderMap) -> bool {
-    let host = headers.get(HOST).and_then(|host| host.to_str().ok()?.parse::<Authority>().ok());
-    host.is_some_and(|host| net::is_loopback(host.host()))
-}
-
-/// Only the page's own script and style run, by their hashes, and only this server is asked.
-fn content_security_policy(page: &str) -> HeaderValue {
-    let hashes = |tag: &str| -> String {
-        let (open, close) = (format!("<{tag}>"), format!("</{tag}>"));
-        let parts = page.split(&open).skip(1).filter_map(|rest| Some(rest.split_once(&close)?.0));
-        parts.map(|part| format!(" 'sha256-{}'", STANDARD.encode(Sha256::digest(part)))).collect()
-    };
-    let policy = format!(
-        "default-src 'none'; script-src{}; style-src{}; connect-src 'self'; img-src data:; base-uri 'none'; form-action 'none'; \
-         frame-ancestors 'none'",
-        hashes("script"),
-        hashes("style")
-    );
-    HeaderValue::try_from(policy).unwrap_or(HeaderValue::from_static("default-src 'none'"))
 }
 
 fn text(status: StatusCode, content_type: &'static str, body: Bytes) -> Answer {
@@ -278,7 +161,8 @@ fn text(status: StatusCode, content_type: &'static str, body: Bytes) -> Answer {
     response
 }
 
-fn json_text(body: Vec<u8>) -> Answer {
+fn json(value: &impl Serialize) -> Answer {
+    let body = serde_json::to_vec(value).expect("these types have nothing that JSON can't say");
     text(StatusCode::OK, "application/json", body.into())
 }
 
@@ -299,8 +183,7 @@ mod tests {
             |body: &[u8], ratios: &[f32]| Ok(format!("{{\"of\":{},\"at\":{ratios:?}}}", body.len()).into_bytes());
         observer.ask(Sources { explain: Arc::new(explain), ..Sources::default() });
         observer.add(&Record { captured: Some("prompt".into()), ..record(Outcome::Compressed) });
-        let token = token.map(|token| blake3::hash(token.as_bytes()));
-        Pages { observer: Arc::new(observer), token, policy: content_security_policy(PAGE) }
+        Pages::new(Arc::new(observer), token)
     }
 
     fn get(pages: &Pages, path: &str) -> String {
@@ -380,15 +263,6 @@ mod tests {
         }
     }
 
-    #[tokio::test]
-    async fn an_open_port_needs_a_token() {
-        let observer = Arc::new(Observer::new(Settings::default(), Box::new(|_| {})));
-        let open = AdminConfig { listen: ([0, 0, 0, 0], 0).into(), token: None };
-        let refused = AdminServer::bind(open.clone(), observer.clone()).await.err().unwrap();
-        assert!(refused.to_string().contains("admin.token_env"), "{refused}");
-        assert!(AdminServer::bind(AdminConfig { token: Some("t".into()), ..open }, observer).await.is_ok());
-    }
-
     #[test]
     fn ratios_are_read() {
         assert!(ratios("").unwrap().is_empty());
@@ -396,12 +270,5 @@ mod tests {
         assert!(ratios("ratio=0").is_err() && ratios("ratio=a").is_err());
         let many: Vec<String> = (1..=21).map(|i| (f64::from(i) / 100.0).to_string()).collect();
         assert!(ratios(&format!("ratio={}", many.join(","))).is_err());
-    }
-
-    #[test]
-    fn the_policy_has_the_hashes_of_the_page() {
-        let policy = content_security_policy("<style>a</style><script>b</script>");
-        let policy = policy.to_str().unwrap();
-        assert!(policy.contains("style-src 'sha256-ypeBEsobvcr6wjGzmiPcTaeG7/gUfE5yuYB3ha/uSLs='"), "{policy}");
     }
 }
