@@ -126,7 +126,7 @@ mod tests {
             fine: true,
             pinned: &[Lines::new(3, 8)],
         };
-        assert_eq!(hex(key.key()), "");
+        assert_eq!(hex(key.key()), "1ada8d467b5170140a199dc2c6a4ad847e65370ab3b25477a7c26ee1a7dde9e8");
         let others = [
             DecisionKey { source: "fn send() { }\n", ..key.clone() },
             DecisionKey { language: "go", ..key.clone() },
