@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 /// Why the model could not do what was asked.
 #[derive(Debug, thiserror::Error)]
+#[allow(missing_docs, reason = "the messages say what the fields are")]
 pub enum EngineError {
     /// This build has no engine.
     #[error(
@@ -18,30 +19,13 @@ pub enum EngineError {
         "{path} is not the model expected and is not loaded: SHA-256 expected {expected}, got {got}; get it again with `lopper \
          model fetch`, or correct sha256 in the section [model] of lopper.toml"
     )]
-    Checksum {
-        /// The file.
-        path: PathBuf,
-        /// From the configuration.
-        expected: String,
-        /// Of the file.
-        got: String,
-    },
+    Checksum { path: PathBuf, expected: String, got: String },
     /// llama.cpp refused the file.
     #[error("{path} can't be loaded as a GGUF model: {reason}")]
-    Load {
-        /// The file.
-        path: PathBuf,
-        /// llama.cpp's reason.
-        reason: String,
-    },
+    Load { path: PathBuf, reason: String },
     /// The converted model could not be written.
     #[error("{path} can't be written: {cause}")]
-    Write {
-        /// The file.
-        path: PathBuf,
-        /// The cause.
-        cause: std::io::Error,
-    },
+    Write { path: PathBuf, cause: std::io::Error },
     /// The model's context could not be created, usually for want of memory.
     #[error("the model's working memory can't be set up: {0}")]
     Context(String),

@@ -36,83 +36,39 @@ pub struct Fetched {
 
 /// Why a model could not be fetched.
 #[derive(Debug, thiserror::Error)]
+#[allow(missing_docs, reason = "the messages say what the fields are")]
 pub enum FetchError {
     /// The hub does not have the file, or refuses it.
     #[error(
         "{hub} gives no {file} of {repository} at revision {revision} ({cause}); \
          check repository, file and revision in the section [model] of lopper.toml"
     )]
-    NotFound {
-        /// The hub's URL.
-        hub: String,
-        /// The repository, `owner/name`.
-        repository: String,
-        /// The file.
-        file: String,
-        /// The branch, tag or commit.
-        revision: String,
-        /// The hub's answer.
-        cause: String,
-    },
+    NotFound { hub: String, repository: String, file: String, revision: String, cause: String },
     /// The hub can't be reached, or its answer is not a hub's.
     #[error(
         "can't ask {hub} for the model: {cause}; check the network, or name another hub in HF_ENDPOINT, \
          or put a GGUF file anywhere and name it in scorer.model"
     )]
-    Hub {
-        /// The hub's URL.
-        hub: String,
-        /// The cause.
-        cause: ApiError,
-    },
+    Hub { hub: String, cause: ApiError },
     /// The connection broke.
     #[error("the download broke off after {} of {}: {cause}; run the same command again, it goes on from there",
         HumanBytes(*done), HumanBytes(*size))]
-    Interrupted {
-        /// Bytes downloaded so far.
-        done: u64,
-        /// Bytes of the whole file.
-        size: u64,
-        /// The cause.
-        cause: ApiError,
-    },
+    Interrupted { done: u64, size: u64, cause: ApiError },
     /// Another process downloads the same file.
     #[error("{path} is being downloaded by another lopper; wait for it to end")]
-    Busy {
-        /// The model's file.
-        path: PathBuf,
-    },
+    Busy { path: PathBuf },
     /// The download has another checksum than expected. It is deleted.
     #[error(
         "the downloaded {file} is not the file expected, and was deleted: SHA-256 expected {expected}, got {got}; \
          try again, or correct sha256 in the section [model] of lopper.toml"
     )]
-    Checksum {
-        /// The file.
-        file: String,
-        /// From the configuration, else from the hub.
-        expected: String,
-        /// Of the download.
-        got: String,
-    },
+    Checksum { file: String, expected: String, got: String },
     /// The download has another length than the hub said. It is deleted.
     #[error("the downloaded {file} has {got} bytes instead of {expected}, and was deleted; try again")]
-    Length {
-        /// The file.
-        file: String,
-        /// Bytes according to the hub.
-        expected: u64,
-        /// Bytes downloaded.
-        got: u64,
-    },
+    Length { file: String, expected: u64, got: u64 },
     /// A file can't be read or written.
     #[error("{path}: {cause}")]
-    File {
-        /// The file or folder.
-        path: PathBuf,
-        /// The cause.
-        cause: io::Error,
-    },
+    File { path: PathBuf, cause: io::Error },
 }
 
 /// Downloads `source` into the folder `dir` from the hub at `endpoint` (`None`: the public one). A file that exists and has

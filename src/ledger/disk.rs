@@ -85,7 +85,9 @@ impl Disk {
     pub fn put(&self, key: Key, decision: &Decision) {
         let Some(queue) = &self.queue else { return };
         if queue.try_send((key, entry::encode(&key, decision))).is_err() && !self.full.swap(true, Ordering::Relaxed) {
-            tracing::warn!("the ledger's file can't be written fast enough or at all; new decisions are kept in memory only");
+            tracing::warn!(
+                "the ledger's file can't be written fast enough or at all; new decisions are kept in memory only"
+            );
         }
     }
 }

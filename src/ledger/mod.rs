@@ -9,13 +9,13 @@ mod entry;
 mod key;
 
 use std::path::PathBuf;
-use std::sync::{Arc, Condvar, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use dashmap::DashMap;
-use dashmap::mapref::entry::Entry;
 use moka::policy::EvictionPolicy;
 use moka::sync::Cache;
+use parking_lot::Mutex;
 
 use crate::base::limits::Cancel;
 pub use decision::{Decision, Reason};
@@ -33,11 +33,13 @@ pub struct LedgerConfig {
     pub disk_bytes: u64,
 }
 
+/// A decision that is being taken; `None` until it is.
+type InFlight = Arc<Mutex<Option<Decision>>>;
+
 /// The decisions taken so far. Shared by all requests.
 pub struct Ledger {
     memory: Cache<Key, Decision>,
-    /// Decisions that are being taken right now.
-    in_flight: DashMap<Key, Arc<Flight>>,
+    in_flight: DashMap<Key, InFlight>,
     disk: Option<Disk>,
 }
 
@@ -66,38 +68,36 @@ impl Ledger {
         cancel: &Cancel,
         decide: impl FnOnce() -> Result<Decision, E>,
     ) -> Result<Decision, E> {
-        let landing = loop {
-            if let Some(decision) = self.find(key) {
-                return Ok(decision);
-            }
-            let flight = match self.in_flight.entry(key) {
-                Entry::Vacant(free) => {
-                    let flight = Arc::new(Flight::default());
-                    free.insert(flight.clone());
-                    break Landing { ledger: self, key, flight };
-                }
-                Entry::Occupied(taken) => taken.get().clone(),
-            };
-            match flight.wait(cancel) {
-                Waited::Landed(decision) => return Ok(decision),
-                Waited::Failed => {}
-                Waited::Cancelled => return decide(),
+        /// Time between two checks of `cancel`.
+        const CHECK: Duration = Duration::from_millis(50);
+        if let Some(decision) = self.find(key) {
+            return Ok(decision);
+        }
+        let flight = self.board(key);
+        let mut landed = loop {
+            match flight.decision.try_lock_for(CHECK) {
+                Some(landed) => break landed,
+                None if cancel.is_cancelled() => return decide(),
+                None => {}
             }
         };
-        // Another may have landed between the look-up and the start.
-        let decision = match self.find(key) {
-            Some(decision) => decision,
-            None => {
-                let decision = decide()?;
-                self.memory.insert(key, decision.clone());
-                if let Some(disk) = &self.disk {
-                    disk.put(key, &decision);
-                }
-                decision
-            }
-        };
-        landing.land(decision.clone());
+        // Another caller may have taken it in the meantime.
+        if let Some(decision) = landed.clone().or_else(|| self.find(key)) {
+            return Ok(decision);
+        }
+        let decision = decide()?;
+        self.memory.insert(key, decision.clone());
+        if let Some(disk) = &self.disk {
+            disk.put(key, &decision);
+        }
+        // For the callers that wait, whether or not the memory holds it.
+        *landed = Some(decision.clone());
         Ok(decision)
+    }
+
+    fn board(&self, key: Key) -> Flight<'_> {
+        let decision = self.in_flight.entry(key).or_default().clone();
+        Flight { ledger: self, key, decision }
     }
 
     fn find(&self, key: Key) -> Option<Decision> {
@@ -119,76 +119,19 @@ fn memory_size(decision: &Decision) -> u32 {
     u32::try_from(OVERHEAD + lines).unwrap_or(u32::MAX)
 }
 
-/// A decision that is being taken.
-#[derive(Default)]
-struct Flight {
-    state: Mutex<FlightState>,
-    changed: Condvar,
-}
-
-#[derive(Default)]
-enum FlightState {
-    #[default]
-    Flying,
-    Landed(Decision),
-    Failed,
-}
-
-/// Result of waiting for a decision.
-enum Waited {
-    Landed(Decision),
-    /// The caller that took it gave up.
-    Failed,
-    /// The waiting caller was cancelled.
-    Cancelled,
-}
-
-impl Flight {
-    /// Waits for the end, or for `cancel`.
-    fn wait(&self, cancel: &Cancel) -> Waited {
-        /// Time between two checks of `cancel`.
-        const CHECK: Duration = Duration::from_millis(50);
-        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-        loop {
-            match &*state {
-                FlightState::Landed(decision) => return Waited::Landed(decision.clone()),
-                FlightState::Failed => return Waited::Failed,
-                FlightState::Flying if cancel.is_cancelled() => return Waited::Cancelled,
-                FlightState::Flying => {}
-            }
-            state = self.changed.wait_timeout(state, CHECK).unwrap_or_else(PoisonError::into_inner).0;
-        }
-    }
-
-    /// Ends the flight; the first end stands.
-    fn end(&self, end: FlightState) {
-        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-        if matches!(*state, FlightState::Flying) {
-            *state = end;
-        }
-        drop(state);
-        self.changed.notify_all();
-    }
-}
-
-/// Wakes the waiting callers when the decision is taken, has failed, or has panicked.
-struct Landing<'a> {
+/// A caller's part in a decision that is being taken. Whoever holds the lock takes it; the others wait for the lock, which
+/// is free again when the decision is taken, has failed, or has panicked.
+struct Flight<'a> {
     ledger: &'a Ledger,
     key: Key,
-    flight: Arc<Flight>,
+    decision: InFlight,
 }
 
-impl Landing<'_> {
-    /// Hands the decision to the waiting callers, whether or not the memory holds it.
-    fn land(self, decision: Decision) {
-        self.flight.end(FlightState::Landed(decision));
-    }
-}
-
-impl Drop for Landing<'_> {
+impl Drop for Flight<'_> {
     fn drop(&mut self) {
-        self.ledger.in_flight.remove(&self.key);
-        self.flight.end(FlightState::Failed);
+        // The last one removes it; its own reference goes first.
+        self.decision = InFlight::default();
+        self.ledger.in_flight.remove_if(&self.key, |_, decision| Arc::strong_count(decision) == 1);
     }
 }
 

@@ -127,8 +127,7 @@ impl Stats {
         let outcome = |(outcome, &count): (&String, &u64)| OutcomeCount { outcome: outcome.clone(), count };
         let mut outcomes: Vec<OutcomeCount> = self.outcomes.iter().map(outcome).collect();
         outcomes.sort_by_key(|of| Reverse(of.count));
-        let model =
-            |(model, totals): (&String, &Totals)| ModelTotals { model: model.clone(), totals: totals.clone() };
+        let model = |(model, totals): (&String, &Totals)| ModelTotals { model: model.clone(), totals: totals.clone() };
         let mut models: Vec<ModelTotals> = self.models.iter().map(model).collect();
         models.sort_by_key(|of| Reverse(of.totals.requests));
         Figures {

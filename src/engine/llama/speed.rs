@@ -25,8 +25,7 @@ pub fn measure(
 ) -> Result<f64, EngineError> {
     let (context, question) = SHAPE;
     let line = |i: usize| format!("    let total_{i} = items.iter().map(|item| item.price * {i}).sum::<f64>();\n");
-    let text: Vec<Token> =
-        (0..).flat_map(|i| tokenize(&line(i))).take((CONTEXTS + 1) * (context + question)).collect();
+    let text: Vec<Token> = (0..).flat_map(|i| tokenize(&line(i))).take((CONTEXTS + 1) * (context + question)).collect();
     // Each context once, so that none is in a cache.
     let mut parts = text
         .chunks(context + question)
