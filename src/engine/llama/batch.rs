@@ -1,7 +1,6 @@
 //! Puts contexts and forks into groups and batches; the interface between the scheduler and what computes.
 
-use std::iter::Sum;
-use std::ops::{Add, Range};
+use std::ops::Range;
 
 use crate::base::limits::Limits;
 use crate::engine::data::{BATCH_TOKENS, Forks, Token};
@@ -45,26 +44,16 @@ pub struct Size {
 }
 
 impl Size {
-    fn fits(self, limit: Self) -> bool {
-        self.contexts <= limit.contexts && self.forks <= limit.forks && self.count <= limit.count
-    }
-}
-
-impl Add for Size {
-    type Output = Self;
-
-    fn add(self, other: Self) -> Self {
+    fn plus(self, other: Self) -> Self {
         Self {
             contexts: self.contexts + other.contexts,
             forks: self.forks + other.forks,
             count: self.count + other.count,
         }
     }
-}
 
-impl Sum for Size {
-    fn sum<I: Iterator<Item = Self>>(sizes: I) -> Self {
-        sizes.fold(Self::default(), Add::add)
+    fn fits(self, limit: Self) -> bool {
+        self.contexts <= limit.contexts && self.forks <= limit.forks && self.count <= limit.count
     }
 }
 
@@ -77,12 +66,12 @@ pub fn group(sizes: &[Size], limit: Size) -> Vec<Range<usize>> {
     let mut start = 0;
     let mut used = Size::default();
     for (i, &size) in sizes.iter().enumerate() {
-        if i > start && !(used + size).fits(limit) {
+        if i > start && !used.plus(size).fits(limit) {
             groups.push(start..i);
             start = i;
             used = Size::default();
         }
-        used = used + size;
+        used = used.plus(size);
     }
     if start < sizes.len() {
         groups.push(start..sizes.len());
@@ -143,7 +132,7 @@ mod tests {
             let all: Vec<usize> = groups.iter().cloned().flatten().collect();
             prop_assert_eq!(all, (0..lengths.len()).collect::<Vec<_>>());
             for group in groups {
-                prop_assert!(group.len() == 1 || lengths[group].iter().copied().sum::<Size>().fits(most));
+                prop_assert!(group.len() == 1 || lengths[group].iter().copied().fold(Size::default(), Size::plus).fits(most));
             }
         }
     }
