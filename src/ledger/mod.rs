@@ -1,7 +1,8 @@
 //! Remembers decisions about code, so that each is taken once: the same code for the same question is sent as the same bytes
 //! in every turn, also after a passed deadline and, with a file, after a restart.
 //!
-//! Nothing of a request is kept but hashes and line numbers.
+//! Nothing of a request is kept but hashes and line numbers. Decisions of a version with another key ([`DecisionKey`]) or
+//! stored form ([`entry`]) are never found again and go as the oldest; a damaged file is renamed.
 
 mod decision;
 mod disk;
