@@ -1,13 +1,15 @@
-//! `lopper status`: the last hour of a running Lopper, and what it did since it started.
+//! `lopper status`: the last hour of a running Lopper, and its figures since the start.
 
 use std::io::Write;
 use std::path::PathBuf;
 
 use anyhow::Context;
 use clap::Args;
-use serde::Deserialize;
 
 use super::admin::Admin;
+use crate::observe::served::{
+    Alarm, Comparison, Difference, OutcomeCount, Point, Quantiles, ReasonCount, Summary, Totals,
+};
 use crate::observe::terminal::thousands;
 
 /// Minutes that a bar of the picture stands for, so that an hour fits beside its name.
@@ -29,231 +31,118 @@ pub struct Arguments {
 pub fn run(arguments: Arguments) -> anyhow::Result<()> {
     let admin = Admin::find(arguments.admin.as_deref(), arguments.config.as_deref())?;
     let answer = admin.get("/api/summary")?;
-    let text = if arguments.json {
-        format!("{answer:#}\n")
-    } else {
-        let summary = serde_json::from_value::<Summary>(answer);
-        summary
-            .with_context(|| format!("{} is of another version of Lopper; --json shows what it says", admin.url()))?
-            .text()
-    };
+    let text =
+        if arguments.json {
+            format!("{answer:#}\n")
+        } else {
+            let summary = serde_json::from_value(answer);
+            describe(&summary.with_context(|| {
+                format!("{} is of another version of Lopper; --json shows what it says", admin.url())
+            })?)
+        };
     Ok(std::io::stdout().write_all(text.as_bytes())?)
 }
 
-/// What the admin port says, as far as it is shown.
-#[derive(Deserialize)]
-struct Summary {
-    version: String,
-    uptime_s: f64,
-    listen: String,
-    upstream: String,
-    scorer: String,
-    model: Option<String>,
-    mode: String,
-    amount: String,
-    preset: String,
-    alarm: Option<Alarm>,
-    totals: Totals,
-    /// The same of the last hour.
-    hour: Option<Totals>,
-    latency_ms: Option<Percentiles>,
-    first_byte_ms: Option<Percentiles>,
-    series: Series,
-    outcomes: Vec<Outcome>,
-    holdout: Option<Holdout>,
-}
-
-/// Requests in a row that had code, and none was compressed.
-#[derive(Deserialize)]
-struct Alarm {
-    requests: u64,
-    reasons: Vec<Reason>,
-}
-
-#[derive(Deserialize)]
-struct Reason {
-    reason: String,
-    count: u64,
-}
-
-/// Since the start.
-#[derive(Deserialize)]
-struct Totals {
-    requests: u64,
-    with_code: u64,
-    compressed: u64,
-    failed: u64,
-    tokens_before: u64,
-    tokens_after: u64,
-    prompt_tokens: u64,
-    cached_tokens: u64,
-    output_tokens: u64,
-    cost: Option<f64>,
-    saved: Option<f64>,
-}
-
-#[derive(Deserialize)]
-struct Percentiles {
-    p50: f64,
-    p90: f64,
-    p99: f64,
-}
-
-/// The last hour, a point a minute.
-#[derive(Deserialize)]
-struct Series {
-    points: Vec<Point>,
-}
-
-#[derive(Deserialize)]
-struct Point {
-    requests: u64,
-    tokens_before: u64,
-    tokens_after: u64,
-    saved: Option<f64>,
-}
-
-#[derive(Deserialize)]
-struct Outcome {
-    outcome: String,
-    count: u64,
-}
-
-/// Conversations that are compressed against some that are not.
-#[derive(Deserialize)]
-struct Holdout {
-    share: f64,
-    ready: bool,
-    treated: Group,
-    held_out: Group,
-    differences: Vec<Difference>,
-}
-
-#[derive(Deserialize)]
-struct Group {
-    conversations: u64,
-}
-
-#[derive(Deserialize)]
-struct Difference {
-    what: String,
-    treated_minus_held_out: f64,
-    low: f64,
-    high: f64,
-}
-
-impl Summary {
-    fn text(&self) -> String {
-        let model = self.model.as_ref().map_or_else(|| "without a model".to_owned(), |model| format!("with {model}"));
-        let mut text = format!(
-            "Lopper {}, up {}, {} → {}\nscored by {} {model}; mode {}, {}, preset {}\n",
-            self.version,
-            duration(self.uptime_s),
-            self.listen,
-            self.upstream,
-            self.scorer,
-            self.mode,
-            self.amount,
-            self.preset
+fn describe(summary: &Summary) -> String {
+    let Summary { version, uptime_s, about, figures, holdout, .. } = summary;
+    let model = about.model.as_ref().map_or_else(|| "without a model".to_owned(), |model| format!("with {model}"));
+    let mut text = format!(
+        "Lopper {version}, up {}, {} → {}\nscored by {} {model}; mode {}, {}, preset {}\n",
+        duration(*uptime_s),
+        about.listen,
+        about.upstream,
+        about.scorer,
+        about.mode,
+        about.amount,
+        about.preset
+    );
+    if let Some(Alarm { requests, reasons }) = &figures.alarm {
+        let reasons: Vec<String> =
+            reasons.iter().map(|ReasonCount { reason, count }| format!("{reason} {count}")).collect();
+        text += &format!(
+            "\nWARNING: of the last {requests} requests with code none was compressed: {}.\nWhat these words mean is \
+             in the README, \"What the headers say\".\n",
+            reasons.join(", ")
         );
-        if let Some(Alarm { requests, reasons }) = &self.alarm {
-            let reasons: Vec<String> =
-                reasons.iter().map(|Reason { reason, count }| format!("{reason} {count}")).collect();
-            text += &format!(
-                "\nWARNING: of the last {requests} requests with code none was compressed: {}.\nWhat these words mean is \
-                 in the README, \"What the headers say\".\n",
-                reasons.join(", ")
-            );
-        }
-        text += &format!("\nThe last hour\n{}", self.last_hour());
-        text += &format!("\nSince the start\n{}", self.since_start());
-        if let Some(holdout) = &self.holdout {
-            text += &format!("\nMeasured, against conversations that are not compressed\n{}", holdout.text());
-        }
-        text
     }
-
-    fn last_hour(&self) -> String {
-        let points = &self.series.points;
-        let sum = |value: fn(&Point) -> u64| points.iter().map(value).sum();
-        let (before, after) = (sum(|point| point.tokens_before), sum(|point| point.tokens_after));
-        let saved: Option<f64> = points.iter().map(|point| point.saved).sum();
-        let bars: Vec<u64> = points
-            .chunks(MINUTES_A_BAR)
-            .map(|points| points.iter().map(|point| point.tokens_before.saturating_sub(point.tokens_after)).sum())
-            .collect();
-        let mut rows = vec![("requests", thousands(sum(|point| point.requests))), ("tokens", change(before, after))];
-        let cost = self.hour.as_ref().and_then(|hour| hour.cost);
-        rows.extend(money(cost, saved.filter(|saved| *saved > 0.0)));
-        if bars.iter().any(|bar| *bar > 0) {
-            rows.push(("left out", format!("{} (tokens, {MINUTES_A_BAR} minutes a bar)", picture(&bars))));
-        }
-        table(&rows)
+    text += &format!("\nThe last hour\n{}", last_hour(summary));
+    text += &format!("\nSince the start\n{}", since_start(summary));
+    if let Some(holdout) = holdout {
+        text += &format!("\nMeasured, against conversations that are not compressed\n{}", comparison(holdout));
     }
-
-    fn since_start(&self) -> String {
-        let Totals { requests, with_code, compressed, failed, tokens_before, tokens_after, .. } = self.totals;
-        let Totals { prompt_tokens, cached_tokens, output_tokens, cost, saved, .. } = self.totals;
-        let failed = if failed > 0 { format!(", {} failed", thousands(failed)) } else { String::new() };
-        let requests = format!(
-            "{}; {} with code, {} compressed{failed}",
-            thousands(requests),
-            thousands(with_code),
-            thousands(compressed)
-        );
-        let mut rows = vec![("requests", requests), ("tokens", change(tokens_before, tokens_after))];
-        if prompt_tokens + output_tokens > 0 {
-            let (prompt, cached, output) =
-                (thousands(prompt_tokens), thousands(cached_tokens), thousands(output_tokens));
-            rows.push(("billed", format!("{prompt} tokens of prompts, {cached} of them cached; {output} of answers")));
-        }
-        rows.extend(money(cost, saved));
-        rows.extend(self.latency_ms.as_ref().map(|latency| ("added", latency.text())));
-        rows.extend(
-            self.first_byte_ms.as_ref().map(|latency| ("upstream", format!("{} to the first byte", latency.text()))),
-        );
-        if !self.outcomes.is_empty() {
-            let shown = |Outcome { outcome, count }: &Outcome| format!("{outcome} {}", thousands(*count));
-            rows.push(("outcomes", self.outcomes.iter().map(shown).collect::<Vec<_>>().join(", ")));
-        }
-        table(&rows)
-    }
+    text
 }
 
-impl Percentiles {
-    fn text(&self) -> String {
-        let [p50, p90, p99] = [self.p50, self.p90, self.p99].map(|ms| thousands(ms.round() as u64));
-        format!("p50 {p50} ms, p90 {p90} ms, p99 {p99} ms")
+fn last_hour(summary: &Summary) -> String {
+    let points = &summary.figures.series.points;
+    let sum = |value: fn(&Point) -> u64| points.iter().map(value).sum();
+    let (before, after) = (sum(|point| point.tokens_before), sum(|point| point.tokens_after));
+    let saved: Option<f64> = points.iter().map(|point| point.saved).sum();
+    let bars: Vec<u64> = points
+        .chunks(MINUTES_A_BAR)
+        .map(|points| points.iter().map(|point| point.tokens_before.saturating_sub(point.tokens_after)).sum())
+        .collect();
+    let mut rows = vec![("requests", thousands(sum(|point| point.requests))), ("tokens", change(before, after))];
+    rows.extend(money(summary.figures.hour.cost, saved.filter(|saved| *saved > 0.0)));
+    if bars.iter().any(|bar| *bar > 0) {
+        rows.push(("left out", format!("{} (tokens, {MINUTES_A_BAR} minutes a bar)", bar_chart(&bars))));
     }
+    table(&rows)
 }
 
-impl Holdout {
-    fn text(&self) -> String {
-        let share = format!(
-            "{} compressed, {} not ({:.0} %)",
-            thousands(self.treated.conversations),
-            thousands(self.held_out.conversations),
-            self.share * 100.0
-        );
-        let mut rows = vec![("groups", share)];
-        if !self.ready {
-            rows.push(("", "too few conversations for a comparison so far".to_owned()));
-        }
-        for Difference { what, treated_minus_held_out, low, high } in self.differences.iter().filter(|_| self.ready) {
-            let (name, digits) = match what.as_str() {
-                "cost" => ("cost", 2),
-                "prompt_tokens" => ("prompts", 0),
-                other => (other, 1),
-            };
-            let signed = |value: &f64| format!("{value:+.digits$}").replace('-', "−");
-            let (by, low, high) = (signed(treated_minus_held_out), signed(low), signed(high));
-            rows.push((name, format!("{by} a conversation, {low} to {high} with 95 % confidence")));
-        }
-        table(&rows)
+fn since_start(summary: &Summary) -> String {
+    let figures = &summary.figures;
+    let Totals { requests, with_code, compressed, failed, tokens_before, tokens_after, .. } = figures.totals;
+    let Totals { prompt_tokens, cached_tokens, output_tokens, cost, saved, .. } = figures.totals;
+    let failed = if failed > 0 { format!(", {} failed", thousands(failed)) } else { String::new() };
+    let [requests, with_code, compressed] = [requests, with_code, compressed].map(thousands);
+    let mut rows = vec![
+        ("requests", format!("{requests}; {with_code} with code, {compressed} compressed{failed}")),
+        ("tokens", change(tokens_before, tokens_after)),
+    ];
+    if prompt_tokens + output_tokens > 0 {
+        let [prompt, cached, output] = [prompt_tokens, cached_tokens, output_tokens].map(thousands);
+        rows.push(("billed", format!("{prompt} tokens of prompts, {cached} of them cached; {output} of answers")));
     }
+    rows.extend(money(cost, saved));
+    rows.extend(figures.latency_ms.as_ref().map(|latency| ("added", quantiles(latency))));
+    rows.extend(figures.first_byte_ms.as_ref().map(|ms| ("upstream", format!("{} to the first byte", quantiles(ms)))));
+    if !figures.outcomes.is_empty() {
+        let shown = |OutcomeCount { outcome, count }: &OutcomeCount| format!("{outcome} {}", thousands(*count));
+        rows.push(("outcomes", figures.outcomes.iter().map(shown).collect::<Vec<_>>().join(", ")));
+    }
+    table(&rows)
 }
 
-/// What was billed, by the prices of the settings, and what was not.
+fn quantiles(times: &Quantiles) -> String {
+    let [p50, p90, p99] = [times.p50, times.p90, times.p99].map(|ms| thousands(ms.round() as u64));
+    format!("p50 {p50} ms, p90 {p90} ms, p99 {p99} ms")
+}
+
+fn comparison(holdout: &Comparison) -> String {
+    let groups = format!(
+        "{} compressed, {} not ({:.0} %)",
+        thousands(holdout.treated.conversations as u64),
+        thousands(holdout.held_out.conversations as u64),
+        holdout.share * 100.0
+    );
+    let mut rows = vec![("groups", groups)];
+    if !holdout.ready {
+        rows.push(("", "too few conversations for a comparison so far".to_owned()));
+    }
+    for Difference { what, treated_minus_held_out, low, high } in holdout.differences.iter().filter(|_| holdout.ready) {
+        let (name, digits) = match what.as_str() {
+            "cost" => ("cost", 2),
+            "prompt_tokens" => ("prompts", 0),
+            other => (other, 1),
+        };
+        let [by, low, high] = [treated_minus_held_out, low, high].map(|value| minus(format!("{value:+.digits$}")));
+        rows.push((name, format!("{by} a conversation, {low} to {high} with 95 % confidence")));
+    }
+    table(&rows)
+}
+
+/// What was billed, by the prices of the settings, and what was saved.
 fn money(cost: Option<f64>, saved: Option<f64>) -> Option<(&'static str, String)> {
     match (cost, saved) {
         (Some(cost), Some(saved)) => Some(("cost", format!("{cost:.2}; saved {saved:.2} (estimated)"))),
@@ -270,16 +159,20 @@ fn table(rows: &[(&str, String)]) -> String {
 
 /// For example `12,480 → 4,910 (−61 %)`.
 fn change(before: u64, after: u64) -> String {
-    let saved = 100.0 * (1.0 - after as f64 / before.max(1) as f64);
-    match before {
-        0 => "none".to_owned(),
-        _ => {
-            format!("{} → {} ({})", thousands(before), thousands(after), format!("{:+.0} %", -saved).replace('-', "−"))
-        }
+    if before == 0 {
+        return "none".to_owned();
     }
+    let saved = 100.0 * (1.0 - after as f64 / before as f64);
+    let share = format!("{:+.0} %", -saved);
+    format!("{} → {} ({})", thousands(before), thousands(after), minus(share))
 }
 
-/// In the two largest units.
+/// The number with a minus sign in the place of a hyphen.
+fn minus(number: String) -> String {
+    number.replace('-', "−")
+}
+
+/// The time in its two largest units.
 fn duration(seconds: f64) -> String {
     let minutes = (seconds / 60.0) as u64;
     match (minutes / 1440, minutes / 60 % 24, minutes % 60) {
@@ -291,7 +184,7 @@ fn duration(seconds: f64) -> String {
 }
 
 /// Bars of eight heights, the highest for the largest value; a dot for none.
-fn picture(values: &[u64]) -> String {
+fn bar_chart(values: &[u64]) -> String {
     const BARS: [char; 8] = ['▁', '▂', '▃', '▄', '▅', '▆', '▇', '█'];
     let most = values.iter().copied().max().unwrap_or(0).max(1);
     let bar = |value: &u64| match value {
@@ -317,6 +210,6 @@ mod tests {
         }
         assert_eq!(change(12_480, 4_910), "12,480 → 4,910 (−61 %)");
         assert_eq!(change(0, 0), "none");
-        assert_eq!(picture(&[0, 1, 4, 8]), "·▁▄█");
+        assert_eq!(bar_chart(&[0, 1, 4, 8]), "·▁▄█");
     }
 }

@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 pub struct Summary {
     pub version: String,
     /// Seconds since 1970.
+    #[serde(default)]
     pub now: f64,
     /// Seconds since the start.
     pub uptime_s: f64,
@@ -43,6 +44,7 @@ pub struct Figures {
     /// Set while no request is made smaller.
     pub alarm: Option<Alarm>,
     pub totals: Totals,
+    #[serde(default)]
     pub hour: Totals,
     pub latency_ms: Option<Quantiles>,
     /// Time to the upstream's first byte.
