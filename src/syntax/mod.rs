@@ -10,7 +10,7 @@ mod units;
 pub use imports::{Import, names};
 
 use grammar::Grammar;
-use tree_sitter::Tree;
+use tree_sitter::{Node, Tree};
 
 use crate::base::text::Lines;
 
@@ -139,6 +139,29 @@ impl<'s> Parsed<'s> {
 /// Those of [`Parsed::new`].
 pub fn units(source: &str, language: Language) -> Result<Vec<Unit>, SyntaxError> {
     Ok(Parsed::new(source, language)?.units())
+}
+
+/// The syntax tree of `source`, which may hold mistakes.
+///
+/// # Errors
+/// Where the text is too long, or parsing it takes too much work.
+pub fn tree(source: &str, language: Language) -> Result<Tree, SyntaxError> {
+    parse::parse_bounded(source, grammar::row(language))
+}
+
+/// All nodes of a tree, each before its children, in the order of the text.
+pub fn preorder(tree: &Tree) -> impl Iterator<Item = Node<'_>> {
+    let mut cursor = tree.walk();
+    std::iter::successors(Some(tree.root_node()), move |_| {
+        let mut moved = cursor.goto_first_child() || cursor.goto_next_sibling();
+        while !moved {
+            if !cursor.goto_parent() {
+                return None;
+            }
+            moved = cursor.goto_next_sibling();
+        }
+        Some(cursor.node())
+    })
 }
 
 /// What role a unit plays in its file.

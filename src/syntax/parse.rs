@@ -55,6 +55,17 @@ pub(super) fn parse_clean(source: &str, grammar: &Grammar) -> Result<Tree, Synta
     if source.trim().is_empty() {
         return Err(SyntaxError::Empty);
     }
+    let tree = parse_bounded(source, grammar)?;
+    let errors = Errors::of(&tree, grammar);
+    let error_share = errors.bytes as f32 / source.len() as f32;
+    if errors.fatal || error_share > MAX_ERROR_SHARE {
+        return Err(SyntaxError::NotClean { error_share, line: errors.first_row.unwrap_or(0) + 1 });
+    }
+    Ok(tree)
+}
+
+/// Parses `source` within the limits of work; the tree may hold mistakes.
+pub(super) fn parse_bounded(source: &str, grammar: &Grammar) -> Result<Tree, SyntaxError> {
     if source.len() > MAX_BYTES {
         return Err(SyntaxError::TooLarge { bytes: source.len(), limit: MAX_BYTES });
     }
@@ -64,13 +75,7 @@ pub(super) fn parse_clean(source: &str, grammar: &Grammar) -> Result<Tree, Synta
     if grammar.language == Language::Kotlin && ends_in_annotation(source) {
         return Err(SyntaxError::OpenAnnotation);
     }
-    let tree = parse(source, grammar).ok_or(SyntaxError::TooHard)?;
-    let errors = Errors::of(&tree, grammar);
-    let error_share = errors.bytes as f32 / source.len() as f32;
-    if errors.fatal || error_share > MAX_ERROR_SHARE {
-        return Err(SyntaxError::NotClean { error_share, line: errors.first_row.unwrap_or(0) + 1 });
-    }
-    Ok(tree)
+    parse(source, grammar).ok_or(SyntaxError::TooHard)
 }
 
 /// Whether anything that may be the head of a here-document, such as `<<~END` or `<<"a b"`, has a word that is too long.

@@ -1,10 +1,10 @@
-//! What a tool call does to files, told by its name and its arguments (rule R6).
+//! Reads a tool call's effect on files from its name and its arguments.
 
 use super::effect::{Effect, patched};
 use super::{script, shell};
 use crate::detect::framing::headings::Heading;
 
-/// What the call of tool `name` with these arguments does: `fields` are its leaves, `arguments` the whole as written.
+/// The effect of a call of tool `name`: `fields` are the leaves of its arguments, `arguments` the whole as written.
 pub fn read(name: &str, fields: &[(String, String)], arguments: &str) -> Effect {
     let name = plain(name);
     let fields: Vec<(String, &str)> = (fields.iter().filter(|(_, value)| !["", "null"].contains(&value.as_str())))
@@ -16,10 +16,10 @@ pub fn read(name: &str, fields: &[(String, String)], arguments: &str) -> Effect 
     if READERS.contains(&&*name) || (is_viewer && of(&["command"]).next() == Some("view")) {
         let named: Vec<(Heading, &str)> = of(&PATHS).map(|written| (Heading::of_path(written), written)).collect();
         // `a.ts:1-40`
-        let is_cut = named.iter().any(|(heading, _)| heading.first_line.is_some());
+        let is_part = named.iter().any(|(heading, _)| heading.first_line.is_some());
         let paths =
             named.into_iter().map(|(heading, written)| heading.path.unwrap_or_else(|| written.to_owned())).collect();
-        return Effect::Read { paths, ranged: is_cut || is_ranged(&fields) };
+        return Effect::Read { paths, ranged: is_part || is_ranged(&fields) };
     }
     if is_viewer || EDITORS.contains(&&*name) {
         let mut paths: Vec<String> = of(&PATHS).map(str::to_owned).collect();
@@ -46,10 +46,10 @@ pub fn edits_files(tool: &str) -> bool {
     EDITORS.contains(&&*name) || VIEWERS.contains(&&*name)
 }
 
-/// More files are not told apart in one call.
+/// Files of one call that are remembered; more are ignored.
 const MAX_PATHS: usize = 64;
 
-// Names are compared without case and signs.
+// Names of tools and arguments, in lower case and without punctuation.
 const READERS: [&str; 19] = [
     "readfile",
     "readfiles",
@@ -162,14 +162,14 @@ const PATHS: [&str; 14] = [
 ];
 const COMMANDS: [&str; 4] = ["command", "cmd", "script", "commandline"];
 
-/// A name as it is compared: without case, signs and what a server of tools puts before it.
+/// A name in lower case, without punctuation and the prefix of a tool server (`mcp__fs__`, `functions.`).
 fn plain(name: &str) -> String {
     let last = name.rsplit("__").next().unwrap_or(name);
     let last = last.rsplit('.').next().unwrap_or(last);
     last.chars().filter(|c| c.is_alphanumeric()).flat_map(char::to_lowercase).collect()
 }
 
-/// Whether a reading call asks for a part. A first line of 0 or 1 and a limit of thousands of lines is the whole.
+/// Whether a reading call asks for a part of the file. A first line of 0 or 1 and a limit of thousands of lines is the whole.
 fn is_ranged(fields: &[(String, &str)]) -> bool {
     const FIRST: [&str; 13] = [
         "offset",
@@ -200,7 +200,7 @@ fn is_ranged(fields: &[(String, &str)]) -> bool {
     ];
     const RANGES: [&str; 6] = ["viewrange", "linerange", "lineranges", "range", "ranges", "lines"];
     const WHOLE: [&str; 3] = ["shouldreadentirefile", "readentirefile", "entirefile"];
-    /// What clients read at once if they are not told how much.
+    /// Lines that clients read at once by default.
     const ALL_LINES: i64 = 2000;
     let is_part = |last: i64| (0..ALL_LINES).contains(&last);
     let has = |keys: &[&str], holds: &dyn Fn(&str) -> bool| {

@@ -1,26 +1,26 @@
-//! What a tool call does to files.
+//! The effect of a tool call on files.
 
-/// What a tool call does to files.
+/// The effect of a tool call on files.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Effect {
-    /// Shows files.
+    /// It shows files.
     Read {
         /// Their paths, as written.
         paths: Vec<String>,
         /// Whether a part of the file was asked for.
         ranged: bool,
     },
-    /// Changes files.
+    /// It changes files.
     Edit {
         /// Their paths, as far as the call names them.
         paths: Vec<String>,
     },
-    /// Anything else.
+    /// Neither, as far as is known.
     Other,
 }
 
 /// The files that a patch in `text` names.
-pub(super) fn patched(text: &str) -> Vec<String> {
+pub fn patched(text: &str) -> Vec<String> {
     const SIGNS: [&str; 5] = ["*** Update File: ", "*** Add File: ", "*** Delete File: ", "*** Move to: ", "+++ b/"];
     // In arguments as they were written, line breaks are escaped.
     let lines = text.split('\n').flat_map(|line| line.split("\\n"));

@@ -1,4 +1,4 @@
-//! Tool calls and their results: what a call does to files, what a result says about an earlier one.
+//! Tool calls and their results: the effect of a call on files, and results about an earlier call.
 
 pub mod call;
 pub mod effect;

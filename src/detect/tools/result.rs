@@ -1,8 +1,8 @@
-//! What the answer of a tool or a client says about an earlier read or edit.
+//! Results of tools that are about an earlier read or edit: unchanged files, failed edits.
 
 use crate::detect::framing::headings;
 
-/// Whether a tool's result says only that a file is as it was when it was read before.
+/// Whether a tool's result says only that a file is unchanged since it was last read.
 pub fn is_unchanged_stub(text: &str) -> bool {
     const MAX_BYTES: usize = 600;
     const WORDS: [&str; 7] = [
@@ -35,12 +35,12 @@ pub fn failed_edit(text: &str) -> Option<Option<String>> {
         let words = text.split(|c: char| c.is_whitespace() || "'\"`()[]<>".contains(c));
         words.map(|word| word.trim_end_matches([':', ',', '.'])).find(names).map(str::to_owned)
     };
-    // Tools that quote the old text name the file behind it.
-    let behind = text.rsplit_once("did not appear verbatim in ").and_then(|(_, rest)| words(beginning(rest, MAX_LINE)));
-    Some(behind.or_else(|| words(beginning(text, 2 * MAX_LINE))))
+    // Tools that quote the old text name the file after it.
+    let after = text.rsplit_once("did not appear verbatim in ").and_then(|(_, rest)| words(beginning(rest, MAX_LINE)));
+    Some(after.or_else(|| words(beginning(text, 2 * MAX_LINE))))
 }
 
-/// What reports say, in lower case.
+/// Phrases of reports of failed edits, in lower case.
 const FAILURES: [&str; 30] = [
     "search/replace block failed to match",
     "search/replace blocks failed to match",
@@ -78,7 +78,7 @@ const FAILURES: [&str; 30] = [
 fn reports(line: &str) -> bool {
     let lower = line.to_ascii_lowercase();
     let Some(at) = FAILURES.iter().filter_map(|words| lower.find(words)).min() else { return false };
-    // Strings and comments in code quote it; prose does not, but for names in backticks and tags before it.
+    // In code, strings and comments quote such a phrase; in a report at most names in backticks and tags stand before it.
     let mut before = line[..at].trim_start();
     while let Some((_, rest)) = before.strip_prefix('<').and_then(|tag| tag.split_once('>')) {
         before = rest.trim_start();

@@ -1,9 +1,12 @@
-//! What a script that calls tools does to files: it is read for the one command that it runs (rule R6).
+//! Reads a script that calls tools, in JavaScript, for the one shell command that it runs.
+
+use tree_sitter::Node;
 
 use super::effect::{Effect, patched};
 use super::shell;
+use crate::syntax::{self, Language};
 
-/// What a script in JavaScript does, such as `const r = await tools.exec_command({cmd: "cat a.rs"}); text(r.output);`.
+/// The effect of a script such as `const r = await tools.exec_command({cmd: "cat a.rs"}); text(r.output);`.
 pub fn read(script: &str) -> Effect {
     /// Ways to pass on a part of an output.
     const CUTS: [&str; 7] = [".slice(", ".split(", ".substr", ".filter(", ".match(", ".replace(", ".find("];
@@ -11,11 +14,9 @@ pub fn read(script: &str) -> Effect {
     if !paths.is_empty() {
         return Effect::Edit { paths };
     }
-    let does = match &commands(script).unwrap_or_default()[..] {
-        [command] => shell::read(&[command]),
-        _ => return Effect::Other,
-    };
-    match does {
+    let commands = commands(script).unwrap_or_default();
+    let [command] = &commands[..] else { return Effect::Other };
+    match shell::read(&[command]) {
         Effect::Read { paths, ranged } => {
             Effect::Read { paths, ranged: ranged || CUTS.iter().any(|cut| script.contains(cut)) }
         }
@@ -23,45 +24,34 @@ pub fn read(script: &str) -> Effect {
     }
 }
 
-/// The strings given as `cmd`. `None` if one is not written out.
+/// The strings given as `cmd`. `None` if one is not written out, or the script has mistakes.
 fn commands(script: &str) -> Option<Vec<String>> {
-    const KEY: &str = "cmd";
-    let is_name = |sign: char| sign.is_alphanumeric() || "_$".contains(sign);
-    let mut commands = Vec::new();
-    let mut done = 0;
-    while let Some(found) = script[done..].find(KEY) {
-        let at = done + found;
-        done = at + KEY.len();
-        if script[..at].ends_with(is_name) || script[done..].starts_with(is_name) {
-            continue;
+    let tree = syntax::tree(script, Language::JavaScript).ok().filter(|tree| !tree.root_node().has_error())?;
+    let is_key = |node: Node| script[node.byte_range()].trim_matches(['"', '\'']) == "cmd";
+    let values = syntax::preorder(&tree).filter_map(|node| match node.kind() {
+        "shorthand_property_identifier" if is_key(node) => Some(None),
+        "pair" if node.child_by_field_name("key").is_some_and(is_key) => {
+            Some(node.child_by_field_name("value").and_then(|value| literal(value, script)))
         }
-        let value = script[done..].trim_start_matches(['"', '\'']).trim_start().strip_prefix(':')?.trim_start();
-        let (command, length) = literal(value)?;
-        commands.push(command);
-        done = script.len() - value.len() + length;
-    }
-    Some(commands)
+        _ => None,
+    });
+    values.collect()
 }
 
-/// The string literal that `text` begins with, and its length in bytes, quotes included.
-fn literal(text: &str) -> Option<(String, usize)> {
-    let quote = text.chars().next().filter(|sign| ['"', '\'', '`'].contains(sign))?;
-    let mut value = String::new();
-    let mut signs = text.char_indices().skip(1);
-    while let Some((at, sign)) = signs.next() {
-        match sign {
-            '\\' => match signs.next()?.1 {
-                'n' => value.push('\n'),
-                't' => value.push('\t'),
-                escaped => value.push(escaped),
-            },
-            // Something else is put in there.
-            '$' if quote == '`' && text[at..].starts_with("${") => return None,
-            _ if sign == quote => return Some((value, at + 1)),
-            _ => value.push(sign),
-        }
+/// The text of a string literal into which nothing else is put.
+fn literal(node: Node, script: &str) -> Option<String> {
+    if !["string", "template_string"].contains(&node.kind()) {
+        return None;
     }
-    None
+    let mut cursor = node.walk();
+    let parts = node.named_children(&mut cursor).map(|part| match (part.kind(), &script[part.byte_range()]) {
+        ("string_fragment", text) => Some(text),
+        ("escape_sequence", "\\n") => Some("\n"),
+        ("escape_sequence", "\\t") => Some("\t"),
+        ("escape_sequence", escaped) => escaped.get(1..),
+        _ => None,
+    });
+    parts.collect()
 }
 
 #[cfg(test)]

@@ -1,275 +1,243 @@
-//! What a shell command does to files (rule R6).
+//! Reads a shell command for the files that it shows or changes.
+
+use tree_sitter::Node;
 
 use super::effect::{Effect, patched};
 use crate::detect::framing::headings;
-
-/// What a command does: `words` is the one line that it was written as, or the program with its arguments.
-pub fn read(words: &[&str]) -> Effect {
-    match words {
-        [] => Effect::Other,
-        [line] => line_does(line, MAX_SHELLS),
-        _ => {
-            let words: Vec<Word> = words.iter().map(|word| Word { text: (*word).to_owned(), is_plain: true }).collect();
-            let command = Command { words, ..Command::default() };
-            script(&command).map_or_else(|| commands_do(&[&command]), |line| line_does(&line.text, MAX_SHELLS))
-        }
-    }
-}
+use crate::syntax::{self, Language};
 
 /// A shell started by a shell is looked into this deep.
 const MAX_SHELLS: usize = 3;
 
-/// One program with its arguments.
+/// The effect of a command: `words` is the one line that it was written as, or the program with its arguments.
+pub fn read(words: &[&str]) -> Effect {
+    match words {
+        [] => Effect::Other,
+        [line] => read_line(line, MAX_SHELLS),
+        _ => {
+            let words = words.iter().map(|word| Word { text: (*word).to_owned(), is_plain: true }).collect();
+            Script { commands: vec![words], ..Script::default() }.effect(MAX_SHELLS + 1)
+        }
+    }
+}
+
+/// A line that can't be parsed is searched for patches.
+fn read_line(line: &str, depth: usize) -> Effect {
+    match Script::parse(line) {
+        Some(script) => script.effect(depth),
+        None => {
+            Some(patched(line)).filter(|paths| !paths.is_empty()).map_or(Effect::Other, |paths| Effect::Edit { paths })
+        }
+    }
+}
+
+/// The commands of a line, in order.
 #[derive(Default)]
-struct Command {
-    words: Vec<Word>,
-    /// Where its output goes, unless to its caller.
-    writes: Vec<Word>,
-    /// The lines of a here document that it reads.
-    document: String,
-    /// What stands between it and the next command.
-    joined_by: &'static str,
-    /// Whether it has signs whose meaning is not known here.
-    is_odd: bool,
+struct Script<'a> {
+    /// Programs with their arguments.
+    commands: Vec<Vec<Word>>,
+    /// The operators between commands; a semicolon or line break is none.
+    operators: Vec<&'a str>,
+    /// Files that output is redirected to.
+    outputs: Vec<Word>,
+    /// The lines of all here-documents.
+    documents: String,
+    /// Whether there is more than simple commands: loops, subshells, redirected input, mistakes.
+    is_complex: bool,
 }
 
 /// A word without its quotes.
 #[derive(Default)]
 struct Word {
     text: String,
-    /// Whether it means what it says: no variables, patterns or substitutions.
+    /// Whether the text is what the program gets: no variables, patterns or substitutions.
     is_plain: bool,
 }
 
-fn line_does(line: &str, depth: usize) -> Effect {
-    let mut commands = Reader { rest: line, commands: Vec::new(), last: Command::default() }.read();
-    commands.retain(|command| !command.words.is_empty() || !command.writes.is_empty());
-    if let [command] = &commands[..]
-        && let Some(inner) = script(command).filter(|_| depth > 0)
-    {
-        return line_does(&inner.text, depth - 1);
+impl<'a> Script<'a> {
+    /// `None` if parsing takes too long.
+    fn parse(line: &'a str) -> Option<Self> {
+        let tree = syntax::tree(line, Language::Bash).ok()?;
+        let mut script = Self { is_complex: tree.root_node().has_error(), ..Self::default() };
+        syntax::preorder(&tree).for_each(|node| script.add(node, line));
+        Some(script)
     }
-    commands_do(&commands.iter().collect::<Vec<_>>())
+
+    fn add(&mut self, node: Node, line: &'a str) {
+        /// Kinds with parts of their own that are looked at as such.
+        const SIMPLE: [&str; 8] = [
+            "program",
+            "list",
+            "pipeline",
+            "redirected_statement",
+            "command_name",
+            "concatenation",
+            "string",
+            "simple_expansion",
+        ];
+        let text = &line[node.byte_range()];
+        let field = |name| {
+            let words: Vec<Word> =
+                node.children_by_field_name(name, &mut node.walk()).map(|node| Word::of(node, line)).collect();
+            words.into_iter()
+        };
+        match node.kind() {
+            "command" => self.commands.push(field("name").chain(field("argument")).collect()),
+            "&&" | "||" | "|" | "|&" | "&" => self.operators.push(text),
+            "file_redirect" => {
+                let mut words = field("destination");
+                let is_error_stream = field("descriptor").any(|descriptor| descriptor.text == "2");
+                let output = words.next().filter(|word| !is_error_stream && !word.text.starts_with("/dev/"));
+                match text.trim_start_matches(|c: char| c.is_ascii_digit()) {
+                    operator if operator.starts_with('<') => self.is_complex = true,
+                    // One stream goes where another does.
+                    operator if operator.starts_with(">&") => {}
+                    _ => self.outputs.extend(output),
+                }
+                // The grammar takes arguments behind a file for more of its kind.
+                self.add_arguments(words);
+            }
+            "heredoc_redirect" => self.add_arguments(field("argument")),
+            "heredoc_body" => self.documents += text,
+            kind => self.is_complex |= node.named_child_count() > 0 && !SIMPLE.contains(&kind),
+        }
+    }
+
+    /// Adds the words behind a redirection to the command before it.
+    fn add_arguments(&mut self, words: impl Iterator<Item = Word>) {
+        if let Some(command) = self.commands.last_mut() {
+            command.extend(words);
+        }
+    }
+
+    fn effect(&self, depth: usize) -> Effect {
+        if let [command] = &self.commands[..]
+            && let Some(line) = inner_line(command).filter(|_| depth > 0 && self.outputs.is_empty())
+        {
+            return read_line(line, depth - 1);
+        }
+        let edits: Vec<_> = self.commands.iter().filter_map(|command| self.edited_by(command)).collect();
+        if !edits.is_empty() || !self.outputs.is_empty() {
+            return Effect::Edit { paths: paths(&self.outputs).chain(edits.into_iter().flatten()).collect() };
+        }
+        let (commands, operators) = match (&self.commands[..], &self.operators[..]) {
+            ([cd, commands @ ..], ["&&", operators @ ..]) if cd[0].text == "cd" => (commands, operators),
+            all => all,
+        };
+        let shown = match (commands, operators) {
+            ([command], []) => shown_by(command),
+            ([command, filter], ["|"]) if is_cut(filter) => shown_by(command).map(|(path, _)| (path, true)),
+            _ => None,
+        };
+        let shown = shown.filter(|_| !self.is_complex && self.documents.is_empty());
+        shown.map_or(Effect::Other, |(path, ranged)| Effect::Read { paths: vec![path.to_owned()], ranged })
+    }
+
+    /// The files that a command changes, as far as it names them. `None` if it changes none.
+    fn edited_by(&self, command: &[Word]) -> Option<Vec<String>> {
+        let (program, arguments) = command.split_first()?;
+        let (flags, files): (Vec<&Word>, Vec<&Word>) = arguments.iter().partition(|word| word.text.starts_with('-'));
+        let has_flag = |of: fn(&str) -> bool| flags.iter().any(|flag| of(&flag.text));
+        let in_place = |flag: &str| flag == "--in-place" || !flag.starts_with("--") && flag.contains('i');
+        let from = match program.text.as_str() {
+            "sed" if has_flag(in_place) => usize::from(!has_flag(|flag| ["-e", "-f", "--expression"].contains(&flag))),
+            "perl" | "ruby" if has_flag(in_place) && has_flag(|flag| flag.contains('e')) => 1,
+            "tee" => 0,
+            "mv" | "cp" => files.len().saturating_sub(1),
+            "apply_patch" | "applypatch" | "patch" => {
+                let texts = arguments.iter().map(|word| word.text.as_str());
+                return Some(texts.chain([&*self.documents]).flat_map(patched).collect());
+            }
+            "git" if arguments.first().is_some_and(|word| word.text == "apply") => {
+                return Some(patched(&self.documents));
+            }
+            _ => return None,
+        };
+        Some(paths(files.into_iter().skip(from)).collect())
+    }
 }
 
-/// The script in `bash -lc "…"`.
-fn script(command: &Command) -> Option<&Word> {
+/// Those of `words` that are paths.
+fn paths<'w>(words: impl IntoIterator<Item = &'w Word>) -> impl Iterator<Item = String> {
+    words.into_iter().filter(|word| word.is_plain && headings::is_path(&word.text)).map(|word| word.text.clone())
+}
+
+/// The line in `bash -lc "…"`.
+fn inner_line(command: &[Word]) -> Option<&str> {
     const SHELLS: [&str; 5] = ["bash", "sh", "zsh", "dash", "ksh"];
-    match &command.words[..] {
-        [shell, flag, script] if script.is_plain => {
-            let name = shell.text.rsplit('/').next().unwrap_or_default();
-            let runs = flag.text.starts_with('-') && !flag.text.starts_with("--") && flag.text.ends_with('c');
-            (SHELLS.contains(&name) && runs && command.writes.is_empty()).then_some(script)
-        }
-        _ => None,
-    }
+    let [shell, flag, line] = command else { return None };
+    let name = shell.text.rsplit('/').next().unwrap_or_default();
+    let runs_line = flag.text.starts_with('-') && !flag.text.starts_with("--") && flag.text.ends_with('c');
+    (SHELLS.contains(&name) && runs_line && line.is_plain).then_some(&line.text)
 }
 
-fn commands_do(commands: &[&Command]) -> Effect {
-    let mut paths = Vec::new();
-    // Each is asked, since each adds what it writes.
-    let writers = commands.iter().filter(|command| writes(command, &mut paths)).count();
-    if writers > 0 {
-        return Effect::Edit { paths };
-    }
-    let rest = match commands {
-        [cd, rest @ ..] if cd.words[0].text == "cd" && cd.joined_by == "&&" => rest,
-        _ => commands,
-    };
-    match rest {
-        [command] if ["", ";", "\n"].contains(&command.joined_by) => shows(command).unwrap_or(Effect::Other),
-        [command, cut] if command.joined_by == "|" && ["", "\n"].contains(&cut.joined_by) => match shows(command) {
-            Some(Effect::Read { paths, .. }) if is_cut(cut) => Effect::Read { paths, ranged: true },
-            _ => Effect::Other,
-        },
-        _ => Effect::Other,
-    }
-}
-
-/// Whether a command changes files; adds to `paths` those that it names.
-fn writes(command: &Command, paths: &mut Vec<String>) -> bool {
-    let add = |paths: &mut Vec<String>, words: &[&Word]| {
-        let named = words.iter().filter(|word| word.is_plain && headings::is_path(&word.text));
-        paths.extend(named.map(|word| word.text.clone()));
-    };
-    add(paths, &command.writes.iter().collect::<Vec<_>>());
-    let Some((program, arguments)) = command.words.split_first() else { return true };
-    let (flags, files): (Vec<&Word>, Vec<&Word>) = arguments.iter().partition(|word| word.text.starts_with('-'));
-    let has_flag = |of: fn(&str) -> bool| flags.iter().any(|flag| of(&flag.text));
-    let in_place = |flag: &str| flag == "--in-place" || !flag.starts_with("--") && flag.contains('i');
-    let does = match program.text.as_str() {
-        "sed" if has_flag(in_place) => {
-            let is_script_first = !has_flag(|flag| flag == "-e" || flag == "-f" || flag == "--expression");
-            add(paths, &files[usize::from(is_script_first).min(files.len())..]);
-            true
-        }
-        "perl" | "ruby" if has_flag(in_place) && has_flag(|flag| flag.contains('e')) => {
-            add(paths, files.get(1..).unwrap_or_default());
-            true
-        }
-        "tee" => {
-            add(paths, &files);
-            true
-        }
-        "mv" | "cp" => {
-            add(paths, &files[files.len().saturating_sub(1)..]);
-            true
-        }
-        "apply_patch" | "applypatch" | "patch" => {
-            paths.extend(patched(&command.document));
-            arguments.iter().for_each(|word| paths.extend(patched(&word.text)));
-            true
-        }
-        "git" if arguments.first().is_some_and(|word| word.text == "apply") => {
-            paths.extend(patched(&command.document));
-            true
-        }
-        _ => false,
-    };
-    does || !command.writes.is_empty()
-}
-
-/// The file that a command shows, if it does nothing else.
-fn shows(command: &Command) -> Option<Effect> {
+/// The file that a command shows, if it does nothing else, and whether it shows a part of it.
+fn shown_by(command: &[Word]) -> Option<(&str, bool)> {
     const PLAIN_BAT: [&str; 4] = ["-p", "-pp", "--plain", "--paging=never"];
-    if command.is_odd || !command.document.is_empty() || !command.words.iter().all(|word| word.is_plain) {
+    if !command.iter().all(|word| word.is_plain) {
         return None;
     }
-    let words: Vec<&str> = command.words.iter().map(|word| word.text.as_str()).collect();
+    let words: Vec<&str> = command.iter().map(|word| word.text.as_str()).collect();
     let (program, arguments) = words.split_first()?;
     let (flags, files): (Vec<&str>, Vec<&str>) = arguments.iter().partition(|word| word.starts_with('-'));
-    let read = |path: &str, ranged| Some(Effect::Read { paths: vec![path.to_owned()], ranged });
     match (*program, &files[..], &flags[..]) {
-        ("cat", [path], [] | ["-n"] | ["--number"] | ["--"] | ["-n", "--"]) => read(path, false),
-        ("nl", [path], ["-ba"]) => read(path, false),
+        ("cat", [path], [] | ["-n"] | ["--number"] | ["--"] | ["-n", "--"]) => Some((path, false)),
         // `-b a` is a flag and its value.
-        ("nl", ["a", path], ["-b"]) => read(path, false),
-        ("bat" | "batcat", [path], flags) if flags.iter().all(|flag| PLAIN_BAT.contains(flag)) => read(path, false),
-        ("head" | "tail", [.., path], _) if path.contains(|c: char| !c.is_ascii_digit()) => read(path, true),
-        ("sed", [_, path], ["-n" | "-ne"]) => read(path, true),
+        ("nl", [path], ["-ba"]) | ("nl", ["a", path], ["-b"]) => Some((path, false)),
+        ("bat" | "batcat", [path], flags) if flags.iter().all(|flag| PLAIN_BAT.contains(flag)) => Some((path, false)),
+        ("head" | "tail", [.., path], _) if path.contains(|c: char| !c.is_ascii_digit()) => Some((path, true)),
+        ("sed", [_, path], ["-n" | "-ne"]) => Some((path, true)),
         _ => None,
     }
 }
 
-/// Whether a command passes on a part of what it gets.
-fn is_cut(command: &Command) -> bool {
-    let words: Vec<&str> = command.words.iter().map(|word| word.text.as_str()).collect();
-    matches!(words[..], ["sed", "-n" | "-ne", _] | ["head" | "tail", ..]) && !command.is_odd
+/// Whether a command passes on a part of its input.
+fn is_cut(command: &[Word]) -> bool {
+    let words: Vec<&str> = command.iter().map(|word| word.text.as_str()).collect();
+    matches!(words[..], ["sed", "-n" | "-ne", _] | ["head" | "tail", ..])
 }
 
-/// Reads a command line once, from left to right.
-struct Reader<'a> {
-    rest: &'a str,
-    /// Those before the last.
-    commands: Vec<Command>,
-    last: Command,
-}
-
-impl<'a> Reader<'a> {
-    fn read(mut self) -> Vec<Command> {
-        /// Longer ones first.
-        const JOINTS: [&str; 8] = ["&&", "||", ";", "|", "\n", "&", "(", ")"];
-        let mut ends_document: Option<Word> = None;
-        loop {
-            self.rest = self.rest.trim_start_matches([' ', '\t', '\r']);
-            let Some(sign) = self.rest.chars().next() else { break };
-            if sign == '#' {
-                self.rest = &self.rest[self.rest.find('\n').unwrap_or(self.rest.len())..];
-            } else if let Some(rest) = self.rest.strip_prefix("\\\n") {
-                self.rest = rest;
-            } else if self.rest.starts_with(['>', '<']) || self.rest.starts_with("&>") {
-                ends_document = self.redirection("").or(ends_document);
-            } else if let Some(joint) = JOINTS.iter().find(|joint| self.rest.starts_with(**joint)) {
-                self.rest = &self.rest[joint.len()..];
-                let document = if *joint == "\n" { ends_document.take() } else { None };
-                let document = document.map(|end| self.document(&end.text)).unwrap_or_default();
-                let mut done = std::mem::take(&mut self.last);
-                done.document += &document;
-                done.joined_by = joint;
-                done.is_odd |= ["&", "(", ")"].contains(joint);
-                self.commands.push(done);
-            } else {
-                let word = self.word();
-                let is_number = !word.text.is_empty() && word.text.bytes().all(|byte| byte.is_ascii_digit());
-                if is_number && self.rest.starts_with(['>', '<']) {
-                    ends_document = self.redirection(&word.text).or(ends_document);
-                } else {
-                    self.last.words.push(word);
-                }
+impl Word {
+    fn of(node: Node, line: &str) -> Self {
+        let text = &line[node.byte_range()];
+        let inner = || text.get(1..text.len().saturating_sub(1)).unwrap_or_default();
+        let parts = || node.named_children(&mut node.walk()).collect::<Vec<_>>().into_iter();
+        match node.kind() {
+            "raw_string" => Self { text: inner().to_owned(), is_plain: true },
+            "string" => {
+                Self { is_plain: parts().all(|part| part.kind() == "string_content"), ..Self::unescaped(inner(), true) }
             }
+            "concatenation" | "command_name" => {
+                let whole = Self { is_plain: true, ..Self::default() };
+                parts().map(|part| Self::of(part, line)).fold(whole, |whole, part| Self {
+                    text: whole.text + &part.text,
+                    is_plain: whole.is_plain && part.is_plain,
+                })
+            }
+            "word" | "number" | "file_descriptor" => Self::unescaped(text, false),
+            _ => Self { text: text.to_owned(), is_plain: false },
         }
-        self.commands.push(self.last);
-        self.commands
     }
 
-    /// Reads `> file` and the like; `stream` is the number before it. Returns the word that ends a here document.
-    fn redirection(&mut self, stream: &str) -> Option<Word> {
-        const SIGNS: [&str; 9] = ["&>>", "&>", ">>", ">&", ">|", ">", "<<<", "<<", "<"];
-        let sign = SIGNS.iter().find(|sign| self.rest.starts_with(**sign))?;
-        self.rest = self.rest[sign.len()..].trim_start_matches([' ', '\t', '-']);
-        let target = self.word();
-        match *sign {
-            "<<" => return Some(target),
-            "<" | "<<<" => self.last.is_odd = true,
-            // `2>&1` and what only silences: nothing is written.
-            ">&" => {}
-            _ if stream == "2" || target.text.starts_with("/dev/") => {}
-            _ => self.last.writes.push(target),
-        }
-        None
-    }
-
-    /// A word, its quotes taken off.
-    fn word(&mut self) -> Word {
-        let mut word = Word { text: String::new(), is_plain: true };
-        let mut quote = None;
-        let mut signs = self.rest.char_indices();
-        let mut end = self.rest.len();
-        while let Some((at, sign)) = signs.next() {
-            match (quote, sign) {
-                (Some(open), _) if sign == open => quote = None,
-                (None, '\'' | '"') => quote = Some(sign),
-                (None | Some('"'), '\\') => match signs.next() {
-                    Some((_, '\n')) | None => {}
-                    Some((_, escaped)) => {
-                        // Within quotes, a backslash stays before most.
-                        if quote.is_some() && !"\"\\$`".contains(escaped) {
-                            word.text.push('\\');
-                        }
-                        word.text.push(escaped);
-                    }
+    fn unescaped(raw: &str, is_quoted: bool) -> Self {
+        let mut word = Self { text: String::new(), is_plain: true };
+        let mut signs = raw.chars();
+        while let Some(sign) = signs.next() {
+            match sign {
+                '\\' => match signs.next() {
+                    Some('\n') | None => {}
+                    // Within quotes, a backslash stays before most.
+                    Some(escaped) if is_quoted && !"\"\\$`".contains(escaped) => word.text.extend(['\\', escaped]),
+                    Some(escaped) => word.text.push(escaped),
                 },
-                (None, ' ' | '\t' | '\r' | '\n' | ';' | '|' | '&' | '<' | '>' | '(' | ')') => {
-                    end = at;
-                    break;
-                }
                 _ => {
-                    let is_expanded = match quote {
-                        None => "$`*?[{~!".contains(sign) && !(sign == '~' && at > 0),
-                        Some('"') => "$`".contains(sign),
-                        Some(_) => false,
-                    };
-                    word.is_plain &= !is_expanded;
+                    let is_pattern = "*?[{!".contains(sign) || (sign == '~' && word.text.is_empty());
+                    word.is_plain &= is_quoted || !is_pattern;
                     word.text.push(sign);
                 }
             }
         }
-        word.is_plain &= quote.is_none();
-        self.rest = &self.rest[end..];
         word
-    }
-
-    /// The lines up to the one that says `end`.
-    fn document(&mut self, end: &str) -> String {
-        let mut document = String::new();
-        for line in self.rest.split_inclusive('\n') {
-            self.rest = &self.rest[line.len()..];
-            if line.trim() == end {
-                break;
-            }
-            document += line;
-        }
-        document
     }
 }
 
