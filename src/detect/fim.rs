@@ -1,4 +1,4 @@
-//! What a completion in the middle of a file shows: which part above the cursor may be left out, and what it is about.
+//! Reads completions in the middle of a file (FIM): what of the prompt may be left out, and what the completion is about.
 
 use crate::base::text::{LineIndex, Lines, Span};
 use crate::detect::framing::headings::Heading;
@@ -7,29 +7,29 @@ use crate::syntax::{self, Language};
 /// A file with the cursor in it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Completion {
-    /// What may be left out of the prompt: bytes from its start to [`LINES_BEFORE_CURSOR`] lines before its end.
+    /// The bytes of the prompt that may be left out: up to [`LINES_BEFORE_CURSOR`] lines before its end.
     pub above: Span,
     /// Lines in that part.
     pub lines_above: usize,
-    /// The whole file: prompt and suffix. Parsed as one, for a file cut at the cursor rarely parses.
+    /// Prompt and suffix together: a file cut at the cursor rarely parses.
     pub file: String,
-    /// What it is written in.
+    /// Its language.
     pub language: Language,
-    /// The file, where a comment above it says so.
+    /// Its path, if a comment in its first line gives one.
     pub path: Option<String>,
-    /// What it is judged by: the last lines before the cursor.
+    /// The last lines before the cursor, by which the rest is scored.
     pub question: String,
 }
 
-/// Lines right before the cursor that are never touched.
+/// Lines before the cursor that are never changed.
 pub const LINES_BEFORE_CURSOR: usize = 100;
 
-/// Lines before the cursor that say what is being written.
+/// Lines before the cursor that the question is made of.
 const QUESTION_LINES: usize = 5;
 
 impl Completion {
-    /// Reads the texts before and after the cursor. `None` if there is nothing far enough above the cursor, the prompt
-    /// holds a model's own marks of the place to fill in, or the file is in no language that is known here.
+    /// Reads the texts before and after the cursor. `None` if the prompt is too short, holds a model's own FIM tokens, or is
+    /// in no known language.
     pub fn read(prompt: &str, suffix: &str) -> Option<Self> {
         const MARKS: [&str; 4] = ["<|fim_", "<fim_", "<PRE>", "[SUFFIX]"];
         let lines = LineIndex::new(prompt);
@@ -45,7 +45,7 @@ impl Completion {
     }
 }
 
-/// What code is judged by that is to be continued: the last lines of what stands `before` the cursor that are not blank.
+/// The question of a completion: the last lines `before` the cursor that are not blank.
 pub fn question(before: &str) -> String {
     let near: Vec<&str> = before.lines().rev().filter(|line| !line.trim().is_empty()).take(QUESTION_LINES).collect();
     near.into_iter().rev().collect::<Vec<_>>().join("\n")
@@ -70,14 +70,14 @@ fn path_of_comment(line: &str) -> Option<String> {
     path.or_else(|| Heading::of_comment(line)?.path)
 }
 
-/// The language in which most of the file's definitions are found, among those that it parses in.
+/// The language in which the file parses and has most definitions.
 fn language_of(file: &str) -> Option<Language> {
     let definitions = |language: Language| {
         let units = syntax::units(file, language).ok()?;
         Some(units.iter().filter(|unit| unit.name.is_some()).count()).filter(|&count| count > 1)
     };
     let parsed = Language::ALL.iter().filter_map(|&language| Some((definitions(language)?, language)));
-    // Of equals the first: the languages that few others' code parses in stand first.
+    // The first of equals: languages in which little other code parses come first.
     parsed.rev().max_by_key(|(count, _)| *count).map(|(_, language)| language)
 }
 

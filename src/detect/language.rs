@@ -1,20 +1,19 @@
-//! Which language a piece of code is in: its fence's tag, else its path, else its shebang.
+//! The language of a piece of code: by its fence's tag, else its path, else its shebang.
 
 use super::framing::headings::Heading;
 use crate::syntax::Language;
 
-/// The language of `code` under `heading`. `None` for data, prose and what is not known:
-/// a tag that is no language of ours says that it is not code to us, whatever the path.
+/// The language of `code` under `heading`. `None` for data, prose and unknown languages; a tag goes before the path.
 pub fn of(heading: &Heading, code: &str) -> Option<Language> {
     let by_path = heading.path.as_deref().and_then(Language::from_path);
     match &heading.tag {
-        // Many clients tag both by the one name; the grammars differ.
+        // Many clients tag TSX as TypeScript; the grammars differ.
         Some(tag) => match Language::from_tag(tag)? {
             Language::TypeScript if by_path == Some(Language::Tsx) => by_path,
             language => Some(language),
         },
         None => match by_path {
-            // What C calls a header, C++ does too.
+            // C++ headers may be called `.h` too.
             Some(Language::C) if heading.path.as_deref().is_some_and(is_header) && is_cpp(code) => Some(Language::Cpp),
             Some(language) => Some(language),
             None => Language::from_shebang(code.lines().next()?),
@@ -26,7 +25,7 @@ fn is_header(path: &str) -> bool {
     path.rsplit_once('.').is_some_and(|(_, extension)| extension.eq_ignore_ascii_case("h"))
 }
 
-/// Whether code that is C or C++ is certainly C++: a line begins as in C none does.
+/// Whether code that is C or C++ is certainly C++: it has a line that C does not allow.
 fn is_cpp(code: &str) -> bool {
     const WORDS: [&str; 9] =
         ["class ", "template <", "template<", "namespace ", "using ", "public:", "private:", "protected:", "virtual "];

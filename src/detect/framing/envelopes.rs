@@ -1,14 +1,14 @@
-//! What tools and clients put above a file's text (rule R5): lines that say what it is.
+//! Removes what tools and clients put above a file's text: titles, status lines, names of files.
 
 use super::footers;
 use super::headings::{self, Heading};
 use super::piece::Piece;
 use crate::base::text::Span;
 
-/// Envelopes in envelopes are opened this deep.
+/// Envelopes in envelopes are opened up to this depth.
 const MAX_DEPTH: usize = 3;
 
-/// Takes what is around the text of `piece` away: one piece for each file in it, none if it is no file's text.
+/// Removes envelopes and footers from `piece`: one piece for each file in it, none if it shows no file.
 pub fn peel(text: &str, piece: Piece) -> Vec<Piece> {
     let mut pieces = vec![piece];
     for _ in 0..MAX_DEPTH {
@@ -21,13 +21,13 @@ pub fn peel(text: &str, piece: Piece) -> Vec<Piece> {
     pieces.into_iter().map(|piece| footers::without(text, piece)).filter(|piece| !piece.span.is_empty()).collect()
 }
 
-/// Whether `text` begins as a tool's result does that a client sends in the user's name.
+/// Whether `text` begins like a tool's result that a client sends as a user message.
 pub fn is_result(text: &str) -> bool {
     let first = text.trim_start().lines().next().unwrap_or_default().trim_end();
     first == "OBSERVATION:" || first.starts_with("EXECUTION RESULT of [") || titled(first).is_some()
 }
 
-/// The file of which `line`, a text of its own, says that the next text shows it: `[read_file for 'src/a.ts'] Result:`.
+/// The file that the text after `line` shows, by `line` itself: `[read_file for 'src/a.ts'] Result:`.
 pub fn titles(line: &str) -> Option<&str> {
     titled(line.trim()).filter(|(tool, _)| shows_files(tool)).and_then(|(_, path)| path)
 }
@@ -51,7 +51,7 @@ fn open(text: &str, mut piece: Piece) -> Vec<Piece> {
     } else if first == "OBSERVATION:" || (first.starts_with("EXECUTION RESULT of [") && first.ends_with("]:")) {
         piece.span.start = after_first;
     } else if let Some(path) = first.strip_prefix("Here's the result of running `cat -n` on ") {
-        // `/w/a.py:`; some tools go on in words: `/w/a.py with view_range [3, 9]:`.
+        // `/w/a.py:` or `/w/a.py with view_range [3, 9]:`
         let (path, rest) = path.split_once(" with ").unwrap_or((path, ""));
         piece.ranged |= !rest.is_empty();
         piece = named(piece, path.trim_end_matches(':'), after_first);
@@ -65,7 +65,7 @@ fn open(text: &str, mut piece: Piece) -> Vec<Piece> {
         piece.ranged |= header.cut;
         piece.span.start = start + header.len;
     } else if first.starts_with("Command: ") && second.starts_with("Directory: ") {
-        // The output begins and ends within lines that also say other things.
+        // The output begins and ends within lines of the envelope.
         return Vec::new();
     } else if let Some(shown) = first.strip_prefix("Showing lines ") {
         // `1-2000 of 2400 total lines.`
@@ -94,7 +94,7 @@ fn open(text: &str, mut piece: Piece) -> Vec<Piece> {
     vec![piece]
 }
 
-/// The piece from `start` on, as that of the file at `path`.
+/// The piece from `start` on, as text of the file at `path`.
 fn named(piece: Piece, path: &str, start: usize) -> Piece {
     Piece { path: Some(path.to_owned()), bare: true, span: Span { start, ..piece.span }, ..piece }
 }
@@ -111,12 +111,12 @@ fn shows_files(tool: &str) -> bool {
     tool.contains("read") || tool.contains("view") || tool == "tool"
 }
 
-/// What a shell tool says above a command's output.
+/// The lines of a shell tool above a command's output.
 struct Header {
     /// Bytes up to the output.
     len: usize,
     failed: bool,
-    /// Whether the output is not whole.
+    /// Whether the output is incomplete.
     cut: bool,
 }
 
@@ -125,7 +125,7 @@ impl Header {
         const MAX_LINES: usize = 10;
         const FIRST: [&str; 6] =
             ["Exit code: ", "Chunk ID: ", "Wall time: ", "Script ", "Command executed", CUT_HEADERS[0]];
-        /// What may stand below `Output:` before the output, too.
+        /// These may also stand between `Output:` and the output.
         const CUT_HEADERS: [&str; 2] = ["Total output lines: ", "Warning: truncated output"];
         if !FIRST.iter().any(|start| body.starts_with(start)) {
             return None;
@@ -153,7 +153,7 @@ fn is_file_line(line: &str) -> bool {
     line.starts_with("File: ") && Heading::of_line(line).is_some_and(|heading| heading.path.is_some())
 }
 
-/// The files of a text in which `File: path` stands above each and a rule between them.
+/// The files of a text with `File: path` above each and a line `---` between them.
 fn files(text: &str, start: usize, whole: &Piece) -> Vec<Piece> {
     let mut pieces: Vec<Piece> = Vec::new();
     let mut at = start;

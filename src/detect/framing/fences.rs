@@ -1,4 +1,4 @@
-//! Which parts of a text are fenced code blocks (rule R8), by CommonMark's rules.
+//! Finds fenced code blocks (CommonMark).
 
 use crate::base::text::Span;
 
@@ -9,15 +9,15 @@ pub struct Block<'a> {
     pub outer: Span,
     /// The lines between the fences, line breaks included.
     pub code: Span,
-    /// What follows the opening fence on its line, trimmed.
+    /// The info string behind the opening fence, trimmed.
     pub info: &'a str,
-    /// Whether the block may have been meant otherwise: it holds what looks like a fence of the same kind, or is a
-    /// bare fence that follows such a block.
+    /// Whether its borders are uncertain: it holds what looks like a fence of the same kind, or follows such a block and
+    /// has no info string.
     pub doubtful: bool,
 }
 
 impl<'a> Block<'a> {
-    /// A block of `text` where it was found to be in a text of the same lines.
+    /// The block of `text` at these spans, found in a copy of `text` with other parts blanked out.
     pub fn at(text: &'a str, outer: Span, code: Span, doubtful: bool) -> Self {
         let opener = text[outer.start..code.start].trim();
         let info = opener.trim_start_matches(['`', '~']).trim();
@@ -41,28 +41,30 @@ pub fn blocks(text: &str) -> Vec<Block<'_>> {
                 let Some(fence) = fence.filter(Fence::opens) else { continue };
                 open = Some(Open { fence, start, code: next_line, doubtful: lost && fence.info.is_empty() });
             }
-            Some(Open { fence: opener, start: from, code, doubtful }) => match fence.filter(|f| f.reaches(opener)) {
-                Some(closer) if closer.info.is_empty() => {
-                    lost |= *doubtful;
-                    let outer = Span { start: *from, end: next_line };
-                    let code = Span { start: *code, end: start };
-                    blocks.push(Block { outer, code, info: opener.info, doubtful: *doubtful });
-                    open = None;
+            Some(Open { fence: opener, start: from, code, doubtful }) => {
+                match fence.filter(|f| f.is_as_long_as(opener)) {
+                    Some(closer) if closer.info.is_empty() => {
+                        lost |= *doubtful;
+                        let outer = Span { start: *from, end: next_line };
+                        let code = Span { start: *code, end: start };
+                        blocks.push(Block { outer, code, info: opener.info, doubtful: *doubtful });
+                        open = None;
+                    }
+                    Some(inner) => *doubtful |= inner.opens(),
+                    None => *doubtful |= opener.is_glued_to(line),
                 }
-                Some(inner) => *doubtful |= inner.opens(),
-                None => *doubtful |= opener.is_glued_to(line),
-            },
+            }
         }
     }
     blocks
 }
 
-/// `text` with every fenced block blanked out by as many spaces, so that offsets stay what they are.
+/// `text` with its fenced blocks blanked out; offsets stay the same.
 pub fn prose(text: &str, blocks: &[Block]) -> String {
     blanked(text, blocks.iter().map(|block| block.outer))
 }
 
-/// `text` with `spans`, which are in order and apart, blanked out by as many spaces.
+/// `text` with `spans`, which are in order and do not overlap, blanked out; offsets stay the same.
 pub fn blanked(text: &str, spans: impl IntoIterator<Item = Span>) -> String {
     let mut prose = Vec::with_capacity(text.len());
     for span in spans {
@@ -74,7 +76,7 @@ pub fn blanked(text: &str, spans: impl IntoIterator<Item = Span>) -> String {
     String::from_utf8(prose).unwrap_or_default()
 }
 
-/// `text` without its fenced blocks: what is said around them.
+/// `text` without its fenced blocks.
 pub fn around(text: &str) -> String {
     let mut prose = String::new();
     let mut done = 0;
@@ -115,12 +117,12 @@ impl<'a> Fence<'a> {
         self.sign == '~' || !self.info.contains('`')
     }
 
-    fn reaches(&self, opener: &Self) -> bool {
+    fn is_as_long_as(&self, opener: &Self) -> bool {
         self.sign == opener.sign && self.length >= opener.length
     }
 
-    /// Whether `line` is code with a closer right behind it, as when a file without a final line break is fenced.
-    /// A fence in a doc comment has only signs before it.
+    /// Whether `line` is code that ends with a closing fence, as where a file without a final line break was fenced.
+    /// A fence in a doc comment has only punctuation before it.
     fn is_glued_to(&self, line: &str) -> bool {
         let code = line.trim_end().trim_end_matches(self.sign);
         line.trim_end().len() - code.len() >= self.length

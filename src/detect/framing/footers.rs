@@ -1,8 +1,8 @@
-//! What tools and clients put below a file's text (rule R5), and which texts they have cut.
+//! Removes what tools and clients put below a file's text, and finds out whether they cut it.
 
 use super::piece::Piece;
 
-/// Leaves out what stands below a file's text.
+/// Removes the footers of a piece.
 pub fn without(text: &str, mut piece: Piece) -> Piece {
     piece.ranged |= is_cut(&text[piece.span.range()]);
     while piece.bare && !piece.span.is_empty() {
@@ -38,7 +38,7 @@ pub fn is_window(line: &str) -> bool {
     line.starts_with('(') && (line.ends_with(" more lines above)") || line.ends_with(" more lines below)"))
 }
 
-/// Whether `1-42 of 42` and the like say that all lines are there.
+/// Whether a range such as `1-42 of 42` is the whole.
 pub fn is_all(shown: &str) -> bool {
     matches!(numbers(shown)[..], [0 | 1, last, all, ..] if last >= all)
 }
@@ -48,7 +48,7 @@ pub fn numbers(line: &str) -> Vec<usize> {
     line.split(|c: char| !c.is_ascii_digit()).filter_map(|word| word.parse().ok()).take(3).collect()
 }
 
-/// The tag whose closing one ends a line.
+/// The name of the closing tag at the end of a line, if it is one that clients append.
 fn closed(line: &str) -> Option<&'static str> {
     const TAGS: [&str; 5] =
         ["environment_details", "system-reminder", "system_reminder", "file_diagnostics", "automatically_added"];
@@ -75,7 +75,7 @@ fn is_footer(line: &str) -> bool {
     STARTS.iter().any(|start| line.starts_with(start)) || is_window(line) || line == "bash-$" || line == "---"
 }
 
-/// Whether a tool says in a text that it has left some of it out.
+/// Whether a note in the text says that a part of it was left out.
 fn is_cut(text: &str) -> bool {
     const LAST_LINES: usize = 6;
     const MARKS: [&str; 12] = [

@@ -1,15 +1,15 @@
-//! What stands over a piece of code says about it: its tag, its path, and which lines of the file it is.
+//! Reads headings of code: language tag, path, and range of lines.
 
 use crate::syntax::Language;
 
-/// What is said about a piece of code.
+/// What a heading says about a piece of code.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Heading {
     /// The first word of a fence's info string, unless that is a path.
     pub tag: Option<String>,
     /// The path of the file, as written.
     pub path: Option<String>,
-    /// The first line's number in the file, from 1, if it was said that this is a part of it.
+    /// The first line's number in the file, from 1, if the heading gives a range of lines.
     pub first_line: Option<usize>,
 }
 
@@ -75,7 +75,7 @@ impl Heading {
         Some(Self::of_path(path.trim())).filter(|heading| heading.path.is_some())
     }
 
-    /// Reads a path that may have a range of lines behind it: `a.ts:1-40`.
+    /// Reads a path with or without a range of lines: `a.ts:1-40`.
     pub fn of_path(text: &str) -> Self {
         let (path, first_line) = split_range(text.trim());
         let path = path.trim_matches(QUOTES);
@@ -83,7 +83,7 @@ impl Heading {
     }
 }
 
-/// Whether a line says nothing but which file follows.
+/// Whether a line is only the heading of a file.
 pub fn is_bare(line: &str) -> bool {
     let (text, _) = undecorated(line);
     let (text, _) = split_range(text);
@@ -91,7 +91,7 @@ pub fn is_bare(line: &str) -> bool {
     Heading::of_line(line).is_some() && (text == word || has_lead(text))
 }
 
-/// Whether `before`, a text that another follows, ends by saying that the other is a file: `Content from X:`.
+/// Whether the last line of `before` announces that a file's text follows: `Content from X:`.
 pub fn announces(before: &str) -> bool {
     let last = before.trim_end().lines().next_back().unwrap_or_default();
     let (text, has_colon) = undecorated(last);
@@ -101,7 +101,7 @@ pub fn announces(before: &str) -> bool {
 /// Whether `text` has the form of a file's path: a known extension, a separator without blanks, or a plain name with
 /// an extension.
 pub fn is_path(text: &str) -> bool {
-    // Longer names than any file system takes are not names.
+    // No file system takes longer paths.
     const MAX_BYTES: usize = 1024;
     let last = text.rsplit(['/', '\\']).next().unwrap_or_default();
     let extension = last.rsplit_once('.').map_or("", |(name, extension)| if name.is_empty() { "" } else { extension });
@@ -118,7 +118,7 @@ pub fn is_path(text: &str) -> bool {
 
 const QUOTES: [char; 5] = ['`', '"', '\'', '*', ' '];
 
-/// The line without Markdown's signs and its final colon, and whether it had that colon.
+/// The line without Markdown's marks and its final colon, and whether it had that colon.
 fn undecorated(line: &str) -> (&str, bool) {
     let signs = |c: char| c.is_whitespace() || "#*`>-".contains(c);
     let text = line.trim_matches(signs);
@@ -128,15 +128,15 @@ fn undecorated(line: &str) -> (&str, bool) {
     }
 }
 
-/// Whether a line begins as clients begin the heading of a file.
+/// Whether a line begins like a client's heading of a file.
 fn has_lead(text: &str) -> bool {
     const LEADS: [&str; 7] =
         ["content from ", "content of ", "contents of ", "excerpt from ", "file: ", "file path: ", "path: "];
     LEADS.iter().any(|lead| text.get(..lead.len()).is_some_and(|start| start.eq_ignore_ascii_case(lead)))
 }
 
-/// Cuts a range of lines (`:a-b`, `(a-b)`, `#La-Lb`, `(lines a:b)`, `, lines a to b`) off the end of `text` and
-/// returns its first line.
+/// Splits a range of lines (`:a-b`, `(a-b)`, `#La-Lb`, `(lines a:b)`, `, lines a to b`) off the end of `text`: the
+/// rest, and the range's first line.
 fn split_range(text: &str) -> (&str, Option<usize>) {
     const LEADS: [&str; 9] = [" (lines ", " (line ", ", lines ", ", line ", " lines ", " line ", " (", "#L", ":"];
     for lead in LEADS {

@@ -1,4 +1,4 @@
-//! What clients and tools put around code: fences, tags, envelopes, footers, headings, line numbers.
+//! Forms in which clients and tools show code: fences, tags, envelopes, footers, headings, line numbers.
 
 pub mod envelopes;
 pub mod fences;

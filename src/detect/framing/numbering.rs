@@ -1,6 +1,6 @@
-//! Which texts carry line numbers before their lines (rule R9), and what they say without them.
+//! Recognizes line numbers before each line of a text, and removes them.
 
-/// The way in which lines are numbered.
+/// How the lines of a text are numbered.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Numbering {
     style: Style,
@@ -8,10 +8,10 @@ pub struct Numbering {
     dense: bool,
 }
 
-/// What stands after a line's number.
+/// The form of a numbered line.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Style {
-    /// `12 | code`, the blank missing where nothing follows, or `12 |code` throughout.
+    /// `12 | code`, without the blank on empty lines, or `12 |code` throughout.
     SpacedBar {
         /// Whether the blank after the bar belongs to the prefix.
         spaced: bool,
@@ -33,9 +33,9 @@ enum Style {
     Blanks,
 }
 
-/// A text of fewer lines is not taken for a numbered one.
+/// Fewest lines of a text that is taken for numbered.
 const MIN_LINES: usize = 5;
-/// So many of a hundred lines must have a number.
+/// Percentage of lines that must have a number.
 const MIN_PERCENT: usize = 95;
 
 impl Numbering {
@@ -53,8 +53,7 @@ impl Numbering {
             Style::Colon { spaced: false },
             Style::Blanks,
         ];
-        // Indented code makes a narrow prefix look like a wide one on most of the lines: the style that explains the
-        // most counts, the first of equals.
+        // On indented code a narrow prefix looks like a wide one: the style that fits most lines wins, the first of equals.
         let fits = styles.into_iter().filter_map(|style| Self::in_style(text, style));
         let best = fits.reduce(|best, next| if next.1 > best.1 { next } else { best });
         best.map(|(numbering, _)| numbering)
@@ -68,7 +67,7 @@ impl Numbering {
             lines += 1;
             let Some((number, _)) = style.split(line) else {
                 dense = false;
-                // The first lines tell, so a text without numbers is not read to its end.
+                // Too many lines without a number: the rest need not be read.
                 if (lines - numbered) * 100 > lines.max(100) * (100 - MIN_PERCENT) {
                     return None;
                 }
@@ -103,7 +102,7 @@ impl Numbering {
         self.first
     }
 
-    /// Whether every line has a number, each one more than that before it.
+    /// Whether every line has a number that is one more than the one before.
     pub fn is_dense(&self) -> bool {
         self.dense
     }

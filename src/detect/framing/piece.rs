@@ -1,18 +1,18 @@
-//! A part of a text that may be a file's, with what is known of it.
+//! A part of a text that may show a file.
 
 use crate::base::text::Span;
 
-/// A part of a text, and what is known of it.
+/// A part of a text that may show a file.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Piece {
-    /// Whole lines of the text, where it is bare.
+    /// Its bytes in the text; whole lines if it is bare.
     pub span: Span,
     /// The file it shows.
     pub path: Option<String>,
-    /// Whether it is said to be a part of that file.
+    /// Whether the text says that it is only a part of that file.
     pub ranged: bool,
-    /// Whether all of it is that file's text, unless it has a form of its own.
+    /// Whether all of it is that file's text, but for a fence or tags around it.
     pub bare: bool,
-    /// Why it has to stay as it is.
+    /// Why it must be left alone.
     pub veto: Option<&'static str>,
 }

@@ -4,15 +4,15 @@ use super::headings::{Heading, is_path};
 use super::piece::Piece;
 use crate::base::text::Span;
 
-/// The tags in which clients put the person's own words.
+/// Tags in which clients put the person's own words.
 pub const QUESTION: [&str; 6] = ["task", "user_message", "user_input", "userRequest", "user_query", "pr_description"];
 
-/// A tag with what it encloses.
+/// A pair of tags with what they enclose.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Element {
-    /// From the opening tag's first byte to the closing one's last.
+    /// From the opening tag to the end of the closing one.
     pub outer: Span,
-    /// What stands between the tags.
+    /// The bytes between the tags.
     pub body: Span,
 }
 
@@ -40,24 +40,24 @@ pub fn elements(text: &str, name: &str) -> Vec<Element> {
 /// A file between tags.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Tagged {
-    /// From the opening tag's first byte to the closing one's last.
+    /// From the opening tag to the end of the closing one.
     pub outer: Span,
-    /// What is between them.
+    /// The part between them.
     pub piece: Piece,
 }
 
-/// Tags around a file.
+/// Tags around files.
 const FILES: [&str; 6] = ["file_content", "file", "attachment", "code_selection", "document", "content"];
-/// Their attributes that name the file.
+/// Attributes that name the file.
 const PATHS: [&str; 6] = ["path", "filePath", "filepath", "file_path", "name", "source"];
-/// Their attributes that say which lines of it these are.
+/// Attributes that give a range of lines.
 const RANGES: [&str; 7] = ["lines", "line_range", "lineRange", "range", "startLine", "start_line", "start"];
-/// What aider puts files into when a fence would not do, below headers of its own.
+/// Tags that aider uses in place of fences, below headers of its own.
 pub const FENCES: [&str; 5] = ["source", "code", "pre", "codeblock", "sourcecode"];
 const FENCED_BELOW: [&str; 2] = ["I have *added these files to the chat*", "Here are some READ ONLY files"];
 
-/// The files between tags in `text`, in order, apart from each other. `path` is that of the read which the text is the
-/// result of: a file in it without a name is that one.
+/// The files between tags in `text`, in order; they do not overlap. A file without a name gets `path`: that of the read
+/// which the text is the result of.
 pub fn files(text: &str, path: Option<&str>) -> Vec<Tagged> {
     let mut found: Vec<Tagged> = Vec::new();
     if text.contains('<') {
@@ -91,17 +91,17 @@ fn file(text: &str, name: &str, element: Element, known: Option<&str>) -> Option
     let before = ending(&text[..element.outer.start]);
     let asked_for = (name == "file").then(|| asked_for(before)).flatten();
     if name == "document" {
-        // The path and the text have tags of their own.
+        // Path and text have tags of their own.
         let source = elements(inner, "source").into_iter().next()?;
         let content = elements(inner, "document_content").into_iter().next()?;
         path = Some(inner[source.body.range()].trim());
         body = Span { start: body.start + content.body.start, end: body.start + content.body.end };
     }
     if name == "content" {
-        // The tag before it, side by side with it.
+        // The path is in a tag before it.
         let from = before.rfind("<path>")?;
         path = before[from + "<path>".len()..].split("</path>").next();
-        // Whole files are shown with their range too; what is left out is then said.
+        // Whole files come with a range too; a notice follows if something was left out.
         let is_start = attribute(opening, "lines").is_none_or(|lines| lines.starts_with("1-"));
         let after = &text[element.outer.end..];
         ranged = !is_start || after.trim_start().starts_with("<notice>");
@@ -124,7 +124,7 @@ fn attribute<'a>(opening: &'a str, key: &str) -> Option<&'a str> {
     })
 }
 
-/// The end of `text`: what belongs to a tag stands close before it.
+/// The end of `text`, where anything that belongs to the tag after it stands.
 fn ending(text: &str) -> &str {
     const MAX_BYTES: usize = 2000;
     let mut from = text.len().saturating_sub(MAX_BYTES);
@@ -134,14 +134,14 @@ fn ending(text: &str) -> &str {
     &text[from..]
 }
 
-/// The path in what a client says it called: `… {"filePath":"/a.ts"}`.
+/// The path in a client's note of its call: `… {"filePath":"/a.ts"}`.
 fn asked_for(before: &str) -> Option<&str> {
     let line = before.trim_end().lines().next_back()?;
     let (_, rest) = line.split_once("\"filePath\":\"").or_else(|| line.split_once("\"file_path\":\""))?;
     rest.split('"').next()
 }
 
-/// A file between tags that stand for a fence: alone on their lines, the path on the line above.
+/// A file between tags in place of a fence: the tags alone on their lines, the path on the line above.
 fn fenced(text: &str, element: Element) -> Option<Tagged> {
     let before = text[..element.outer.start].strip_suffix('\n')?;
     let heading = Heading::of_line(before.lines().next_back()?)?;
@@ -149,8 +149,8 @@ fn fenced(text: &str, element: Element) -> Option<Tagged> {
     Some(Tagged { outer: element.outer, piece: Piece { span, path: heading.path, bare, ..Piece::default() } })
 }
 
-/// The whole lines of `body`, which begins after a tag and ends before one, and whether they are nothing but the file's:
-/// words behind the opening tag announce a fence. `None` if the tags share their lines with code.
+/// The whole lines of `body`, the part between two tags, and whether all of them are the file's: words behind the opening
+/// tag announce a fence. `None` if the tags share their lines with code.
 fn whole_lines(text: &str, body: Span) -> Option<(Span, bool)> {
     let inner = &text[body.range()];
     let (first, rest) = inner.split_once('\n')?;
