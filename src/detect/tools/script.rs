@@ -24,8 +24,11 @@ pub fn read(script: &str) -> Effect {
     }
 }
 
-/// The strings given as `cmd`. `None` if one is not written out, or the script has mistakes.
+/// The strings given as `cmd`. `None` if one is not written out, or the script is too long or has mistakes.
 fn commands(script: &str) -> Option<Vec<String>> {
+    if script.len() > shell::MAX_BYTES {
+        return None;
+    }
     let tree = syntax::tree(script, Language::JavaScript).ok().filter(|tree| !tree.root_node().has_error())?;
     let is_key = |node: Node| script[node.byte_range()].trim_matches(['"', '\'']) == "cmd";
     let values = syntax::preorder(&tree).filter_map(|node| match node.kind() {

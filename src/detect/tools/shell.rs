@@ -6,6 +6,9 @@ use super::effect::{Effect, patched};
 use crate::detect::framing::headings;
 use crate::syntax::{self, Language};
 
+/// The longest line or script that is parsed, in bytes. A longer one that matters writes a patch.
+pub const MAX_BYTES: usize = 1 << 16;
+
 /// A shell started by a shell is looked into this deep.
 const MAX_SHELLS: usize = 3;
 
@@ -55,9 +58,9 @@ struct Word {
 }
 
 impl<'a> Script<'a> {
-    /// `None` if parsing takes too long.
+    /// `None` if the line is too long, or parsing it takes too much work.
     fn parse(line: &'a str) -> Option<Self> {
-        let tree = syntax::tree(line, Language::Bash).ok()?;
+        let tree = (line.len() <= MAX_BYTES).then(|| syntax::tree(line, Language::Bash).ok())??;
         let mut script = Self { is_complex: tree.root_node().has_error(), ..Self::default() };
         syntax::preorder(&tree).for_each(|node| script.add(node, line));
         Some(script)
