@@ -81,6 +81,21 @@ pub enum ProxyError {
     /// This upstream, or part of Lopper, gave no answer, for this cause.
     #[error("the upstream {0} gave no answer: {1}")]
     NoAnswer(String, String),
+    /// A request to the sidecar is malformed, as this message says.
+    #[error("{0}")]
+    Malformed(String),
+    /// A request to the sidecar has another method or path than those that it answers.
+    #[error("this is POST /v1/compress, GET /v1/retrieve/HASH or POST /v1/retrieve")]
+    Method,
+    /// Text that was left out was asked for from another machine.
+    #[error("what was left out is only told to clients on this machine; ask Lopper over 127.0.0.1")]
+    NotLoopback,
+    /// No text is stored under a hash.
+    #[error(
+        "nothing is kept under this hash: it expired (sidecar.max_age, sidecar.memory_bytes), was made by another Lopper, \
+         or never was one; read the file again"
+    )]
+    UnknownHash,
     /// Lopper is stopping, and the drain timeout is over.
     #[error("Lopper is shutting down; send the request again once it is back")]
     ShuttingDown,

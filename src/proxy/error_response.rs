@@ -3,6 +3,7 @@
 use bytes::Bytes;
 use http::header::{CONNECTION, CONTENT_TYPE, RETRY_AFTER, UPGRADE, WWW_AUTHENTICATE};
 use http::{HeaderValue, Response, StatusCode};
+use serde_json::Value;
 
 use super::body::{self, ResponseBody};
 use super::error::{ProxyError, whole_seconds};
@@ -14,16 +15,20 @@ impl ProxyError {
         self.kind().0
     }
 
-    /// The response: its body is `{"error": {"message", "type", "param", "code"}}`.
-    pub(crate) fn response(&self) -> Response<ResponseBody> {
-        let (status, kind, code) = self.kind();
+    /// The body of the response: `{"error": {"message", "type", "param", "code"}}`.
+    pub(super) fn body(&self) -> Value {
+        let (_, kind, code) = self.kind();
         let param = match self {
             Self::Header { header, .. } => Some(header.name.as_str()),
             _ => None,
         };
-        let error = error_body(&self.to_string(), kind, param, Some(code));
-        let mut response = Response::new(body::whole(Bytes::from(error.to_string())));
-        *response.status_mut() = status;
+        error_body(&self.to_string(), kind, param, Some(code))
+    }
+
+    /// The response.
+    pub(super) fn response(&self) -> Response<ResponseBody> {
+        let mut response = Response::new(body::whole(Bytes::from(self.body().to_string())));
+        *response.status_mut() = self.status();
         let headers = response.headers_mut();
         headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
         match self {
@@ -62,6 +67,10 @@ impl ProxyError {
             Self::Busy => (StatusCode::SERVICE_UNAVAILABLE, SERVER, "too_many_requests_at_once"),
             Self::TooMany(_) => (StatusCode::TOO_MANY_REQUESTS, RATE_LIMIT, "rate_limit_exceeded"),
             Self::Header { .. } => (StatusCode::BAD_REQUEST, INVALID_REQUEST, "invalid_header"),
+            Self::Malformed(_) => (StatusCode::BAD_REQUEST, INVALID_REQUEST, "invalid_request"),
+            Self::Method => (StatusCode::METHOD_NOT_ALLOWED, INVALID_REQUEST, "method_not_allowed"),
+            Self::NotLoopback => (StatusCode::FORBIDDEN, INVALID_REQUEST, "not_loopback"),
+            Self::UnknownHash => (StatusCode::NOT_FOUND, INVALID_REQUEST, "hash_not_found"),
             Self::WebSocket(_) => (StatusCode::UPGRADE_REQUIRED, INVALID_REQUEST, "websocket_not_supported"),
             Self::Unreachable(..) => (StatusCode::BAD_GATEWAY, UPSTREAM, "upstream_unreachable"),
             Self::NoAnswer(..) => (StatusCode::BAD_GATEWAY, UPSTREAM, "upstream_no_answer"),

@@ -131,8 +131,9 @@ struct Leaves<'k, 'f> {
 }
 
 impl Leaves<'_, '_> {
-    fn push(self, value: String) {
-        self.found.push((self.key.to_owned(), value));
+    fn push<E>(self, value: impl ToString) -> Result<(), E> {
+        self.found.push((self.key.to_owned(), value.to_string()));
+        Ok(())
     }
 }
 
@@ -152,28 +153,23 @@ impl<'de> Visitor<'de> for Leaves<'_, '_> {
     }
 
     fn visit_str<E>(self, value: &str) -> Result<(), E> {
-        self.push(value.to_owned());
-        Ok(())
+        self.push(value)
     }
 
     fn visit_bool<E>(self, value: bool) -> Result<(), E> {
-        self.push(value.to_string());
-        Ok(())
+        self.push(value)
     }
 
     fn visit_u64<E>(self, value: u64) -> Result<(), E> {
-        self.push(value.to_string());
-        Ok(())
+        self.push(value)
     }
 
     fn visit_i64<E>(self, value: i64) -> Result<(), E> {
-        self.push(value.to_string());
-        Ok(())
+        self.push(value)
     }
 
     fn visit_f64<E>(self, value: f64) -> Result<(), E> {
-        self.push(value.to_string());
-        Ok(())
+        self.push(value)
     }
 
     fn visit_unit<E>(self) -> Result<(), E> {

@@ -3,8 +3,8 @@
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
-use super::refusal::Refusal;
 use crate::pipeline::Dropped;
+use crate::proxy::error::ProxyError;
 
 /// A request to compress messages. Its other keys are for the compressor.
 #[derive(Deserialize)]
@@ -19,12 +19,12 @@ pub(super) struct CompressRequest<'a> {
 
 impl<'a> CompressRequest<'a> {
     /// Reads a request's body.
-    pub fn read(body: &'a [u8]) -> Result<Self, Refusal> {
+    pub fn read(body: &'a [u8]) -> Result<Self, ProxyError> {
         let request: Self = serde_json::from_slice(body)
-            .map_err(|error| Refusal::bad(format!("the body is not a request to compress messages: {error}")))?;
+            .map_err(|error| malformed(format!("the body is not a request to compress messages: {error}")))?;
         match request.messages.get().starts_with('[') {
             true => Ok(request),
-            false => Err(Refusal::bad("`messages` is not an array")),
+            false => Err(malformed("`messages` is not an array")),
         }
     }
 
@@ -32,6 +32,11 @@ impl<'a> CompressRequest<'a> {
     pub fn model(&self) -> Option<String> {
         serde_json::from_str(self.model?.get()).ok()
     }
+}
+
+/// An error in a request to the sidecar.
+pub(super) fn malformed(message: impl Into<String>) -> ProxyError {
+    ProxyError::Malformed(message.into())
 }
 
 /// The keys of a request's `config` that Lopper supports.
@@ -45,7 +50,7 @@ pub(super) struct Options {
 
 impl Options {
     /// Reads `config`; anything but an object counts as empty.
-    pub fn read(config: Option<&RawValue>) -> Result<Self, Refusal> {
+    pub fn read(config: Option<&RawValue>) -> Result<Self, ProxyError> {
         #[derive(Deserialize)]
         struct Config {
             target_ratio: Option<serde_json::Value>,
@@ -56,13 +61,13 @@ impl Options {
         };
         let ratio = |ratio: serde_json::Value| {
             let ratio = ratio.as_f64().filter(|ratio| *ratio > 0.0 && *ratio <= 1.0).map(|ratio| ratio as f32);
-            ratio.ok_or_else(|| Refusal::bad("`config.target_ratio` is not a number above 0 and at most 1"))
+            ratio.ok_or_else(|| malformed("`config.target_ratio` is not a number above 0 and at most 1"))
         };
         let names_hashes = match config.mode.as_ref().map(serde_json::Value::as_str) {
             Some(Some("ccr")) => true,
             // These modes differ in what they do to text that is not code; markers without a hash are the default.
             None | Some(Some("lossy_inline" | "lossless_then_lossy")) => false,
-            _ => return Err(Refusal::bad("`config.mode` is not one of ccr, lossy_inline, lossless_then_lossy")),
+            _ => return Err(malformed("`config.mode` is not one of ccr, lossy_inline, lossless_then_lossy")),
         };
         Ok(Self { target_ratio: config.target_ratio.map(ratio).transpose()?, names_hashes })
     }

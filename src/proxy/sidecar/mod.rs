@@ -2,7 +2,6 @@
 //! out of them. Its contract is that of the `headroom` guardrail of LiteLLM and Portkey.
 
 mod messages;
-mod refusal;
 pub mod store;
 
 use std::sync::Arc;
@@ -15,6 +14,7 @@ use serde::Deserialize;
 
 use super::access::client::ClientAddress;
 use super::access::gate::Admitted;
+use super::error::ProxyError;
 use super::local::{Local, LocalResponse};
 use super::snapshot::{Compress, Snapshot};
 use super::{blocking, headers, overrides, request_log};
@@ -23,8 +23,7 @@ use crate::base::text::Tokens;
 use crate::base::tokens::Counter;
 use crate::observe::{Observer, Record};
 use crate::pipeline::{Outcome, Overrides, Status};
-use messages::{CompressAnswer, CompressRequest, Options, Place, RetrieveAnswer};
-use refusal::Refusal;
+use messages::{CompressAnswer, CompressRequest, Options, Place, RetrieveAnswer, malformed};
 use store::DroppedTexts;
 
 const COMPRESS: &str = "/v1/compress";
@@ -67,7 +66,7 @@ impl Sidecar {
 
     /// Compresses the messages of a request. Where that fails they are returned as they are: a gateway may take anything
     /// but a 200 as a reason to fail its client's request.
-    fn compress(&self, request: &Request<Bytes>) -> Result<LocalResponse, Refusal> {
+    fn compress(&self, request: &Request<Bytes>) -> Result<LocalResponse, ProxyError> {
         let body = request.body();
         let asked = CompressRequest::read(body)?;
         let options = Options::read(asked.config)?;
@@ -141,18 +140,13 @@ impl Sidecar {
     }
 
     /// Returns lines that were left out. They are a client's source code, so only clients on this machine get them.
-    fn retrieve(&self, request: &Request<Bytes>, hash: &str) -> Result<LocalResponse, Refusal> {
+    fn retrieve(&self, request: &Request<Bytes>, hash: &str) -> Result<LocalResponse, ProxyError> {
         let client = request.extensions().get::<ClientAddress>();
         if !client.is_some_and(|ClientAddress(address)| address.ip().to_canonical().is_loopback()) {
-            let message = "what was left out is only told to clients on this machine; ask Lopper over 127.0.0.1";
-            return Err(Refusal { status: StatusCode::FORBIDDEN, code: "not_loopback", message: message.into() });
+            return Err(ProxyError::NotLoopback);
         }
         // Hashes in requests come out of a model's answer, perhaps in upper case.
-        let Some(dropped) = self.dropped.get(&hash.trim().to_ascii_lowercase()) else {
-            let message = "nothing is kept under this hash: it expired (sidecar.max_age, sidecar.memory_bytes), was made \
-                           by another Lopper, or never was one; read the file again";
-            return Err(Refusal { status: StatusCode::NOT_FOUND, code: "hash_not_found", message: message.into() });
-        };
+        let dropped = self.dropped.get(&hash.trim().to_ascii_lowercase()).ok_or(ProxyError::UnknownHash)?;
         let found = RetrieveAnswer {
             place: Place::new(hash, &dropped),
             original_content: &dropped.text,
@@ -161,14 +155,13 @@ impl Sidecar {
         Ok(LocalResponse::json(StatusCode::OK, &found))
     }
 
-    fn retrieve_by_body(&self, request: &Request<Bytes>) -> Result<LocalResponse, Refusal> {
+    fn retrieve_by_body(&self, request: &Request<Bytes>) -> Result<LocalResponse, ProxyError> {
         #[derive(Deserialize)]
         struct RetrieveRequest {
             hash: String,
         }
-        let RetrieveRequest { hash } = serde_json::from_slice(request.body()).map_err(|error| {
-            Refusal::bad(format!("the body does not name a hash, as in {{\"hash\":\"…\"}}: {error}"))
-        })?;
+        let RetrieveRequest { hash } = serde_json::from_slice(request.body())
+            .map_err(|error| malformed(format!("the body does not name a hash, as in {{\"hash\":\"…\"}}: {error}")))?;
         self.retrieve(request, &hash)
     }
 }
@@ -180,13 +173,9 @@ impl Local for Sidecar {
             (&Method::GET | &Method::HEAD, Some(hash)) => self.retrieve(&request, hash),
             (&Method::POST, None) if path == COMPRESS => self.compress(&request),
             (&Method::POST, None) if path == RETRIEVE => self.retrieve_by_body(&request),
-            _ => Err(Refusal {
-                status: StatusCode::METHOD_NOT_ALLOWED,
-                code: "method_not_allowed",
-                message: format!("this is POST {COMPRESS}, GET {RETRIEVE}/HASH or POST {RETRIEVE}"),
-            }),
+            _ => Err(ProxyError::Method),
         };
-        answer.unwrap_or_else(|refusal| refusal.response())
+        answer.unwrap_or_else(|error| LocalResponse::json(error.status(), &error.body()))
     }
 }
 
