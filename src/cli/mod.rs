@@ -10,9 +10,7 @@ mod doctor;
 mod eval;
 mod explain;
 mod format;
-mod learn;
 mod model;
-mod report;
 mod serve;
 mod setup;
 mod status;
@@ -51,13 +49,8 @@ enum Verb {
     Demo(demo::Arguments),
     /// Measure on cases what is kept of the code that an answer needs.
     Eval(eval::Arguments),
-    /// Make a table and pictures of what `lopper eval --json` wrote.
-    Report(report::Arguments),
     /// Measure how fast the model scores here.
     Bench(bench::Arguments),
-    /// Learn anew, from public code, what words go with each other. For Lopper's developers.
-    #[command(hide = true)]
-    Learn(learn::Arguments),
     /// Get, convert and inspect local models.
     Model(model::Arguments),
     /// Print completions for a shell.
@@ -85,9 +78,7 @@ pub fn run() -> ExitCode {
         Verb::Demo(arguments) => demo::run(arguments),
         Verb::Check(arguments) => check::run(arguments),
         Verb::Eval(arguments) => eval::run(arguments),
-        Verb::Report(arguments) => report::run(arguments),
         Verb::Bench(arguments) => bench::run(arguments),
-        Verb::Learn(arguments) => learn::run(arguments),
         Verb::Model(arguments) => model::run(arguments),
         Verb::Completions(arguments) => completions::completions(arguments, Command::command()),
         Verb::Man(arguments) => completions::man(arguments, Command::command()),

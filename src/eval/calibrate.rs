@@ -1,53 +1,58 @@
-//! From cases to a calibration: how much of the likelihood has to be kept, and what comes of it on other cases.
+//! Calibrates `compression.recall`: the share of the likelihood to keep, from cases, and its test on other cases.
 
 use super::cases::Case;
-use super::{Contender, Kept, prune, stats};
+use super::contender::Contender;
+use super::measure::{Kept, prune};
+use super::stats;
 use crate::base::tokens::Counter;
 use crate::conversation::identifiers;
 use crate::engine::{Engine, EngineError};
 use crate::score::calibration::{self, Calibration};
 use crate::score::{Score, Task, Worth};
-use crate::select::{Budget, Code, Judge, Pruned, Target};
+use crate::select::{Budget, Judge, Pruned, Target};
 
-/// The recalls that are reported.
+/// The recalls in the table.
 const RECALLS: [f64; 3] = [0.8, 0.9, 0.95];
 
-/// A case whose units were judged.
-pub struct Judged {
+/// A case whose units were scored.
+pub struct ScoredCase {
     case: Case,
-    /// The logarithms of the units' likelihoods.
-    logarithms: Vec<f32>,
-    /// The likelihood of all units that are at least as likely as the needed one.
+    /// Log-likelihood of each unit, in nats.
+    log_likelihoods: Vec<f32>,
+    /// Sum of the likelihoods of the units that are at least as likely as the needed one, 0 to 1.
     mass: f32,
 }
 
-/// Judges a case; `None` where nothing can be left out of its code.
+/// Scores the units of a case. None where nothing can be left out of its code.
 ///
 /// # Errors
 /// When the model fails.
-pub fn judge(engine: Option<&Engine>, case: &Case, contender: Contender) -> Result<Option<Judged>, EngineError> {
-    let score = contender.score(&case.id);
-    let Some(pruned) = covering(engine, case, &*score, 1.0)? else { return Ok(None) };
+pub fn score(engine: Option<&Engine>, case: &Case, contender: Contender) -> Result<Option<ScoredCase>, EngineError> {
+    let scorer = contender.scorer(&case.id);
+    let Some(pruned) = prune_to(engine, case, &*scorer, 1.0)? else { return Ok(None) };
     let needed = pruned.units.iter().position(|unit| unit.lines.contains(case.needle.start_line - 1));
-    let worths: Vec<Worth> = pruned.units.iter().map(|unit| unit.worth).collect();
-    let logarithms = score.log_likelihoods(&worths);
-    Ok(needed.map(|needed| Judged { case: case.clone(), mass: calibration::mass(&logarithms, needed), logarithms }))
+    let scores: Vec<Worth> = pruned.units.iter().map(|unit| unit.worth).collect();
+    let log_likelihoods = scorer.log_likelihoods(&scores);
+    Ok(needed.map(|needed| ScoredCase {
+        case: case.clone(),
+        mass: calibration::mass(&log_likelihoods, needed),
+        log_likelihoods,
+    }))
 }
 
-/// The calibration that the cases give.
-pub fn calibration(scorer: String, cases: &[Judged]) -> Calibration {
+/// The calibration from scored cases.
+pub fn calibration(scorer: String, cases: &[ScoredCase]) -> Calibration {
     let mut masses: Vec<f32> = cases.iter().map(|case| case.mass).collect();
     masses.sort_by(f32::total_cmp);
     Calibration { scorer, masses }
 }
 
-/// A table: for several recalls the share of cases whose needed code is kept whole, overall and by group, and how much of
-/// the code is kept for that.
+/// A table by recall: the share of code kept, and the share of cases whose needed code is kept whole, in all and by group.
 ///
 /// # Errors
 /// When the model fails.
-pub fn markdown(calibration: &Calibration, cases: &[Judged]) -> Result<String, EngineError> {
-    let mut groups: Vec<&str> = cases.iter().map(|judged| &*judged.case.group).collect();
+pub fn markdown(calibration: &Calibration, cases: &[ScoredCase]) -> Result<String, EngineError> {
+    let mut groups: Vec<&str> = cases.iter().map(|scored| &*scored.case.group).collect();
     groups.sort_unstable();
     groups.dedup();
     let mut text = format!("| recall asked for | of the likelihood | kept | needle whole | {} |\n", groups.join(" | "));
@@ -59,9 +64,9 @@ pub fn markdown(calibration: &Calibration, cases: &[Judged]) -> Result<String, E
         };
         let mut kept = Vec::new();
         let mut whole = Vec::new();
-        for Judged { case, logarithms, .. } in cases {
-            let known = Known(logarithms.clone());
-            let Some(pruned) = covering(None, case, &known, threshold)? else { continue };
+        for ScoredCase { case, log_likelihoods, .. } in cases {
+            let scorer = Fixed(log_likelihoods.clone());
+            let Some(pruned) = prune_to(None, case, &scorer, threshold)? else { continue };
             let Kept { share, needle } = case.kept(&pruned.keep, Counter::for_model(None));
             kept.push(f64::from(share));
             whole.push((&*case.group, f64::from(needle == 1.0)));
@@ -70,7 +75,7 @@ pub fn markdown(calibration: &Calibration, cases: &[Judged]) -> Result<String, E
             let values: Vec<f64> = whole.iter().filter(|(group, _)| has(group)).map(|(_, stays)| *stays).collect();
             stats::mean(&values)
         };
-        let (kept, all) = (stats::mean(&kept).mean, of(&|_| true).shown());
+        let (kept, all) = (stats::mean(&kept).mean, of(&|_| true).shown(3));
         text += &format!("| {recall} | {threshold:.3} | {kept:.3} | {all} |");
         groups.iter().for_each(|group| text += &format!(" {:.2} |", of(&|other| other == *group).mean));
         text.push('\n');
@@ -78,27 +83,26 @@ pub fn markdown(calibration: &Calibration, cases: &[Judged]) -> Result<String, E
     Ok(text)
 }
 
-/// What stays of a case's code for this share of the likelihood.
-fn covering(
+/// Prunes a case's code to this share of the likelihood, 0 to 1.
+fn prune_to(
     engine: Option<&Engine>,
     case: &Case,
     score: &dyn Score,
     coverage: f32,
 ) -> Result<Option<Pruned>, EngineError> {
     let names = identifiers::names(&case.question);
-    let code =
-        Code { source: &case.code, language: case.language, question: &case.question, names: &names, pinned: &[] };
+    let code = case.code(&names);
     let judge = Judge { engine, score, best_first: false, counter: Counter::for_model(None) };
     let target = Target { budget: Budget::Coverage(coverage), fine: false };
     Ok(prune(judge, &code, target)?.ok())
 }
 
-/// Likelihoods that were found before, as logarithms.
-struct Known(Vec<f32>);
+/// Log-likelihoods that are known already.
+struct Fixed(Vec<f32>);
 
-impl Score for Known {
+impl Score for Fixed {
     fn worths(&self, _: &Task) -> Result<Vec<Option<Worth>>, EngineError> {
-        Ok(self.0.iter().map(|&logarithm| Some(Worth(logarithm))).collect())
+        Ok(self.0.iter().map(|&log_likelihood| Some(Worth(log_likelihood))).collect())
     }
 
     fn log_likelihoods(&self, worths: &[Worth]) -> Vec<f32> {

@@ -1,4 +1,4 @@
-//! Cases in a file of JSON lines: a piece of code, a question, and where in the code its answer is.
+//! Reads cases from a file of JSON lines: code, a question, and the lines that answer it.
 
 use std::path::Path;
 
@@ -8,45 +8,44 @@ use serde::de::DeserializeOwned;
 
 use crate::syntax::Language;
 
-/// A question about code of which one function answers it.
+/// A question about code that one function of it answers.
 #[derive(Debug, Clone)]
 pub struct Case {
-    /// Its name; the number at its end says which half it is in.
+    /// Its name; the number at its end decides its half.
     pub id: String,
-    /// What it is reported with: a language or several.
+    /// The group it is reported in: a language or several.
     pub group: String,
-    /// What the code is written in.
+    /// The language of the code.
     pub language: Language,
     /// The code.
     pub code: String,
     /// The question.
     pub question: String,
-    /// What answers it.
+    /// The lines that answer it.
     pub needle: Needle,
     /// Share of the words of the needle's name that the question has, 0 to 1.
     pub name_words_in_question: f32,
-    /// Whether the code is shown with line numbers, as `cat -n` does, where it is sent to a proxy. Else it is measured
-    /// without: what is chosen is the same once the proxy has taken them off.
+    /// Whether a proxy is sent the code with line numbers, as from `cat -n`. Elsewhere it is measured without them.
     pub numbered: bool,
 }
 
-/// The lines of the code that have to be kept.
+/// The lines of the code that must be kept.
 #[derive(Debug, Clone, Deserialize)]
 pub struct Needle {
     /// The first, from 1.
     pub start_line: usize,
-    /// The last.
+    /// The last, included.
     pub end_line: usize,
 }
 
-/// Which cases count. Every other one is for tuning, so that what is tested was not tuned on.
+/// The half of the cases to use: every other case is for tuning only, so that no test case was tuned on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
 pub enum Half {
-    /// Those whose number is odd: to tune with.
+    /// Odd numbers: for tuning.
     Dev,
-    /// Those whose number is even: to report.
+    /// Even numbers: for reporting.
     Test,
-    /// All of them.
+    /// All cases.
     All,
 }
 
@@ -65,15 +64,15 @@ struct Line {
     numbering: Option<String>,
 }
 
-/// The needle cases of the file at `path` that are in `half`.
+/// The needle cases in `half` of the file at `path`.
 ///
 /// # Errors
-/// When the file can't be read, or a line of it is no case: with that line's number.
+/// As [`read_lines`].
 pub fn read(path: &Path, half: Half) -> anyhow::Result<Vec<Case>> {
     read_lines(path, |line: Line, number| {
         let kind = line.kind.as_deref().unwrap_or("needle");
         let Some(needle) = line.needle.filter(|_| kind == "needle") else {
-            bail!("a case of the kind \"{kind}\" can't be measured yet; only \"needle\" can");
+            bail!("a case of the kind \"{kind}\" can't be measured here; only \"needle\" can");
         };
         let lines = line.code.lines().count();
         if needle.start_line < 1 || needle.start_line > needle.end_line || needle.end_line > lines {
@@ -99,11 +98,11 @@ pub fn read(path: &Path, half: Half) -> anyhow::Result<Vec<Case>> {
     })
 }
 
-/// What `case` makes of each line of the file at `path` and the line's number, from 0, without those it leaves out.
+/// Reads the cases of a file: `case` makes one, or none, from a line and its number from 0.
 ///
 /// # Errors
-/// When the file can't be read, a line is not an `L` or none of `case`'s, or no case is left.
-pub(super) fn read_lines<L: DeserializeOwned, C>(
+/// When the file can't be read, a line is no case (with the line's number), or there is no case.
+pub fn read_lines<L: DeserializeOwned, C>(
     path: &Path,
     case: impl Fn(L, usize) -> anyhow::Result<Option<C>>,
 ) -> anyhow::Result<Vec<C>> {
@@ -120,14 +119,17 @@ pub(super) fn read_lines<L: DeserializeOwned, C>(
     Ok(cases)
 }
 
-/// The language that a case names.
-pub(super) fn language(tag: &str) -> anyhow::Result<Language> {
+/// The language called `tag`.
+///
+/// # Errors
+/// When it is not known.
+pub fn language(tag: &str) -> anyhow::Result<Language> {
     Language::from_tag(tag).with_context(|| format!("the language {tag:?} is not known"))
 }
 
 impl Half {
-    /// By the number at the end of the id; where there is none, by that of the line.
-    pub(super) fn has(self, id: &str, line: usize) -> bool {
+    /// Whether a case is in it, by the number at the end of its id, else by its line.
+    pub fn has(self, id: &str, line: usize) -> bool {
         let digits = id.rsplit(|c: char| !c.is_ascii_digit()).next().unwrap_or_default();
         let number = digits.parse().unwrap_or(line);
         match self {

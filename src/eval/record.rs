@@ -1,73 +1,107 @@
-//! What was measured and how, as `lopper eval --json` writes it and `lopper report` reads it.
+//! The results of a run and its settings, as `--json` writes them.
 
 use std::path::Path;
 
 use anyhow::Context;
 use serde::{Deserialize, Serialize};
 
-use super::completion::Continued;
-use super::{Contender, Measured};
+use super::contender::Contender;
+use crate::score::perplexity::UNIT_TOKENS;
 
-/// One run of `lopper eval`, or of another compressor that was measured in the same way.
+/// One run of `lopper eval` or `lopper-lab eval`, or of another compressor measured the same way.
 #[derive(Debug, Clone, Serialize, Deserialize)]
-pub struct Record {
-    /// What ran: a program and its version.
+pub struct Record<R> {
+    /// The program and its version.
     pub program: String,
     /// The name of the file of cases, or of the repository.
     pub cases: String,
-    /// Which of them: "dev", "test" or "all".
+    /// The half of the cases: "dev", "test" or "all".
     pub half: String,
-    /// The model's file and threads, if one scored, as in "SmolLM2-135M-Instruct.Q8_0, 2 threads".
+    /// The scoring model's file and threads, as in "SmolLM2-135M-Instruct.Q8_0, 2 threads".
     pub model: Option<String>,
-    /// The model that foretold the next lines.
+    /// The model that predicted the next lines.
     #[serde(default)]
     pub judge: Option<String>,
-    /// The proxy that was asked, if one was; then it chose the method and the model.
+    /// The base URL of the proxy that was asked; it chose the method and the model.
     #[serde(default)]
     pub through: Option<String>,
-    /// The numbers of the methods, where they are known.
+    /// Settings of the methods, where known.
     #[serde(default)]
     pub settings: Option<Settings>,
-    /// Shares of tokens asked for.
+    /// Shares of tokens asked for, 0 to 1.
     pub ratios: Vec<f32>,
-    /// What came of each case.
-    #[serde(flatten)]
-    pub measured: Rows,
+    /// The kind of the cases: "needle" or "completion".
+    pub kind: String,
+    /// One row for each case, method and ratio.
+    pub measured: Vec<R>,
 }
 
-/// The numbers of the methods.
+/// Settings of the methods.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Settings {
-    /// Share of the words in `hybrid`, 0 to 1.
-    pub lexical_weight: f32,
-    /// First tokens of each unit that the model reads; 0: all.
+    /// First tokens of each unit that the model reads.
     pub unit_tokens: usize,
     /// Whether kept functions were pruned inside.
     pub fine: bool,
 }
 
-/// What came of each case, by kind.
-#[derive(Debug, Clone, Serialize, Deserialize)]
-#[serde(tag = "kind", content = "measured", rename_all = "lowercase")]
-pub enum Rows {
-    /// Questions of which the answer's place is known.
-    Needle(Vec<Measured>),
-    /// Code that is being continued.
-    Completion(Vec<Continued>),
+impl Settings {
+    /// The settings of a run; `fine` as above.
+    pub fn new(fine: bool) -> Self {
+        Self { unit_tokens: UNIT_TOKENS.0, fine }
+    }
 }
 
-impl Record {
-    /// Reads the file at `path`.
-    ///
-    /// # Errors
-    /// When it can't be read, or is no such record.
-    pub fn read(path: &Path) -> anyhow::Result<Self> {
-        let text = std::fs::read(path).with_context(|| format!("{} can't be read", path.display()))?;
-        serde_json::from_slice(&text)
-            .with_context(|| format!("{} is not what `lopper eval --json` of this version writes", path.display()))
-    }
+/// The result of a needle case with one method at one ratio.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Measured {
+    /// The case.
+    pub id: String,
+    /// Its language or group of languages.
+    pub group: String,
+    /// Share of the words of the needle's name that are in the question, 0 to 1.
+    pub name_words: f32,
+    /// The method's name.
+    pub method: String,
+    /// Share of tokens asked for, 0 to 1.
+    pub ratio: f32,
+    /// Tokens of the code, in the vocabulary of the newer OpenAI models.
+    pub tokens: usize,
+    /// Share of these tokens kept, markers included.
+    pub kept: f32,
+    /// Whether every line of the needle is kept.
+    pub whole: bool,
+    /// Share of the needle's lines that is kept, 0 to 1.
+    pub lines: f32,
+    /// Rank of the needle's unit by score, from 1; ties count as the last of them. None where the ranking is unknown.
+    pub rank: Option<usize>,
+    /// Milliseconds, scoring included.
+    pub milliseconds: f64,
+    /// Tokens that went through the model, where known.
+    pub decoded: Option<u64>,
+    /// Why nothing was left out, where nothing was.
+    pub left: Option<String>,
+}
 
-    /// Writes it to the file at `path`.
+/// A result that belongs to one method at one ratio.
+pub trait Row: Serialize {
+    /// The kind of case in a [`Record`].
+    const KIND: &str;
+
+    /// The method and the ratio asked for.
+    fn setting(&self) -> (&str, f32);
+}
+
+impl Row for Measured {
+    const KIND: &str = "needle";
+
+    fn setting(&self) -> (&str, f32) {
+        (&self.method, self.ratio)
+    }
+}
+
+impl<R: Row> Record<R> {
+    /// Writes the record to the file at `path`.
     ///
     /// # Errors
     /// When that fails.
@@ -75,43 +109,23 @@ impl Record {
         let text = serde_json::to_string_pretty(self)?;
         std::fs::write(path, text).with_context(|| format!("{} can't be written", path.display()))
     }
-}
 
-impl Record {
-    /// The methods of its `rows`, each with the model that it asks, if it asks one.
-    pub(super) fn methods<R: Row>(&self, rows: &[R]) -> Vec<(String, Option<String>)> {
+    /// The methods of its rows, each with the name of its model where it needs one.
+    pub fn methods(&self) -> Vec<(String, Option<String>)> {
         let mut names: Vec<&str> = Vec::new();
-        for (name, _) in settings(rows) {
+        for (name, _) in settings(&self.measured) {
             if !names.contains(&name) {
                 names.push(name);
             }
         }
         let model = self.model.as_deref().map(|model| model.split(", ").next().unwrap_or(model).to_owned());
-        let asks = |name: &str| Contender::all().iter().any(|one| one.name() == name && one.needs_model());
-        names.into_iter().map(|name| (name.to_owned(), model.clone().filter(|_| asks(name)))).collect()
+        let needs_model = |name: &str| Contender::all().iter().any(|one| one.name() == name && one.needs_model());
+        names.into_iter().map(|name| (name.to_owned(), model.clone().filter(|_| needs_model(name)))).collect()
     }
 }
 
-/// What was measured with one method at one ratio.
-pub(super) trait Row {
-    /// The method and the ratio asked for.
-    fn setting(&self) -> (&str, f32);
-}
-
-impl Row for Measured {
-    fn setting(&self) -> (&str, f32) {
-        (&self.method, self.ratio)
-    }
-}
-
-impl Row for Continued {
-    fn setting(&self) -> (&str, f32) {
-        (&self.method, self.ratio)
-    }
-}
-
-/// The methods and ratios of `rows`, in the order in which they first come.
-pub(super) fn settings<R: Row>(rows: &[R]) -> Vec<(&str, f32)> {
+/// The methods and ratios of `rows`, in order of first appearance.
+pub fn settings<R: Row>(rows: &[R]) -> Vec<(&str, f32)> {
     let mut settings = Vec::new();
     for row in rows {
         if !settings.contains(&row.setting()) {
@@ -122,6 +136,6 @@ pub(super) fn settings<R: Row>(rows: &[R]) -> Vec<(&str, f32)> {
 }
 
 /// The rows of one method at one ratio.
-pub(super) fn of<'a, R: Row>(rows: &'a [R], method: &str, ratio: f32) -> Vec<&'a R> {
+pub fn of<'a, R: Row>(rows: &'a [R], method: &str, ratio: f32) -> Vec<&'a R> {
     rows.iter().filter(|row| row.setting() == (method, ratio)).collect()
 }

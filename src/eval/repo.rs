@@ -1,12 +1,11 @@
-//! Cases from any repository: a function's doc comment is the question, and is taken out of the code.
+//! Makes cases from a repository: a function's doc comment becomes the question and is removed from the code.
 //!
-//! Such questions use the author's words, more than a user would, so words in common count for more than they should. Doc
-//! comments that name the function, or say too little, make no case.
+//! Such questions repeat the author's words more than a user would, which favours methods that compare words. Doc comments
+//! that name the function, or say too little, make no case.
 //!
-//! Tests are left out, by the names of their folders and files. What users ask about is mostly not a test, and tests are
-//! easier to find, as their comments and bodies repeat the words of what they test: at 0.2 shared words alone kept 69 % of
-//! networkx 3.6.1's 248 test functions whole and 57 % of its 147 others. As the number of cases is limited, tests would
-//! also take the place of others.
+//! Tests are skipped, by the names of their folders and files. Users seldom ask about them, and their comments and bodies
+//! repeat the words of what they test, so they are easier to find: at 0.2 shared words alone kept 69 % of networkx 3.6.1's
+//! 248 test functions whole and 57 % of its 147 others.
 
 use std::path::{Path, PathBuf};
 
@@ -15,25 +14,25 @@ use crate::base::text::{LineIndex, Lines};
 use crate::score::terms;
 use crate::syntax::{self, Language, Unit};
 
-/// Lines that a function must have at least and at most to be asked for.
+/// Lines of a function that can be asked for.
 const FUNCTION_LINES: std::ops::RangeInclusive<usize> = 8..=60;
-/// Functions that the code of a case has at least.
+/// The fewest functions in the code of a case.
 const MIN_FUNCTIONS: usize = 8;
 /// Bytes of the code of a case: about 2,000 to 6,000 tokens.
 const CODE_BYTES: std::ops::RangeInclusive<usize> = 7_200..=21_600;
-/// Words that a question has at least.
+/// The fewest words of a question.
 const MIN_WORDS: usize = 6;
-/// Files larger than this are data or generated.
+/// Larger files are data or generated.
 const MAX_FILE_BYTES: u64 = 512 * 1024;
-/// Folders of what others wrote or a tool made.
+/// Folders of vendored or generated code.
 const FOREIGN: [&str; 9] =
     ["node_modules", "target", "vendor", "third_party", "dist", "build", "site-packages", "venv", "__pycache__"];
-/// Folders of tests and of what they read.
+/// Folders of tests and their data.
 const TESTS: [&str; 7] = ["test", "tests", "__tests__", "spec", "specs", "testdata", "fixtures"];
-/// How comments begin that describe nothing.
+/// Beginnings of comments that describe nothing.
 const IDLE: [&str; 8] = ["todo", "fixme", "copyright", "deprecated", "see ", "returns ", "note", "generated"];
 
-/// What was found in a repository.
+/// The yield of a repository.
 pub struct Found {
     /// Source files that were read.
     pub files: usize,
@@ -41,7 +40,7 @@ pub struct Found {
     pub cases: Vec<Case>,
 }
 
-/// Cases from the source files under `root`, at most `most` of them, spread evenly. The same for the same files.
+/// Makes at most `most` cases from the source files under `root`, spread evenly, the same for the same files.
 ///
 /// # Errors
 /// When the folder can't be read.
@@ -63,8 +62,11 @@ pub fn cases(root: &Path, most: usize) -> std::io::Result<Found> {
     Ok(found)
 }
 
-/// The files under `folder` in the order of their names; links are not followed.
-pub(super) fn walk(folder: &Path, paths: &mut Vec<PathBuf>) -> std::io::Result<()> {
+/// Adds the files under `folder` to `paths`, sorted by name, without tests and foreign code; links are not followed.
+///
+/// # Errors
+/// When a folder can't be read.
+pub fn walk(folder: &Path, paths: &mut Vec<PathBuf>) -> std::io::Result<()> {
     let mut entries = std::fs::read_dir(folder)?.collect::<std::io::Result<Vec<_>>>()?;
     entries.sort_by_key(std::fs::DirEntry::file_name);
     for entry in entries {
@@ -99,7 +101,7 @@ fn of_file(name: &str, source: &str, language: Language) -> Vec<Case> {
     (0..file.units.len()).filter_map(|i| file.case(i)).collect()
 }
 
-/// A source file, cut into units.
+/// A source file and its units.
 struct File<'a> {
     name: &'a str,
     source: &'a str,
@@ -181,7 +183,7 @@ impl File<'_> {
         above.chain(docstring.filter(|_| has_body)).collect()
     }
 
-    /// The unit with as many items of the file around it as make a case.
+    /// The lines of the unit and of the items around it, as many as fit into a case.
     fn part_around(&self, i: usize) -> Option<Lines> {
         let starts: Vec<usize> = (0..self.units.len())
             .filter(|&i| self.units[i].parent.is_none())
@@ -206,7 +208,7 @@ impl File<'_> {
 }
 
 /// The first sentence of a doc comment; empty where there is none.
-pub(super) fn sentence<'a>(lines: impl Iterator<Item = &'a str>) -> String {
+pub fn sentence<'a>(lines: impl Iterator<Item = &'a str>) -> String {
     let bare = |line: &'a str| line.trim_matches(|c: char| "/*#!\"'".contains(c) || c.is_whitespace());
     let said = lines.map(bare).skip_while(|line| line.is_empty()).take_while(|line| !line.is_empty());
     let text = said.take_while(|line| !line.starts_with(['@', '\\', ':', '-'])).collect::<Vec<_>>().join(" ");
@@ -214,7 +216,7 @@ pub(super) fn sentence<'a>(lines: impl Iterator<Item = &'a str>) -> String {
     text[..end].trim().trim_end_matches(['.', ':']).to_owned()
 }
 
-/// The first sentence of a doc comment, if it says something.
+/// The first sentence of a doc comment, if it is prose and long enough for a question.
 fn first_sentence<'a>(lines: impl Iterator<Item = &'a str>) -> Option<String> {
     let sentence = sentence(lines);
     let letters = sentence.chars().filter(|c| c.is_alphabetic() || *c == ' ').count();
@@ -224,7 +226,7 @@ fn first_sentence<'a>(lines: impl Iterator<Item = &'a str>) -> Option<String> {
     (is_prose && !is_idle && sentence.split_whitespace().count() >= MIN_WORDS).then_some(sentence)
 }
 
-/// The sentence as a question, in one of several forms, by the case's id.
+/// The sentence as a question, in one of four forms chosen by the case's id.
 fn question(id: &str, sentence: &str) -> String {
     let form = blake3::hash(id.as_bytes()).as_bytes()[0] % 4;
     match form {
@@ -235,7 +237,7 @@ fn question(id: &str, sentence: &str) -> String {
     }
 }
 
-/// Share of the words of `name` that `sentence` has too, endings aside; 0 to 1.
+/// Share of the words of `name` that are in `sentence`, endings aside; 0 to 1.
 fn shared_words(name: &str, sentence: &str) -> f32 {
     let mut words: Vec<String> = terms::parts(name).into_iter().map(str::to_lowercase).collect();
     words.retain(|word| word.len() > 1);
@@ -244,7 +246,7 @@ fn shared_words(name: &str, sentence: &str) -> f32 {
     words.iter().filter(has).count() as f32 / words.len().max(1) as f32
 }
 
-/// Whether two words differ in their last letters at most.
+/// Whether two words are equal but for their last letters.
 fn alike(a: &str, b: &str) -> bool {
     let same = a.chars().zip(b.chars()).take_while(|(a, b)| a == b).count();
     same >= 3 && same + 3 >= a.chars().count().max(b.chars().count()) || a == b

@@ -1,6 +1,6 @@
-//! Means and what they may be off by.
+//! Means and their confidence intervals.
 
-/// Resamples for an interval.
+/// Bootstrap resamples for an interval.
 const RESAMPLES: usize = 2000;
 
 /// A mean and its 95 % interval.
@@ -8,40 +8,28 @@ const RESAMPLES: usize = 2000;
 pub struct Mean {
     /// The mean.
     pub mean: f64,
-    /// 2.5 % of the resamples' means are below.
+    /// The 2.5 % quantile of the resamples' means.
     pub low: f64,
-    /// 2.5 % are above.
+    /// The 97.5 % quantile.
     pub high: f64,
 }
 
 impl Mean {
-    /// With its interval; a dash for a mean of nothing.
-    pub fn shown(self) -> String {
+    /// The mean with its interval, to so many digits; a dash for the mean of nothing.
+    pub fn shown(self, digits: usize) -> String {
         let Self { mean, low, high } = self;
-        if mean.is_nan() {
-            return "–".to_owned();
-        }
-        format!("{mean:.3} [{low:.3}, {high:.3}]")
+        if mean.is_nan() { "–".to_owned() } else { format!("{mean:.digits$} [{low:.digits$}, {high:.digits$}]") }
     }
 
-    /// With its interval, to two digits.
-    pub fn brief(self) -> String {
-        let Self { mean, low, high } = self;
-        if mean.is_nan() { "–".to_owned() } else { format!("{mean:.2} [{low:.2}, {high:.2}]") }
-    }
-
-    /// The same for a difference.
+    /// A difference with its interval, to three digits and with signs.
     pub fn signed(self) -> String {
         let Self { mean, low, high } = self;
-        if mean.is_nan() {
-            return "–".to_owned();
-        }
-        format!("{mean:+.3} [{low:+.3}, {high:+.3}]")
+        if mean.is_nan() { "–".to_owned() } else { format!("{mean:+.3} [{low:+.3}, {high:+.3}]") }
     }
 }
 
-/// The mean of `values` with its interval by bootstrap over cases (percentile method; Efron and Tibshirani, 1993). The same
-/// for the same values. NaN for none.
+/// The mean of `values` with its 95 % interval by bootstrap (percentile method; Efron and Tibshirani, 1993), the same for
+/// the same values. NaN for none.
 pub fn mean(values: &[f64]) -> Mean {
     let average = |sum: f64| sum / values.len() as f64;
     let mut random = 0x9e37_79b9_7f4a_7c15_u64;

@@ -3,7 +3,7 @@
 use std::process::Output;
 
 use crate::support::model;
-use crate::support::process::{INVENTORY, Lopper, command};
+use crate::support::process::{INVENTORY, command};
 
 /// A case that asks for the function `name` of the inventory.
 fn case(id: &str, name: &str, question: &str) -> String {
@@ -54,59 +54,6 @@ fn methods_are_measured_side_by_side() {
         let asks_the_model = one["method"] == "hybrid";
         assert_eq!(one["decoded"].as_u64().unwrap() > 1000, asks_the_model, "{one}");
     }
-}
-
-#[test]
-fn what_was_measured_is_drawn() {
-    let cases = [case("a-0", "ship", "How are the pieces shipped?"), case("a-2", "receive", "What comes in?")].concat();
-    let (output, json) = eval(&cases, &["--method", "random,lexical", "--ratio", "0.3,0.5"]);
-    assert!(output.status.success(), "{output:?}");
-    let folder = tempfile::tempdir().unwrap();
-    let report = |text: &str| {
-        std::fs::write(folder.path().join("out.json"), text).unwrap();
-        command().current_dir(folder.path()).args(["report", "out.json", "--folder", "pictures"]).output().unwrap()
-    };
-    let output = report(&json);
-    assert!(output.status.success(), "{output:?}");
-    let drawn = |name: &str| std::fs::read_to_string(folder.path().join("pictures").join(name));
-    let needle = drawn("needle.svg").unwrap();
-    assert!(needle.contains("Share of 2 cases") && needle.contains("lexical") && needle.contains("random"), "{needle}");
-    assert!(drawn("time.svg").unwrap().contains("lexical"));
-    assert!(drawn("completion.svg").is_err(), "no such cases were measured");
-    assert!(drawn("table.md").unwrap().contains("| `lexical` | 0.3 | "));
-    let output = report("[]");
-    let said = String::from_utf8_lossy(&output.stderr).into_owned();
-    assert!(!output.status.success() && said.contains("out.json is not what `lopper eval --json`"), "{said}");
-}
-
-#[test]
-fn a_proxy_that_runs_is_measured() {
-    let words_alone = [("LOPPER_SCORER_METHOD", "lexical")];
-    let lopper = Lopper::configured("http://127.0.0.1:9/v1", "", &words_alone);
-    let plain = case("a-0", "ship", "How are the pieces of an order shipped?");
-    let numbered = case("a-2", "receive", "What happens when goods are received?");
-    let numbered = numbered.replace("\"id\"", "\"numbering\":\"cat-n\",\"id\"");
-    let cases = [plain, numbered].concat();
-    let (output, through) = eval(&cases, &["--through", &lopper.url("/v1/"), "--ratio", "0.3,1"]);
-    assert!(output.status.success(), "{output:?}");
-    assert!(String::from_utf8_lossy(&output.stdout).contains("| through | 0.3 | 2 |"));
-    let (output, here) = eval(&cases, &["--method", "lexical", "--ratio", "0.3,1", "--markdown", "out.md"]);
-    assert!(output.status.success(), "{output:?}");
-    let measured = |json: &str| -> Vec<serde_json::Value> {
-        let record: serde_json::Value = serde_json::from_str(json).unwrap();
-        record["measured"].as_array().unwrap().clone()
-    };
-    for (through, here) in measured(&through).iter().zip(&measured(&here)) {
-        for key in ["id", "ratio", "kept", "whole", "lines", "tokens"] {
-            assert_eq!(through[key], here[key], "{key} of {through} and {here}");
-        }
-        assert_eq!((&through["rank"], through["left"].is_null()), (&serde_json::Value::Null, through["ratio"] != 1.0));
-    }
-    let (output, _) = eval(&cases, &["--through", &lopper.url("/none")]);
-    let said = String::from_utf8_lossy(&output.stderr).into_owned();
-    assert!(!output.status.success() && said.contains("case a-0: ") && said.contains("/none/compress"), "{said}");
-    let (output, _) = eval(&cases, &["--through", "here"]);
-    assert!(String::from_utf8_lossy(&output.stderr).contains("--through here is no URL"), "{output:?}");
 }
 
 #[test]

@@ -1,13 +1,13 @@
-//! How long things took, and its quantiles.
+//! Latencies and their quantiles.
 
 use std::fmt;
 use std::time::Duration;
 
-/// Times, in any order.
+/// Latencies, in any order.
 #[derive(Default, Clone)]
 pub struct Latencies(Vec<Duration>);
 
-/// The quantiles that are told.
+/// The quantiles that are reported.
 #[derive(Clone, Copy, Default)]
 pub struct Quantiles {
     pub p50: Duration,
@@ -28,7 +28,7 @@ impl Latencies {
         self.0.len()
     }
 
-    /// The smallest time that so many of all do not exceed; zeros where there are none.
+    /// The quantiles by nearest rank; zeros where there are no latencies.
     pub fn quantiles(&self) -> Quantiles {
         let mut sorted = self.0.clone();
         sorted.sort_unstable();
@@ -41,8 +41,8 @@ impl Latencies {
 }
 
 impl Quantiles {
-    /// The differences to `base`, in microseconds. The difference of two quantiles is not the quantile of differences,
-    /// which can't be measured: no request goes both ways.
+    /// The differences from `base`, in microseconds. The difference of two quantiles is not the quantile of differences,
+    /// which can't be measured, as no request takes both ways.
     pub fn over(&self, base: &Self) -> [f64; 3] {
         let difference = |mine: Duration, other: Duration| micros(mine) - micros(other);
         [difference(self.p50, base.p50), difference(self.p99, base.p99), difference(self.p999, base.p999)]

@@ -1,7 +1,7 @@
-//! Requests of real clients for a long time: whether memory, descriptors and threads stay where they are.
+//! Requests of real clients for a long time: do memory, descriptors and threads stay constant?
 //!
-//! Most requests were sent before, word for word, as a conversation's past is; in some the code has new names and is new to
-//! the proxy. Some clients leave before the answer is over.
+//! Most requests were sent before, word for word, like a conversation's history; in some the code has new names and is new
+//! to the proxy. Some clients disconnect before the answer ends.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -20,17 +20,17 @@ use super::process::{HEADING, Held, Process};
 use super::rate::Case;
 use super::way::{Compared, Way};
 
-/// Every so many rounds through the fixtures the code gets new names.
+/// Rounds through the fixtures before the code gets new names.
 const ROUNDS_ALIKE: u64 = 4;
-/// Every so many requests the client leaves early.
+/// One request in so many is abandoned by its client.
 const LEAVES_EACH: u64 = 25;
-/// Between two of these passes a request that is not compressed.
+/// One request in so many is not compressed.
 const THROUGH_EACH: u64 = 10;
-/// Words of the fixtures' code that get a number when the code is to be new.
+/// Names in the fixtures' code that get a number to make the code new.
 const NAMES: [&str; 4] = ["Queue", "sku", "BaseUrl", "Upstream"];
-/// MiB that may be resident beside the model.
+/// Target: MiB resident beside the model.
 const BESIDE_MODEL: f64 = 150.0;
-/// MiB that may come after warm-up.
+/// Target: MiB of growth after warm-up.
 const FLAT: f64 = 10.0;
 
 #[derive(clap::Args)]
@@ -43,15 +43,15 @@ pub struct Arguments {
     /// The proxy's model file.
     #[arg(long, value_name = "FILE")]
     model: PathBuf,
-    /// How long.
+    /// Duration.
     #[arg(long, default_value_t = 1200)]
     seconds: u64,
-    /// Clients at the same time.
+    /// Concurrent clients.
     #[arg(long, default_value_t = 4)]
     clients: u64,
 }
 
-/// What `fixtures.toml` says, as far as it is needed here.
+/// The part of `fixtures.toml` that is needed here.
 #[derive(Deserialize)]
 struct Manifest {
     fixture: Vec<Fixture>,
@@ -63,9 +63,9 @@ struct Fixture {
     path: String,
 }
 
-/// What came of some requests.
+/// The outcome of some requests.
 #[derive(Default)]
-struct Passed {
+struct Outcome {
     latencies: Latencies,
     statuses: BTreeMap<String, usize>,
     failed: usize,
@@ -78,7 +78,7 @@ pub fn run(arguments: Arguments) -> anyhow::Result<()> {
     let mut cases = Vec::new();
     for Fixture { name, path } in manifest.fixture {
         let body = std::fs::read(fixtures.join(format!("{name}.json"))).with_context(|| name.clone())?;
-        // Those that stream get a stream.
+        // Requests for a stream get a stream.
         let streams = String::from_utf8_lossy(&body).contains("\"stream\": true");
         let path = if streams { format!("{path}?events=20&pause=2") } else { path };
         cases.push(Case { method: "POST", path, body });
@@ -90,7 +90,7 @@ pub fn run(arguments: Arguments) -> anyhow::Result<()> {
     let time = Duration::from_secs(seconds);
     let base = soak(&direct, &cases, (time / 20).min(Duration::from_secs(10)), clients, None)?.0;
     let (passed, held) = soak(&through, &cases, time, clients, Some(process))?;
-    // What clients left behind goes away within this time, or not at all.
+    // Abandoned requests are cleaned up within this time, or not at all.
     thread::sleep(Duration::from_secs(2));
     let after = process.held()?;
 
@@ -137,19 +137,19 @@ pub fn run(arguments: Arguments) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Sends `cases` in turn on `way` for `time`; looks at the process each second.
+/// Sends `cases` in turn on `way` for `time`, and reads the process's resources each second.
 fn soak(
     way: &Way,
     cases: &[Case],
     time: Duration,
     clients: u64,
     watched: Option<Process>,
-) -> anyhow::Result<(Passed, Vec<Held>)> {
-    let (next, all, end) = (AtomicU64::new(0), Mutex::new(Passed::default()), Instant::now() + time);
+) -> anyhow::Result<(Outcome, Vec<Held>)> {
+    let (next, all, end) = (AtomicU64::new(0), Mutex::new(Outcome::default()), Instant::now() + time);
     let through = many::through_case();
     thread::scope(|scope| {
         let client = || {
-            let (mut passed, mut connection) = (Passed::default(), Connection::open(way));
+            let (mut passed, mut connection) = (Outcome::default(), Connection::open(way));
             while Instant::now() < end {
                 let number = next.fetch_add(1, Ordering::Relaxed);
                 let fixture = &cases[(number % cases.len() as u64) as usize];
@@ -197,7 +197,7 @@ fn soak(
     .map(|held| (all.into_inner().unwrap_or_default(), held))
 }
 
-impl Passed {
+impl Outcome {
     fn add(&mut self, other: Self) {
         self.latencies.append(other.latencies);
         self.failed += other.failed;
@@ -206,7 +206,7 @@ impl Passed {
     }
 }
 
-/// The same request about code whose names are others.
+/// The same request with other names in its code.
 fn renamed(body: &[u8], generation: u64) -> Vec<u8> {
     let Ok(text) = std::str::from_utf8(body) else { return body.to_vec() };
     if generation == 0 {

@@ -1,15 +1,15 @@
-# What scripts/load and scripts/bench-overhead share: cores, the processes they start, and that these end with them.
+# Shared by scripts/load and scripts/bench-overhead: cores, and processes that end with the script.
 # Source it after scripts/common.sh; it is not a command.
 
 has taskset || fail "taskset is missing." "Install util-linux; these scripts need Linux."
 [ -r /proc/self/status ] || fail "there is no /proc." "These scripts need Linux."
 
-load=target/release/examples/load
+lab=target/release/lopper-lab
 lopper=target/release/lopper
 model=${LOPPER_SCORER_MODEL:-models/SmolLM2-135M-Instruct.Q8_0.gguf}
 [ -f "$model" ] || scripts/fetch-model
 
-# A proxy gets the last core that this shell may use, alone; the stub and the clients the others.
+# The proxy gets the last core that this shell may use, alone; the stub and the clients get the others.
 mapfile -t cores < <(taskset -cp $$ | sed 's/.*: //' | tr ',' '\n' | while IFS=- read -r first last; do seq "$first" "${last:-$first}"; done)
 [ ${#cores[@]} -ge 2 ] || fail "there is one core only." "A proxy and its load need a core each; use a machine with two or more."
 proxy_core=${cores[-1]}
@@ -17,7 +17,7 @@ load_cores=$(IFS=,; echo "${cores[*]:0:${#cores[@]}-1}")
 
 scratch=$(mktemp -d)
 started=()
-# Ends what was started, by its id, and waits for it.
+# Ends the processes that were started, by their ids, and waits for them.
 end_all() {
     [ ${#started[@]} -eq 0 ] || kill "${started[@]}" 2>/dev/null || true
     wait || true
@@ -25,8 +25,8 @@ end_all() {
 }
 trap end_all EXIT
 
-# start NAME CORES COMMAND...: runs it in the background on these cores; its output goes to NAME.out and NAME.err; its id
-# is in `pid`.
+# start NAME CORES COMMAND...: runs the command in the background on these cores; its output goes to NAME.out and
+# NAME.err, its id to `pid`.
 start() {
     local name=$1 on=$2
     shift 2
@@ -35,7 +35,7 @@ start() {
     started+=("$pid")
 }
 
-# listening NAME: waits until it says where it listens, and prints that URL.
+# listening NAME: waits until it listens, and prints its URL.
 listening() {
     local tries url
     for ((tries = 0; tries < 1200; tries++)); do
@@ -56,12 +56,12 @@ start_lopper() {
     lopper_url=$(listening lopper)
 }
 
-# measure COMMAND...: runs the load on its cores.
+# measure COMMAND...: runs `lopper-lab load` on its cores.
 measure() {
-    taskset -c "$load_cores" "$load" "$@"
+    taskset -c "$load_cores" "$lab" load "$@"
 }
 
-# about_machine: what the figures were measured on.
+# about_machine: describes the machine.
 about_machine() {
     local name
     name=$(sed -n 's/^model name[[:space:]]*: //p' /proc/cpuinfo | head -n 1)

@@ -1,30 +1,27 @@
-//! What was measured, drawn as SVG: the needle against the share kept, the next lines against it, time against length.
+//! The figures of a report: needles kept and next lines predicted against the share kept, time against length.
 
 use std::path::Path;
 
+use lopper::eval::Contender;
+use lopper::eval::record::{Measured, Record, Row, of, settings};
+use lopper::eval::stats::{self, Mean};
+use lopper::eval::table::mean;
+
 use super::figure::{Axis, Figure, Line};
-use super::record::{Record, Row, Rows, of, settings};
-use super::stats::{self, Mean};
-use strum::VariantArray;
+use crate::completion::Continued;
 
-use crate::config::Method;
-
-/// How often the needle is kept whole against the share of tokens kept, one line a method. Nothing is written
-/// without such records; so below.
+/// Needles kept whole against the share of tokens kept, one line for each method. Writes nothing without records, as do
+/// the other figures.
 ///
 /// # Errors
 /// When the file can't be written.
-pub fn needle(records: &[Record], path: &Path) -> anyhow::Result<()> {
+pub fn needle(records: &[Record<Measured>], path: &Path) -> anyhow::Result<()> {
     let mut count = 0;
-    let lines = lines(
-        records,
-        |rows| if let Rows::Needle(rows) = rows { rows } else { &[] },
-        |of, _| {
-            count = count.max(of.len());
-            let whole = mean(of.iter().map(|case| f64::from(case.whole)));
-            (mean(of.iter().map(|case| f64::from(case.kept))).mean, whole)
-        },
-    );
+    let lines = lines(records, |of, _| {
+        count = count.max(of.len());
+        let whole = mean(of.iter().map(|case| f64::from(case.whole)));
+        (mean(of.iter().map(|case| f64::from(case.kept))).mean, whole)
+    });
     let percent = |share: f64| format!("{:.0} %", share * 100.0);
     let figure = Figure {
         title: "Is the function that the question is about kept whole?".into(),
@@ -37,26 +34,22 @@ pub fn needle(records: &[Record], path: &Path) -> anyhow::Result<()> {
     figure.draw(path)
 }
 
-/// How much harder the next lines are to foretell than from all of the code, against the share of tokens kept.
+/// How much worse the judge predicts the next lines than with all of the code, against the share of tokens kept.
 ///
 /// # Errors
 /// When the file can't be written.
-pub fn completion(records: &[Record], path: &Path) -> anyhow::Result<()> {
+pub fn completion(records: &[Record<Continued>], path: &Path) -> anyhow::Result<()> {
     let mut none = Vec::new();
-    let mut lines = lines(
-        records,
-        |rows| if let Rows::Completion(rows) = rows { rows } else { &[] },
-        |of, rows| {
-            let more = |case: &&super::completion::Continued| {
-                Some(case.nll - rows.iter().find(|full| full.method == "full" && full.id == case.id)?.nll)
-            };
-            let more: Vec<f64> = of.iter().filter_map(more).collect();
-            if of[0].method == "none" {
-                none.clone_from(&more);
-            }
-            (mean(of.iter().map(|case| f64::from(case.kept))).mean, stats::mean(&more))
-        },
-    );
+    let mut lines = lines(records, |of, rows| {
+        let more = |case: &&Continued| {
+            Some(case.nll - rows.iter().find(|full| full.method == "full" && full.id == case.id)?.nll)
+        };
+        let more: Vec<f64> = of.iter().filter_map(more).collect();
+        if of[0].method == "none" {
+            none.clone_from(&more);
+        }
+        (mean(of.iter().map(|case| f64::from(case.kept))).mean, stats::mean(&more))
+    });
     lines.retain(|line| !["full", "none"].contains(&&*line.name));
     let without = stats::mean(&none).mean;
     let judge = records.iter().find_map(|record| record.judge.as_deref()).unwrap_or("a judge");
@@ -65,7 +58,7 @@ pub fn completion(records: &[Record], path: &Path) -> anyhow::Result<()> {
     let low = lines.iter().flat_map(|line| &line.points).map(|(_, mean)| mean.low).fold(0.0, f64::min);
     let high = lines.iter().flat_map(|line| &line.points).map(|(_, mean)| mean.high).fold(without, f64::max);
     let figure = Figure {
-        title: "How much harder are a function's next lines to foretell?".into(),
+        title: "How much harder are a function's next lines to predict?".into(),
         subtitle: format!(
             "Nats a token more than with all of the code, for {judge}; {} cases, with 95 % intervals",
             none.len()
@@ -78,18 +71,18 @@ pub fn completion(records: &[Record], path: &Path) -> anyhow::Result<()> {
     figure.draw(path)
 }
 
-/// Milliseconds against tokens of code, a dot for each case and a line through the medians of the quarters. Of Lopper's
-/// own methods alone: the time of another compressor has that of starting it in it.
+/// Milliseconds against tokens of code, a dot for each case and a line through the medians of the quarters. Only Lopper's
+/// own methods: the time of another compressor includes starting it.
 ///
 /// # Errors
 /// When the file can't be written.
-pub fn time(records: &[Record], path: &Path) -> anyhow::Result<()> {
+pub fn time(records: &[Record<Measured>], path: &Path) -> anyhow::Result<()> {
     let mut lines = Vec::new();
     for record in records {
-        let Rows::Needle(rows) = &record.measured else { continue };
-        let is_ours = |name: &str| Method::VARIANTS.iter().any(|method| method.as_ref() == name);
-        for (name, model) in record.methods(rows).into_iter().filter(|(name, _)| is_ours(name)) {
-            // The scoring is the same at each ratio.
+        let rows = &record.measured;
+        let is_ours = |name: &str| Contender::from_name(name).is_ok_and(|one| matches!(one, Contender::Method(_)));
+        for (name, model) in record.methods().into_iter().filter(|(name, _)| is_ours(name)) {
+            // Scoring takes the same time at each ratio.
             let Some((_, ratio)) = settings(rows).into_iter().find(|(method, _)| *method == name) else { continue };
             let mut dots: Vec<(f64, f64)> =
                 of(rows, &name, ratio).iter().map(|case| (case.tokens as f64, case.milliseconds.max(0.1))).collect();
@@ -125,15 +118,11 @@ pub fn time(records: &[Record], path: &Path) -> anyhow::Result<()> {
 }
 
 /// A line for each method and model, a point for each ratio.
-fn lines<R: Row>(
-    records: &[Record],
-    rows: impl Fn(&Rows) -> &[R],
-    mut point: impl FnMut(&[&R], &[R]) -> (f64, Mean),
-) -> Vec<Line> {
+fn lines<R: Row>(records: &[Record<R>], mut point: impl FnMut(&[&R], &[R]) -> (f64, Mean)) -> Vec<Line> {
     let mut lines = Vec::new();
     for record in records {
-        let rows = rows(&record.measured);
-        for (name, model) in record.methods(rows) {
+        let rows = &record.measured;
+        for (name, model) in record.methods() {
             let ratios = settings(rows).into_iter().filter(|(method, _)| *method == name);
             let mut points: Vec<_> = ratios.map(|(method, ratio)| point(&of(rows, method, ratio), rows)).collect();
             points.sort_by(|a, b| a.0.total_cmp(&b.0));
@@ -143,18 +132,14 @@ fn lines<R: Row>(
     lines
 }
 
-/// Adds a line unless the same was measured in an earlier record.
+/// Adds a line unless an earlier record has the same method and model.
 fn add(lines: &mut Vec<Line>, line: Line) {
     if !lines.iter().any(|other| (&other.name, &other.model) == (&line.name, &line.model)) {
         lines.push(line);
     }
 }
 
-fn mean(values: impl Iterator<Item = f64>) -> Mean {
-    stats::mean(&values.collect::<Vec<_>>())
-}
-
-/// Where the axis of shares ends.
+/// The end of the axis of shares.
 fn reach(lines: &[Line]) -> f64 {
     let last = lines.iter().flat_map(|line| &line.points).map(|(x, _)| *x).fold(0.0, f64::max);
     ((last * 10.0 - 0.2).ceil() / 10.0).clamp(0.1, 1.0)

@@ -1,67 +1,94 @@
-//! What the hybrid method knows beforehand, learned from public code: which words of code go with which words of doc
-//! comments, and what each hint at a function is worth.
+//! `lopper-lab learn`: learns the associations and weights of the hybrid method from public code.
 //!
-//! A folder holds packages, one a subfolder. Of three packages in four come the associations: pairs of a function and its
-//! doc comment's first sentence. Of the fourth come cases, as `lopper eval --repo` makes them, and the weights are those
-//! under which the functions asked for are likeliest.
+//! A folder holds packages, one in each subfolder. Three packages in four yield the associations, from functions and the
+//! first sentences of their doc comments. The fourth yields cases, as `lopper eval --repo` makes them; the weights are
+//! those under which the functions asked for are most likely.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::path::{Path, PathBuf};
 
-use super::cases::Case;
-use super::repo;
-use crate::base::text::{LineIndex, Lines};
-use crate::base::tokens::Counter;
-use crate::score::Passage;
-use crate::score::associations::Associations;
-use crate::score::hybrid::{self, Hints};
-use crate::score::terms::for_each_term;
-use crate::select::Outline;
-use crate::syntax::{Language, Parsed, Unit};
+use anyhow::Context;
+use clap::Args;
+use lopper::base::text::{LineIndex, Lines};
+use lopper::base::tokens::Counter;
+use lopper::eval::cases::Case;
+use lopper::eval::repo;
+use lopper::score::Passage;
+use lopper::score::associations::Associations;
+use lopper::score::hybrid::{self, Hints};
+use lopper::score::terms::for_each_term;
+use lopper::select::Outline;
+use lopper::syntax::{Language, Parsed, Unit};
 
-/// One package in so many gives cases, the others associations.
+/// One package in so many yields cases, the others associations.
 const PACKAGES_A_HELD_OUT: u8 = 4;
-/// At most so many functions of a file and of a package count, so that no style of writing counts for all.
+/// The most functions taken from a file and from a package, so that no one's style dominates.
 const FUNCTIONS_OF_FILE: usize = 60;
 const FUNCTIONS_OF_PACKAGE: usize = 250;
-/// At most so many cases of a package.
+/// The most cases of a package.
 const CASES_OF_PACKAGE: usize = 20;
-/// Terms of prose that fewer functions' comments have, and terms of code that fewer functions have, are not learned.
+/// The fewest comments that have a term of prose, and functions that have a term of code, for it to be learned.
 const LEAST_PROSE: u32 = 40;
 const LEAST_CODE: u32 = 20;
-/// The fewest functions, and packages, that have both terms of a pair.
+/// The fewest functions and packages that have both terms of a pair.
 const LEAST_TOGETHER: u32 = 6;
 const LEAST_PACKAGES: u16 = 4;
-/// t = (together − 2) / (functions with the term of code + 12): so rare pairs count for less than they seem to.
+/// Shrinkage of rare pairs: t = (together − 2) / (functions with the term of code + 12).
 const SHRINK: (f32, f32) = (2.0, 12.0);
-/// A pair is kept if it makes the term of prose this much likelier.
+/// A pair is kept if the term of code makes the term of prose this much more likely.
 const LEAST_LIFT: f32 = 2.0;
-/// Pairs kept of a term of prose, in names and elsewhere.
+/// Pairs kept for a term of prose, in names and in code each.
 const PAIRS: usize = 24;
-/// The longest terms, in letters: longer ones are names of one project.
+/// The longest terms, in letters; longer ones are one project's names.
 const LONGEST: usize = 14;
-/// Steps of the ascent, their length, and the penalty on the square of the weights.
+/// Gradient ascent: steps, step size, and the penalty on the square of the weights.
 const STEPS: usize = 400;
 const STEP: f32 = 0.5;
 const PENALTY: f32 = 0.01;
 
-/// What was learned.
-pub struct Learned {
-    /// The table, as [`Associations::parse`] reads it.
-    pub associations: String,
-    /// Functions it was learned from.
-    pub functions: usize,
-    /// The weights of [`hybrid::hints`].
-    pub weights: Hints,
-    /// Cases they were fitted to.
-    pub cases: usize,
+#[derive(Args)]
+pub struct Arguments {
+    /// Folders of packages, one in each subfolder.
+    #[arg(value_name = "FOLDER", required = true)]
+    folders: Vec<PathBuf>,
+    /// Packages to leave out, by a part of their names, separated by commas: those that will be measured on.
+    #[arg(long, value_name = "NAME,…", value_delimiter = ',')]
+    without: Vec<String>,
+    /// The file for the associations.
+    #[arg(long, value_name = "FILE", default_value = "src/score/associations.txt")]
+    out: PathBuf,
 }
 
-/// Learns from the packages in `folders`, but those whose names have one of `without` in them.
+pub fn run(arguments: Arguments) -> anyhow::Result<()> {
+    let learned = learn(&arguments.folders, &arguments.without).context("the packages can't be read")?;
+    std::fs::write(&arguments.out, &learned.associations)
+        .with_context(|| format!("{} can't be written", arguments.out.display()))?;
+    let terms = learned.associations.lines().count();
+    println!("{} functions: {terms} terms in {}", learned.functions, arguments.out.display());
+    println!("{} cases; weights, in nats:", learned.cases);
+    for (name, (weight, used)) in hybrid::HINTS.iter().zip(learned.weights.iter().zip(hybrid::WEIGHTS)) {
+        println!("  {name:<12} {weight:5.2}  (in use: {used:.2})");
+    }
+    Ok(())
+}
+
+/// The associations and weights that were learned.
+struct Learned {
+    /// The table, as [`Associations::parse`] reads it.
+    associations: String,
+    /// Functions it was learned from.
+    functions: usize,
+    /// The weights of [`hybrid::hints`].
+    weights: Hints,
+    /// Cases the weights were fitted to.
+    cases: usize,
+}
+
+/// Learns from the packages in `folders`, without those whose names contain one of `without`.
 ///
 /// # Errors
 /// When a folder can't be read.
-pub fn learn(folders: &[PathBuf], without: &[String]) -> std::io::Result<Learned> {
+fn learn(folders: &[PathBuf], without: &[String]) -> std::io::Result<Learned> {
     let mut packages = Vec::new();
     for folder in folders {
         for entry in std::fs::read_dir(folder)? {
@@ -84,13 +111,13 @@ pub fn learn(folders: &[PathBuf], without: &[String]) -> std::io::Result<Learned
     for (_, path) in held_out {
         cases.extend(repo::cases(&path, CASES_OF_PACKAGE)?.cases);
     }
-    // What was just written reads.
+    // The table was just written, so it can be parsed.
     let table = Associations::parse(&associations).unwrap_or_default();
     let choices: Vec<Choice> = cases.iter().filter_map(|case| choice(case, &table)).collect();
     Ok(Learned { weights: fit(&choices), cases: choices.len(), functions: functions.len(), associations })
 }
 
-/// A function with a doc comment: the terms of each.
+/// The terms of a function and of its doc comment.
 struct Function {
     package: usize,
     prose: BTreeSet<String>,
@@ -132,7 +159,7 @@ fn functions_of(root: &Path, package: usize) -> std::io::Result<Vec<Function>> {
     Ok((0..count).filter_map(|i| spread[i * length / count].take()).collect())
 }
 
-/// The terms of a text that may be learned.
+/// The terms of a text that can be learned.
 fn terms(text: &str) -> BTreeSet<String> {
     let mut terms = BTreeSet::new();
     for_each_term(text, |term| {
@@ -143,7 +170,7 @@ fn terms(text: &str) -> BTreeSet<String> {
     terms
 }
 
-/// How often terms stand together.
+/// How often two terms occur together.
 #[derive(Default)]
 struct Together {
     functions: u32,
@@ -172,7 +199,7 @@ fn associations(functions: &[Function]) -> String {
     text
 }
 
-/// The terms that at least so many of the sets have, and how many do.
+/// The terms that are in at least so many of the sets, and in how many.
 fn frequent<'f>(sets: impl Iterator<Item = &'f BTreeSet<String>>, least: u32) -> BTreeMap<&'f str, u32> {
     let mut counts: BTreeMap<&str, u32> = BTreeMap::new();
     sets.flatten().for_each(|term| *counts.entry(term).or_default() += 1);
@@ -180,7 +207,7 @@ fn frequent<'f>(sets: impl Iterator<Item = &'f BTreeSet<String>>, least: u32) ->
     counts
 }
 
-/// By term of prose the terms of `part` that go with it, and t for each, best first.
+/// By term of prose: the terms of `part` that go with it and their t, best first.
 fn pairs<'f>(
     functions: &'f [Function],
     prose: &BTreeMap<&'f str, u32>,
@@ -217,7 +244,7 @@ fn pairs<'f>(
     found
 }
 
-/// The hints at each unit of a case, and which one is asked for.
+/// The hints of each unit of a case, and the index of the unit asked for.
 struct Choice {
     hints: Vec<Hints>,
     needed: usize,
@@ -233,14 +260,14 @@ fn choice(case: &Case, table: &Associations) -> Option<Choice> {
     Some(Choice { hints: hybrid::hints(&case.question, &passages, table), needed })
 }
 
-/// The weights under which what is needed is likeliest, by gradient ascent.
+/// The weights under which the needed units are most likely, by gradient ascent.
 fn fit(choices: &[Choice]) -> Hints {
     let mut weights = Hints::default();
     for _ in 0..STEPS {
         let mut gradient = weights.map(|weight| -PENALTY * weight);
         for Choice { hints, needed } in choices {
             let logarithms: Vec<f32> = hints.iter().map(|hints| hybrid::weighed(hints, &weights)).collect();
-            let likely = crate::score::likelihoods(&logarithms, 1.0);
+            let likely = lopper::score::likelihoods(&logarithms, 1.0);
             for (at, slope) in gradient.iter_mut().enumerate() {
                 let expected: f32 = hints.iter().zip(&likely).map(|(hints, likely)| hints[at] * likely).sum();
                 *slope += (hints[*needed][at] - expected) / choices.len() as f32;

@@ -1,4 +1,4 @@
-//! What a process holds: memory, open descriptors, threads, as Linux tells it.
+//! Memory, descriptors and threads of a process, from Linux's /proc.
 
 use std::fmt;
 use std::fs;
@@ -10,19 +10,22 @@ use anyhow::Context;
 #[derive(Clone, Copy)]
 pub struct Process(pub u32);
 
-/// What it holds at a moment.
+/// Resources of a process at a moment.
 #[derive(Clone, Copy, Default)]
 pub struct Held {
-    /// MiB in memory; of these, `anonymous` are not pages of a file (a model is mapped).
+    /// MiB in memory.
     pub resident: f64,
+    /// MiB of these that are not pages of a file (a model is mapped).
     pub anonymous: f64,
     pub descriptors: usize,
     pub threads: usize,
-    /// Seconds of processor time, of all threads, since its start.
+    /// Seconds of processor time of all threads since its start.
     pub processor: f64,
 }
 
 impl Process {
+    /// The resources it uses now.
+    ///
     /// # Errors
     /// When it has ended.
     pub fn held(self) -> anyhow::Result<Held> {
@@ -33,7 +36,7 @@ impl Process {
             line.and_then(|rest| rest.split_whitespace().next()?.parse().ok()).unwrap_or_default()
         };
         let stat = fs::read_to_string(folder.join("stat"))?;
-        // After the name, which may have spaces, the 12th and 13th field are ticks of 10 ms.
+        // The 12th and 13th field after the name, which may have spaces, are ticks of 10 ms.
         let ticks = stat.rsplit_once(')').map_or(0.0, |(_, fields)| {
             fields.split_whitespace().skip(11).take(2).filter_map(|field| field.parse::<f64>().ok()).sum()
         });
@@ -54,6 +57,6 @@ impl fmt::Display for Held {
     }
 }
 
-/// The heading of a table of what is held when, and the line under it.
+/// The header of a table of resources.
 pub const HEADING: &str =
     "| load | when | resident MiB | of it anonymous | descriptors | threads |\n|---|---|---|---|---|---|";

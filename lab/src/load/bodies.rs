@@ -1,26 +1,26 @@
-//! The bodies of made-up requests: chats without code, of a given size.
+//! Bodies of generated requests: chats without code, of a given size.
 
-/// Digits that differ in each request, so that the newest message is new each time.
+/// Placeholder for digits that differ in each request, so that the newest message is always new.
 const NUMBER: &[u8] = b"#0000000000";
 /// Bytes of a message.
 const MESSAGE: usize = 4 << 10;
 /// Bytes of the newest message.
 const NEWEST: usize = 800;
-/// What the prose is made of.
+/// Words of the prose.
 const WORDS: &str = "the a of to and in that it is was for on with as his they be at one have this from or had by hot but \
     some what there we can out other were all your when up use word how said each she which do their time if will way \
     about many then them would write like so these her long make thing see him two has look more day could go come did \
     my sound no most number who over know water than call first people may down side been now find any new work part \
     take get place made live where after back little only round man year came show every good me give our under name";
 
-/// Whether the messages before the newest are the same each time.
+/// Whether the messages before the newest are the same in each request.
 #[derive(Clone, Copy, PartialEq)]
 pub enum Past {
     Known,
     New,
 }
 
-/// A chat of about `size` bytes, in which there is nothing to compress.
+/// A chat of about `size` bytes with nothing to compress.
 pub fn chat(size: usize, past: Past) -> Vec<u8> {
     let mut words = Words::new();
     let mut body = br#"{"model":"gpt-4o","temperature":0,"messages":["#.to_vec();
@@ -41,13 +41,13 @@ pub fn chat(size: usize, past: Past) -> Vec<u8> {
     body
 }
 
-/// Where in `request` the digits are that are to differ.
+/// The positions of the digits in `request` that are to differ.
 pub fn numbers(request: &[u8]) -> Vec<usize> {
     let at = request.windows(NUMBER.len()).enumerate().filter(|(_, window)| *window == NUMBER);
     at.map(|(at, _)| at + 1).collect()
 }
 
-/// Writes `number` at these places.
+/// Writes `number` at these positions.
 pub fn set_number(request: &mut [u8], places: &[usize], number: u64) {
     let digits = format!("{:010}", number % 10_000_000_000);
     for &at in places {
@@ -55,7 +55,7 @@ pub fn set_number(request: &mut [u8], places: &[usize], number: u64) {
     }
 }
 
-/// Words in an order that looks like none and is the same each time.
+/// Words in pseudo-random order, always the same.
 struct Words {
     list: Vec<&'static str>,
     state: u64,

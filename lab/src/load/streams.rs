@@ -1,4 +1,4 @@
-//! Many event streams at the same time: whether each event arrives, and how much later than it was made.
+//! Many event streams at the same time: does each event arrive, and how late?
 
 use std::time::{Duration, Instant};
 
@@ -9,19 +9,19 @@ use super::process::{HEADING, Held, Process};
 use super::stub;
 use super::way::{Compared, Way};
 
-/// Time in which the streams are opened, one after the other.
+/// Time in which the streams are opened one by one.
 const RAMP: Duration = Duration::from_secs(5);
-/// After the last event, streams that have not ended are counted as broken.
+/// Streams that have not ended so long after their last event count as broken.
 const PATIENCE: Duration = Duration::from_secs(30);
 
 #[derive(clap::Args)]
 pub struct Arguments {
     #[command(flatten)]
     compared: Compared,
-    /// How many.
+    /// Number of streams.
     #[arg(long, default_value_t = 1000)]
     streams: u32,
-    /// How long each is.
+    /// Duration of each.
     #[arg(long, default_value_t = 60)]
     seconds: u64,
     /// Milliseconds between its events.
@@ -62,16 +62,16 @@ pub fn run(arguments: Arguments) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// What came of holding streams.
+/// The outcome of a run.
 struct Outcome {
     whole: usize,
     delays: Latencies,
-    /// At the start, in the middle, at the end.
+    /// Resources at the start, in the middle, at the end.
     held: Vec<Held>,
 }
 
 async fn hold(way: &Way, streams: u32, events: u64, pause: u64, watched: Option<Process>) -> anyhow::Result<Outcome> {
-    // A connection for each, as each client has its own.
+    // Each stream has its own connection, as each client would.
     let client = reqwest::Client::builder().no_proxy().http1_only().tls_certs_only([]).tcp_nodelay(true).build()?;
     let url = format!("http://{}/v1/chat/completions?events={events}&pause={pause}", way.host);
     let length = Duration::from_millis(events * pause);
@@ -112,7 +112,10 @@ async fn hold(way: &Way, streams: u32, events: u64, pause: u64, watched: Option<
     Ok(Outcome { whole, delays, held })
 }
 
-/// Reads a stream to its end; fails where an event is missing or the end is.
+/// Reads a stream to its end.
+///
+/// # Errors
+/// When an event or the end is missing.
 async fn follow(client: &reqwest::Client, url: &str, events: u64) -> anyhow::Result<Latencies> {
     let body = r#"{"model":"gpt-4o","stream":true,"messages":[{"role":"user","content":"Tell me more."}]}"#;
     let mut response = client.post(url).header("content-type", "application/json").body(body).send().await?;

@@ -1,7 +1,7 @@
-//! Requests at a fixed rate, whatever the answers take.
+//! Requests at a fixed rate, however long the answers take.
 //!
-//! A request's time counts from when it was due, not from when it was sent: what waits because an earlier one took long is
-//! as late as its user would see it (no coordinated omission).
+//! A request's latency counts from when it was due, not from when it was sent, so requests that wait behind a slow one
+//! count as late (no coordinated omission).
 
 use std::thread;
 use std::time::{Duration, Instant};
@@ -11,27 +11,27 @@ use super::http::{Connection, request};
 use super::latency::Latencies;
 use super::way::Way;
 
-/// Before this time to the next request a thread sleeps; then it spins, as waking up takes about as long.
+/// A thread sleeps until this long before the next request, then spins, as waking up takes about as long.
 const WAKE: Duration = Duration::from_micros(80);
-/// A run that takes so many times as long as it should is given up.
+/// A run that takes so many times longer than planned is given up.
 const PATIENCE: u32 = 3;
-/// Connections, at least and at most; each sends every n-th request.
+/// The fewest and the most connections; each of n sends every n-th request.
 const CONNECTIONS: [f64; 2] = [8.0, 64.0];
 
-/// What is sent.
+/// A request.
 pub struct Case {
     pub method: &'static str,
     pub path: String,
     pub body: Vec<u8>,
 }
 
-/// What came back.
+/// The outcome of a run.
 #[derive(Default, Clone)]
 pub struct Run {
     pub latencies: Latencies,
-    /// Answers that were no success, or none.
+    /// Requests without a successful answer.
     pub failed: usize,
-    /// Not sent, because the run was given up.
+    /// Requests not sent because the run was given up.
     pub unsent: usize,
 }
 
@@ -43,13 +43,13 @@ impl Run {
     }
 }
 
-/// Sends `case` on `way`, `rate` times a second for `time`, on connections that are open and warm. `first` is the number in
-/// the first request; those after it count on.
+/// Sends `case` on `way`, `rate` times a second for `time`, on warm connections. `first` is the number in the first
+/// request; the others count up from it.
 pub fn run(way: &Way, case: &Case, rate: f64, time: Duration, first: u64) -> Run {
     let total = (rate * time.as_secs_f64()).ceil() as u64;
     let threads = (rate / 8.0).clamp(CONNECTIONS[0], CONNECTIONS[1]).ceil().min(total as f64) as u64;
     let ready = std::sync::Barrier::new(threads as usize);
-    // Time to get the connections warm; the threads meet before it is over, or are late and say so.
+    // Set when all connections are warm.
     let start = std::sync::OnceLock::new();
     thread::scope(|scope| {
         let sender = |index: u64| {

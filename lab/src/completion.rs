@@ -1,27 +1,26 @@
-//! What code that is being continued loses: how well a judge, another model, foretells the next lines from what was kept.
+//! Code completion: how well a judge, another model, predicts a function's next lines from the code that was kept.
 
-use std::fs::File;
-use std::io::{BufRead, BufReader};
 use std::path::Path;
 
+use lopper::base::limits::Limits;
+use lopper::base::tokens::Counter;
+use lopper::detect::fim;
+use lopper::engine::{Engine, EngineError, Forks};
+use lopper::eval::cases::{self, Half};
+use lopper::eval::measure::prune;
+use lopper::eval::record::{self, Row};
+use lopper::eval::{Contender, stats};
+use lopper::render;
+use lopper::select::{Budget, Code, Judge, Target};
+use lopper::syntax::Language;
 use serde::{Deserialize, Serialize};
 
-use super::cases::{self, Half};
-use super::{Contender, prune, record, stats};
-use crate::base::limits::Limits;
-use crate::base::tokens::Counter;
-use crate::detect::fim;
-use crate::engine::{Engine, EngineError, Forks};
-use crate::render;
-use crate::select::{Budget, Code, Judge, Target};
-use crate::syntax::Language;
-
-/// A function that is being written, and the rest of its file.
+/// A half-written function and the rest of its file.
 #[derive(Debug, Clone)]
 pub struct Case {
-    /// Its name; the number at its end says which half it is in.
+    /// Its name; the number at its end decides its half.
     pub id: String,
-    /// What the code is written in.
+    /// The language of the code.
     pub language: Language,
     /// The file without the function.
     pub code: String,
@@ -44,33 +43,35 @@ struct Line {
     uses: Vec<String>,
 }
 
-/// How likely the next lines are to the judge, in nats a token, lower is better.
+/// The result of a case with one method at one ratio.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Continued {
     /// The case.
     pub id: String,
     /// The method's name; "full" for all of the code and "none" for none.
     pub method: String,
-    /// Share of tokens asked for.
+    /// Share of tokens asked for, 0 to 1.
     pub ratio: f32,
-    /// Share of tokens kept.
+    /// Share of tokens kept, 0 to 1.
     pub kept: f32,
-    /// Mean negative log-likelihood of the target's tokens, in nats.
+    /// Mean negative log-likelihood of the target's tokens, in nats; lower is better.
     pub nll: f64,
     /// Whether the target calls functions of the code.
     pub calls: bool,
 }
 
-/// Whether the file at `path` holds cases of this kind, by its first line.
-pub fn is_completion(path: &Path) -> bool {
-    let first = File::open(path).ok().and_then(|file| BufReader::new(file).lines().next()?.ok());
-    first.is_some_and(|line| serde_json::from_str::<Line>(&line).is_ok())
+impl Row for Continued {
+    const KIND: &str = "completion";
+
+    fn setting(&self) -> (&str, f32) {
+        (&self.method, self.ratio)
+    }
 }
 
-/// The cases of the file at `path` that are in `half`.
+/// The cases in `half` of the file at `path`.
 ///
 /// # Errors
-/// When the file can't be read, or a line of it is no case: with that line's number.
+/// As [`cases::read_lines`].
 pub fn read(path: &Path, half: Half) -> anyhow::Result<Vec<Case>> {
     cases::read_lines(path, |line: Line, number| {
         let language = cases::language(&line.language)?;
@@ -80,7 +81,7 @@ pub fn read(path: &Path, half: Half) -> anyhow::Result<Vec<Case>> {
     })
 }
 
-/// What the judge makes of one case: with all of the code, with none, and with what each contender keeps at each ratio.
+/// Has the judge score one case: with all of the code, with none, and with what each contender keeps at each ratio.
 ///
 /// # Errors
 /// When a model fails, or the code is longer than the judge's window.
@@ -99,11 +100,11 @@ pub fn measure(
     let code = Code { source: &case.code, language: case.language, question: &question, names: &names, pinned: &[] };
     let mut texts = vec![("full", 1.0, case.code.clone()), ("none", 0.0, String::new())];
     for &contender in contenders {
-        let score = contender.score(&case.id);
+        let score = contender.scorer(&case.id);
         for &ratio in ratios {
             let target = Target { budget: Budget::Ratio(ratio), fine };
-            let scorer = Judge { engine, score: &*score, best_first: contender.is_best_first(), counter };
-            let text = match prune(scorer, &code, target)? {
+            let judge = Judge { engine, score: &*score, best_first: contender.is_best_first(), counter };
+            let text = match prune(judge, &code, target)? {
                 Ok(pruned) => render::render(&case.code, &pruned.keep, case.language, 1, None),
                 Err(_) => case.code.clone(),
             };
@@ -128,8 +129,8 @@ pub fn measure(
     Ok(measured)
 }
 
-/// A table: by method and ratio the mean, the difference from the full code, and the same for the cases whose target calls
-/// functions of the code.
+/// A table by method and ratio: the mean, the difference from all of the code, and the same for the cases whose target
+/// calls functions of the code.
 pub fn markdown(measured: &[Continued]) -> String {
     let mut text = String::from(
         "| code | ratio | cases | kept | nats a token | against all of the code | recovered | against, where it is called |\n\

@@ -1,33 +1,31 @@
-//! Cases through a Lopper that runs: what would an upstream receive of the code in a chat request?
+//! Sends cases through a running Lopper and measures how much of the code an upstream would receive.
 //!
-//! The proxy is asked at its `/v1/compress`, which compresses a request's messages as on their way to the upstream and
-//! gives them back. So no upstream is asked, whatever the proxy stands in front of.
+//! The requests go to `/v1/compress`, which returns the compressed messages instead of forwarding them, so the upstream
+//! gets none.
 
 use std::time::Instant;
 
 use anyhow::{Context, bail};
+use lopper::base::text::Lines;
+use lopper::base::tokens::Counter;
+use lopper::eval::cases::Case;
+use lopper::eval::record::Measured;
+use lopper::render;
 use serde::Deserialize;
 use serde_json::{Value, json};
 use tokio::runtime::{self, Runtime};
 
-use super::Measured;
-use super::cases::Case;
-use crate::base::net;
-use crate::base::text::Lines;
-use crate::base::tokens::Counter;
-use crate::render;
+/// The method's name in the results.
+const METHOD: &str = "through";
 
-/// The name that results are reported under.
-pub const METHOD: &str = "through";
-
-/// A Lopper that runs.
+/// A running Lopper.
 pub struct Through {
     client: reqwest::Client,
     runtime: Runtime,
     url: String,
 }
 
-/// What is read of the proxy's answer.
+/// The proxy's answer.
 #[derive(Deserialize)]
 struct Answer {
     messages: Vec<Message>,
@@ -45,7 +43,6 @@ impl Through {
     /// # Errors
     /// When `base` is no URL.
     pub fn new(base: &str) -> anyhow::Result<Self> {
-        net::install_crypto();
         let url = format!("{}/compress", base.trim_end_matches('/'));
         let parsed = reqwest::Url::parse(&url).ok().filter(|url| matches!(url.scheme(), "http" | "https"));
         parsed.with_context(|| format!("--through {base} is no URL, such as http://127.0.0.1:8787/v1"))?;
@@ -54,19 +51,18 @@ impl Through {
         Ok(Self { client, runtime, url })
     }
 
-    /// Measures one case at each ratio. Ranks and the tokens that went through the model stay unknown; milliseconds are
-    /// those until the answer is there.
+    /// Measures one case at each ratio. Ranks and decoded tokens are unknown; milliseconds include the round trip.
     ///
     /// # Errors
-    /// When the proxy does not answer, or not as Lopper does; the case is named.
+    /// When the proxy does not answer, or not as Lopper does, with the case's id.
     pub fn measure(&self, case: &Case, ratios: &[f32]) -> anyhow::Result<Vec<Measured>> {
         let measured = ratios.iter().map(|&ratio| self.at(case, ratio));
         measured.collect::<anyhow::Result<_>>().with_context(|| format!("case {}", case.id))
     }
 
     fn at(&self, case: &Case, ratio: f32) -> anyhow::Result<Measured> {
-        let shown = Shown::new(case);
-        let body = json!({"model": "lopper-eval", "messages": [{"role": "user", "content": shown.content()}]});
+        let prompt = Prompt::new(case);
+        let body = json!({"model": "lopper-eval", "messages": [{"role": "user", "content": prompt.content()}]});
         let start = Instant::now();
         let answer = self.runtime.block_on(self.ask(&body, ratio))?;
         let milliseconds = start.elapsed().as_secs_f64() * 1000.0;
@@ -74,7 +70,7 @@ impl Through {
             bail!("the proxy at {} could not compress it: {}", self.url, answer.status);
         }
         let [message] = &answer.messages[..] else { bail!("{} gave back other messages than it got", self.url) };
-        let keep = shown.kept(&message.content).with_context(|| {
+        let keep = prompt.kept(&message.content).with_context(|| {
             format!("what {} gave back is not the code with Lopper's markers; is it another compressor?", self.url)
         })?;
         let counter = Counter::for_model(None);
@@ -111,14 +107,14 @@ impl Through {
     }
 }
 
-/// A case as a user writes it: the question, then the code in a fence.
-struct Shown {
+/// A case as a chat message: the question, then the code in a fence.
+struct Prompt {
     before: String,
     code: String,
     after: String,
 }
 
-impl Shown {
+impl Prompt {
     fn new(case: &Case) -> Self {
         // Code may hold fences itself, in its doc comments.
         let longest = case.code.split(|c| c != '`').map(str::len).max().unwrap_or_default();
@@ -138,8 +134,7 @@ impl Shown {
         [&*self.before, &self.code, &self.after].concat()
     }
 
-    /// The lines of the code that `content` still has, by the markers in it, counted from 0; `None` where it differs in
-    /// anything but lines left out.
+    /// The lines of the code, from 0, that are left in `content`, by its markers. None where anything else has changed.
     fn kept(&self, content: &str) -> Option<Vec<Lines>> {
         let left = content.strip_prefix(&*self.before)?.strip_suffix(&*self.after)?;
         let lines: Vec<&str> = self.code.lines().collect();
@@ -159,12 +154,13 @@ impl Shown {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
-    use crate::eval::cases::Needle;
-    use crate::syntax::Language;
+    use lopper::eval::cases::Needle;
+    use lopper::syntax::Language;
 
-    fn shown(numbered: bool) -> Shown {
-        Shown::new(&Case {
+    use super::*;
+
+    fn prompt(numbered: bool) -> Prompt {
+        Prompt::new(&Case {
             id: "a-0".into(),
             group: "python".into(),
             language: Language::Python,
@@ -178,7 +174,7 @@ mod tests {
 
     #[test]
     fn what_is_left_is_told_by_the_markers() {
-        let plain = shown(false);
+        let plain = prompt(false);
         assert_eq!(plain.content(), "Which?\n\n````python\na = 1\n# ```\n\nb = 2\nc = 3\n````\n");
         let all = plain.kept(&plain.content()).unwrap();
         assert_eq!(all.len(), 5);
@@ -188,7 +184,7 @@ mod tests {
         assert!(plain.kept(&cut("# [lopper: lines 2-3 left out; read again before editing]\n")).is_none());
         assert!(plain.kept(&cut("")).is_none());
         assert!(plain.kept(&cut("...\n")).is_none());
-        let numbered = shown(true);
+        let numbered = prompt(true);
         assert!(numbered.content().contains("\n     4\tb = 2\n     5\tc = 3\n````\n"));
         let cut =
             numbered.content().replace("     5\tc = 3\n", "# [lopper: line 5 left out; read again before editing]\n");

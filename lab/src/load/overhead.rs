@@ -1,4 +1,4 @@
-//! What a proxy adds to a request: the same requests at the same rate, directly and through each proxy, in turns.
+//! Latency that a proxy adds: the same requests at the same rate, directly and through each proxy, in turns.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -11,20 +11,20 @@ use super::many;
 use super::rate::{self, Case, Run};
 use super::way::Way;
 
-/// The ways that have no proxy, by their names.
+/// Names of the ways without a proxy.
 const DIRECT: &str = "direct";
 const DIRECT_TLS: &str = "direct, TLS";
-/// The way whose targets are checked, and of which the others are multiples.
+/// Name of the way whose targets are checked; the others are reported as its multiples.
 const LOPPER: &str = "lopper";
-/// Microseconds that Lopper may add to a request, in the middle and to the slowest of a hundred.
+/// Target: microseconds that Lopper adds at the median and at the 99th percentile.
 const TARGET: [f64; 2] = [100.0, 1000.0];
-/// So many times less than others.
+/// Target: the others add so many times more.
 const TARGET_RATIO: f64 = 5.0;
-/// Seconds of the turn that is not counted.
+/// Seconds of the first turn, which is not counted.
 const WARM_UP: f64 = 1.0;
-/// Requests of a turn.
+/// The fewest requests of a turn.
 const AT_LEAST: f64 = 5.0;
-/// Numbers of requests that one run may use.
+/// Request numbers reserved for each turn.
 const NUMBERS: u64 = 1_000_000;
 
 #[derive(clap::Args)]
@@ -32,30 +32,30 @@ pub struct Arguments {
     /// A way for all cases: `direct`, `direct, TLS`, `lopper` and others.
     #[arg(long, value_name = "NAME=URL")]
     way: Vec<Way>,
-    /// A way for the case that passes through.
+    /// A way for the case that is not compressed.
     #[arg(long, value_name = "NAME=URL")]
     way_through: Vec<Way>,
     /// A way for the chats.
     #[arg(long, value_name = "NAME=URL")]
     way_chat: Vec<Way>,
-    /// A chat with code (JSON): sent again and again, it is in the ledger.
+    /// A chat with code (JSON), sent again and again, so that it is in the ledger.
     #[arg(long, value_name = "FILE")]
     code: PathBuf,
-    /// Requests a second of the small requests; large ones are fewer.
+    /// Small requests per second; large ones are fewer.
     #[arg(long, default_value_t = 1000.0)]
     rate: f64,
-    /// So many at most, which all ways can bear.
+    /// The highest rate that all ways can keep up with.
     #[arg(long, value_name = "RATE")]
     at_most: Option<f64>,
-    /// Seconds of a turn, or a few more where the rate is low.
+    /// Seconds of a turn, or more where the rate is low.
     #[arg(long, default_value_t = 4.0)]
     seconds: f64,
-    /// How often each way's turn comes.
+    /// Turns of each way.
     #[arg(long, default_value_t = 5)]
     rounds: u64,
 }
 
-/// A case and the rate at which it is sent.
+/// A case and its rate, in requests per second.
 struct Row {
     name: &'static str,
     case: Case,
@@ -83,7 +83,7 @@ pub fn run(arguments: Arguments) -> anyhow::Result<()> {
     let mut used = 0;
     for (row, ways) in rows.iter().zip(&mut measured) {
         eprintln!("   {} at {:.0} a second", row.name, row.rate);
-        // The first turn is not counted: connections, caches and the ledger get warm.
+        // The first turn warms up connections, caches and the ledger, and is not counted.
         for round in 0..=arguments.rounds {
             for one in ways.iter_mut() {
                 used += 1;
@@ -112,7 +112,7 @@ fn rows(arguments: &Arguments) -> anyhow::Result<Vec<Row>> {
     let code = std::fs::read(&arguments.code).with_context(|| format!("can't read {}", arguments.code.display()))?;
     let code: serde_json::Value = serde_json::from_slice(&code)?;
     let code = without_stream(code);
-    // Of each case: its share of the rate, so that a core can do the work.
+    // Each case's share of the rate, so that one core can do the work.
     let cases: [(&'static str, Case, f64); 6] = [
         ("pass-through", many::through_case(), 1.0),
         ("chat 1 KB", chat(bodies::chat(1 << 10, Past::Known)), 1.0),
@@ -123,13 +123,13 @@ fn rows(arguments: &Arguments) -> anyhow::Result<Vec<Row>> {
     ];
     let rate = |share: f64| {
         let own = arguments.rate * share;
-        // Two megabytes take others more than half a second.
+        // Two megabytes take other proxies more than half a second.
         arguments.at_most.map_or(own, |most| own.min(if share < 0.01 { most / 10.0 } else { most }))
     };
     Ok(cases.into_iter().map(|(name, case, share)| Row { name, case, rate: rate(share) }).collect())
 }
 
-/// The same request, to be answered in one piece.
+/// The same request without streaming.
 fn without_stream(mut body: serde_json::Value) -> Vec<u8> {
     if let Some(fields) = body.as_object_mut() {
         fields.remove("stream");
@@ -137,7 +137,7 @@ fn without_stream(mut body: serde_json::Value) -> Vec<u8> {
     body.to_string().into_bytes()
 }
 
-/// Added microseconds over the way without a proxy.
+/// Microseconds added over the way without a proxy: the quantiles, and the median of each round.
 fn added(one: &Measured, ways: &[Measured]) -> Option<([f64; 3], Vec<f64>)> {
     let base = if one.way.is_tls() { DIRECT_TLS } else { DIRECT };
     let base = ways.iter().find(|other| other.way.name == base).filter(|base| base.way.name != one.way.name)?;
@@ -199,7 +199,7 @@ fn verdicts(rows: &[Row], measured: &[Vec<Measured>]) {
             if one.all.unsent > 0 || one.all.latencies.quantiles().p50.as_secs_f64() > 1.0 / row.rate {
                 println!("- {}: {} can't keep up with {:.1} a second.", row.name, one.way.name, row.rate);
             }
-            // The clock's noise is no divisor.
+            // At least a microsecond, as the clock's noise is no divisor.
             let times = other[0] / lopper[0].max(1.0);
             let holds = says(times >= TARGET_RATIO);
             println!(

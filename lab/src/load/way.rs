@@ -1,4 +1,4 @@
-//! The ways on which a request reaches the stub: directly or through a proxy.
+//! Ways to reach the stub: directly or through a proxy.
 
 use std::io::{self, Read, Write};
 use std::net::TcpStream;
@@ -12,16 +12,16 @@ use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, ServerName};
 use rustls::{ClientConfig, ClientConnection, RootCertStore, StreamOwned};
 
-/// How long a client waits for more of an answer.
+/// Timeout of a read.
 const PATIENCE: Duration = Duration::from_secs(60);
 
 /// A way, written `NAME=http://HOST:PORT` or, with TLS behind a `CONNECT`, `NAME=https://HOST|PROXY:PORT|CA_FILE`.
 #[derive(Clone)]
 pub struct Way {
     pub name: String,
-    /// What stands in `Host`.
+    /// The `Host` header.
     pub host: String,
-    /// Where TCP connects.
+    /// The address for TCP.
     address: String,
     tls: Option<Arc<ClientConfig>>,
 }
@@ -40,12 +40,12 @@ pub struct Compared {
     pub pid: u32,
 }
 
-/// Something to talk over.
+/// A connected stream.
 pub trait Wire: Read + Write + Send {}
 impl<T: Read + Write + Send> Wire for T {}
 
 impl Way {
-    /// A new connection.
+    /// Opens a connection.
     pub fn connect(&self) -> io::Result<Box<dyn Wire>> {
         let mut stream = TcpStream::connect(&self.address)?;
         stream.set_nodelay(true)?;
@@ -66,7 +66,7 @@ impl Way {
         Ok(Box::new(StreamOwned::new(session, stream)))
     }
 
-    /// Whether TLS is spoken.
+    /// Whether it uses TLS.
     pub fn is_tls(&self) -> bool {
         self.tls.is_some()
     }

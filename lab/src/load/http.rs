@@ -1,4 +1,4 @@
-//! The least HTTP/1.1 client that there can be: a request's bytes are ready, an answer is read to its end.
+//! A minimal HTTP/1.1 client: sends the bytes of a request and reads the answer to its end.
 
 use std::io::{self, Read};
 
@@ -7,15 +7,15 @@ use super::way::{Way, Wire};
 /// Bytes read at once.
 const PIECE: usize = 64 << 10;
 
-/// A connection that is kept.
+/// A persistent connection.
 pub struct Connection {
     wire: Box<dyn Wire>,
-    /// What was read and not used yet starts at `at`.
+    /// Bytes read; those from `at` on are not used yet.
     buffer: Vec<u8>,
     at: usize,
 }
 
-/// An answer that was read to its end.
+/// An answer, read to its end.
 #[derive(Debug, Default)]
 pub struct Answer {
     pub status: u16,
@@ -63,7 +63,7 @@ impl Connection {
                 }
             }
         }
-        // What has no length here is chunked: the connection is kept.
+        // Without a length the body is chunked, as the connection is persistent.
         match length {
             Some(length) => {
                 self.skip(length)?;
@@ -126,7 +126,7 @@ impl Connection {
     }
 }
 
-/// A request's bytes; `{host}` is the way's.
+/// The bytes of a request.
 pub fn request(way: &Way, method: &str, path: &str, body: &[u8]) -> Vec<u8> {
     let head = format!(
         "{method} {path} HTTP/1.1\r\nHost: {}\r\nContent-Type: application/json\r\nAuthorization: Bearer sk-stub\r\n\

@@ -1,16 +1,15 @@
-//! What was measured, as tables in Markdown.
+//! Tables of results, in Markdown.
 
 use std::fmt::Write as _;
 
-use super::Measured;
-use super::record::{Record, Rows, of, settings};
+use super::record::{Measured, of, settings};
 use super::stats::{self, Mean};
 
-/// What the others are held against.
+/// The method that the others are compared with.
 const BASELINE: &str = "lexical";
 
-/// The tables: all cases by method and ratio; by group; by whether the question shares words with the answer's name; and
-/// each method against the words alone.
+/// Tables by method and ratio: all cases; by group and by words shared with the needle's name; and each method against
+/// [`BASELINE`].
 pub fn markdown(measured: &[Measured]) -> String {
     let mut text = String::from(
         "| method | ratio | cases | kept | needle whole | needle lines | MRR | ms | tokens decoded |\n\
@@ -26,9 +25,9 @@ pub fn markdown(measured: &[Measured]) -> String {
             "| {method} | {ratio} | {} | {:.3} | {} | {:.3} | {} | {:.0} | {} |",
             of.len(),
             over(|case| Some(case.kept.into())).mean,
-            over(WHOLE).shown(),
+            over(WHOLE).shown(3),
             over(|case| Some(case.lines.into())).mean,
-            over(RECIPROCAL_RANK).shown(),
+            over(RECIPROCAL_RANK).shown(3),
             over(|case| Some(case.milliseconds)).mean,
             number(over(|case| Some(case.decoded? as f64))),
         );
@@ -72,39 +71,6 @@ pub fn markdown(measured: &[Measured]) -> String {
     text
 }
 
-/// One table of all records: by ratio, method and model. What was measured twice counts once.
-pub fn summary(records: &[Record]) -> String {
-    let mut rows: Vec<(f32, String, String)> = Vec::new();
-    for record in records {
-        let Rows::Needle(measured) = &record.measured else { continue };
-        for (name, model) in record.methods(measured) {
-            for (_, ratio) in settings(measured).into_iter().filter(|(method, _)| *method == name) {
-                let of = of(measured, &name, ratio);
-                let over = |value: Value| mean(of.iter().filter_map(|case| value(case)));
-                let name = model.iter().fold(format!("`{name}`"), |name, model| format!("{name}, {model}"));
-                let row = format!(
-                    "{:.2} | {} | {} | {:.0} |",
-                    over(|case| Some(case.kept.into())).mean,
-                    over(WHOLE).brief(),
-                    over(RECIPROCAL_RANK).brief(),
-                    over(|case| Some(case.milliseconds)).mean
-                );
-                if !rows.iter().any(|(other, named, _)| (*other, named) == (ratio, &name)) {
-                    rows.push((ratio, name, row));
-                }
-            }
-        }
-    }
-    rows.sort_by(|a, b| a.0.total_cmp(&b.0));
-    let mut text = String::from(
-        "| method | ratio | kept | function kept whole | mean reciprocal rank | ms a case |\n|---|---|---|---|---|---|\n",
-    );
-    for (ratio, name, row) in rows {
-        text += &format!("| {name} | {ratio} | {row}\n");
-    }
-    text
-}
-
 /// The row of `method` against the baseline; none for the baseline itself or without one.
 fn difference(measured: &[Measured], method: &str, ratio: f32) -> Option<String> {
     let base = of(measured, BASELINE, ratio);
@@ -119,13 +85,16 @@ fn difference(measured: &[Measured], method: &str, ratio: f32) -> Option<String>
     Some(format!("| {method} | {ratio} | {} | {} |\n", over(WHOLE).signed(), over(RECIPROCAL_RANK).signed()))
 }
 
-/// A number of a case, where it is known.
-type Value = fn(&Measured) -> Option<f64>;
+/// A number of a case, where known.
+pub type Value = fn(&Measured) -> Option<f64>;
 
-const WHOLE: Value = |case| Some(case.whole.into());
-const RECIPROCAL_RANK: Value = |case| Some(1.0 / case.rank? as f64);
+/// 1 where the needle is kept whole, else 0.
+pub const WHOLE: Value = |case| Some(case.whole.into());
+/// 1 / rank of the needle.
+pub const RECIPROCAL_RANK: Value = |case| Some(1.0 / case.rank? as f64);
 
-fn mean(values: impl Iterator<Item = f64>) -> Mean {
+/// The mean of `values` with its interval.
+pub fn mean(values: impl Iterator<Item = f64>) -> Mean {
     stats::mean(&values.collect::<Vec<_>>())
 }
 

@@ -1,26 +1,25 @@
-//! How a picture looks: axes, lines with intervals, and the name of each line beside it.
+//! Draws a figure as SVG: axes, lines with intervals, and each line's name beside it.
 //!
-//! Colours are for a white ground, which each picture brings along, so that they look the same on a dark page.
+//! Each figure has its own white background, so that its colours look the same on a dark page.
 
 use std::path::Path;
 
 use anyhow::anyhow;
+use lopper::eval::stats::Mean;
 use plotters::prelude::*;
 use plotters::style::text_anchor::{HPos, Pos, VPos};
 
-use super::stats::Mean;
-
-/// Pixels of a picture: as wide as the column in which a README is shown.
+/// Width and height in pixels: as wide as the column that shows a README.
 const SIZE: (i32, i32) = (840, 470);
 /// Pixels around the plotted area: left, right (for the lines' names), top and bottom.
 const MARGINS: (i32, i32, i32, i32) = (64, 196, 84, 56);
-/// Pixels that the name of a line takes, alone and with its model below.
+/// Height of a line's name in pixels, alone and with its model below.
 const NAME_HEIGHTS: (f64, f64) = (17.0, 31.0);
 const FONT: &str = "Helvetica, Arial, sans-serif";
 const INK: RGBColor = RGBColor(31, 35, 40);
 const FAINT: RGBColor = RGBColor(101, 109, 118);
 const GRID: RGBColor = RGBColor(229, 232, 235);
-/// By method; told apart with most kinds of colour blindness (after Okabe and Ito, 2008).
+/// Colours by method, distinct with most kinds of colour blindness (after Okabe and Ito, 2008).
 const COLOURS: [(&str, RGBColor); 6] = [
     ("hybrid", RGBColor(0, 90, 181)),
     ("lexical", RGBColor(213, 94, 0)),
@@ -29,23 +28,23 @@ const COLOURS: [(&str, RGBColor); 6] = [
     ("head", RGBColor(150, 120, 40)),
     ("random", RGBColor(120, 124, 130)),
 ];
-/// For what has no colour of its own, in turn.
+/// Colours of the other lines, in turn.
 const OTHERS: [RGBColor; 3] = [RGBColor(190, 30, 60), RGBColor(0, 150, 190), RGBColor(90, 60, 20)];
 
-/// One line of a picture.
+/// A line of a figure.
 pub(super) struct Line {
     pub name: String,
-    /// The model that it is with, where one scores.
+    /// Its model, where one scores.
     pub model: Option<String>,
-    /// Where it goes, with intervals.
+    /// Its points, with intervals.
     pub points: Vec<(f64, Mean)>,
-    /// What lies behind it.
+    /// The cases behind it.
     pub dots: Vec<(f64, f64)>,
 }
 
-/// An axis: where values lie on it, and what stands beside it.
+/// An axis: its range, ticks and title.
 pub(super) struct Axis<'a> {
-    /// Shown below, for the axis of x: what y is, the picture's words say.
+    /// Drawn for x only; the figure's title describes y.
     title: &'static str,
     low: f64,
     high: f64,
@@ -55,20 +54,20 @@ pub(super) struct Axis<'a> {
 }
 
 impl<'a> Axis<'a> {
-    /// One with a tick at each multiple of `step`.
+    /// A linear axis with a tick at each multiple of `step`.
     pub fn linear(title: &'static str, low: f64, high: f64, step: f64, shown: &'a dyn Fn(f64) -> String) -> Self {
         let (first, last) = ((low / step).ceil() as i32, (high / step + 1e-6).floor() as i32);
         let ticks = (first..=last).map(|i| f64::from(i) * step).collect();
         Self { title, low, high, ticks, shown, logarithmic: false }
     }
 
-    /// One with a tick at each power of ten, from one to another.
+    /// A logarithmic axis with a tick at each power of ten.
     pub fn logarithmic(title: &'static str, low: f64, high: f64, shown: &'a dyn Fn(f64) -> String) -> Self {
         let powers = low.log10().round() as i32..=high.log10().round() as i32;
         Self { title, low, high, ticks: powers.map(|i| 10.0_f64.powi(i)).collect(), shown, logarithmic: true }
     }
 
-    /// Where `value` lies: 0 at the low end, 1 at the high one.
+    /// The place of `value`: 0 at the low end, 1 at the high one.
     fn place(&self, value: f64) -> f64 {
         match self.logarithmic {
             true => (value.max(self.low) / self.low).log10() / (self.high / self.low).log10(),
@@ -77,13 +76,13 @@ impl<'a> Axis<'a> {
     }
 }
 
-/// A picture.
+/// A figure.
 pub(super) struct Figure<'a> {
     pub title: String,
     pub subtitle: String,
     pub x: Axis<'a>,
     pub y: Axis<'a>,
-    /// Values of y that others are held against, with their names.
+    /// Horizontal lines to compare with, and their names.
     pub references: Vec<(&'static str, f64)>,
     pub lines: Vec<Line>,
 }
@@ -91,7 +90,7 @@ pub(super) struct Figure<'a> {
 type Area<'a> = DrawingArea<SVGBackend<'a>, plotters::coord::Shift>;
 
 impl Figure<'_> {
-    /// Writes it to the file at `path`; nothing where it has no line.
+    /// Writes the figure to the file at `path`; writes nothing if it has no lines.
     ///
     /// # Errors
     /// When the file can't be written.
@@ -151,12 +150,13 @@ impl Figure<'_> {
         area.present()
     }
 
-    /// A line with its dots and intervals, and the name that goes beside the picture; a single point has its own beside it.
+    /// Draws a line with its dots and intervals. Returns the name to draw beside the figure; a single point has its name
+    /// beside it already.
     fn line(&self, area: &Area, line: &Line, colour: RGBColor, nth: usize) -> Result<Option<Name>, Failed> {
         for &(x, y) in &line.dots {
             area.draw(&Circle::new(self.at(x, y), 2, colour.mix(0.3).filled()))?;
         }
-        // Points of several methods lie at the same share: their intervals stand side by side.
+        // Intervals of several methods at the same share are drawn side by side.
         let aside = if line.points.len() == 1 { 0 } else { (nth as i32 - self.lines.len() as i32 / 2) * 2 };
         for (x, Mean { low, high, .. }) in &line.points {
             let (low, high) = (self.at(*x, *low), self.at(*x, *high));
@@ -175,7 +175,7 @@ impl Figure<'_> {
         Ok(Some(Name { text: line.name.clone(), model: line.model.clone(), colour, y: from.1.into(), from }))
     }
 
-    /// The colour of line `i`: that of its method, if no line before has it.
+    /// The colour of line `i`: its method's, unless an earlier line has it.
     fn colour(&self, i: usize) -> RGBColor {
         let own = |line: &Line| COLOURS.iter().find(|(name, _)| *name == line.name).map(|(_, colour)| *colour);
         let is_second = |i: usize| self.lines[..i].iter().any(|line| line.name == self.lines[i].name);
@@ -196,15 +196,15 @@ impl Figure<'_> {
 
 type Failed = DrawingAreaErrorKind<<SVGBackend<'static> as DrawingBackend>::ErrorType>;
 
-/// The name of a line, beside the picture.
+/// The name of a line, beside the figure.
 struct Name {
     text: String,
-    /// The model that it is with, which stands below.
+    /// The model, drawn below.
     model: Option<String>,
     colour: RGBColor,
-    /// Where its middle is, in pixels.
+    /// The y of its middle, in pixels.
     y: f64,
-    /// Where its line ends.
+    /// The end of its line, in pixels.
     from: (i32, i32),
 }
 
@@ -214,10 +214,10 @@ impl Name {
     }
 }
 
-/// Moves names apart that would stand on each other, each as little as it goes.
+/// Moves overlapping names apart, each as little as possible.
 fn spread(names: &mut [Name]) {
     names.sort_by(|a, b| a.y.total_cmp(&b.y));
-    // Each round moves the pairs that are too close by half of what is missing.
+    // Each round moves overlapping pairs apart, each name by half of the overlap.
     for _ in 0..100 {
         for i in 1..names.len() {
             let missing = (names[i].height() + names[i - 1].height()) / 2.0 - (names[i].y - names[i - 1].y);

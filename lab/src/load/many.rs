@@ -1,4 +1,4 @@
-//! Many requests for a route that is not compressed: first as fast as they go, then at a rate.
+//! Many requests to a route that is not compressed: first as fast as possible, then at a fixed rate.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
@@ -10,19 +10,19 @@ use super::process::Process;
 use super::rate::{self, Case, Run};
 use super::way::{Compared, Way};
 
-/// Connections that send as fast as they can.
+/// Connections that send as fast as possible.
 const CONNECTIONS: usize = 32;
-/// Turns at a rate, on each way.
+/// Turns at the fixed rate, on each way.
 const TURNS: u64 = 4;
 
 #[derive(clap::Args)]
 pub struct Arguments {
     #[command(flatten)]
     compared: Compared,
-    /// How many.
+    /// Number of requests.
     #[arg(long, default_value_t = 100_000)]
     requests: u64,
-    /// Requests a second of the part at a rate.
+    /// Requests per second of the part at a fixed rate.
     #[arg(long, default_value_t = 1000.0)]
     rate: f64,
     /// Seconds of that part, on each way.
@@ -38,11 +38,11 @@ pub fn run(arguments: Arguments) -> anyhow::Result<()> {
     println!(
         "\n| pass-through requests | n | failed | a second | p50 µs | p99 µs | p99.9 µs |\n|---|---|---|---|---|---|---|"
     );
-    // A tenth: it is the measure for the other.
+    // A tenth, as the baseline.
     fastest(&direct, &case, requests / 10);
     let middle = thread::scope(|scope| -> anyhow::Result<_> {
         let sender = scope.spawn(|| fastest(&through, &case, requests));
-        // Whenever that is: in the middle of the work is what counts.
+        // In the middle of the work, whenever that is.
         while !sender.is_finished() && process.held()?.processor < start.processor + 2.0 {
             thread::sleep(Duration::from_millis(100));
         }
@@ -73,7 +73,7 @@ pub fn run(arguments: Arguments) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// A request that passes through.
+/// A request that is not compressed.
 pub fn through_case() -> Case {
     Case {
         method: "POST",
@@ -82,7 +82,7 @@ pub fn through_case() -> Case {
     }
 }
 
-/// Sends `requests` of them, each connection the next as soon as the last is answered, and prints a row of the table.
+/// Sends `requests` requests, on each connection one after the other, and prints a row of the table.
 fn fastest(way: &Way, case: &Case, requests: u64) {
     let (next, begun) = (AtomicU64::new(0), Instant::now());
     let mut all = Run::default();

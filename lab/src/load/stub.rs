@@ -1,8 +1,7 @@
-//! The upstream that is in front of nothing: it reads a request to its end and answers at once, or with an event stream.
+//! A stub upstream: reads a request to its end and answers at once, or with an event stream.
 //!
-//! `?events=N&pause=MS` in the path asks for N events, MS milliseconds apart; each tells when it was made. It speaks
-//! HTTP/1.1 on one thread. Given a certificate, it also takes TLS, directly or behind a `CONNECT`, as who intercepts TLS
-//! does it.
+//! `?events=N&pause=MS` in the path asks for N events, MS milliseconds apart, each with its time. It speaks HTTP/1.1 on
+//! one thread and, given a certificate, also TLS, directly or behind a `CONNECT` as proxies that intercept TLS send it.
 
 use std::convert::Infallible;
 use std::path::PathBuf;
@@ -24,13 +23,13 @@ use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio_rustls::TlsAcceptor;
 
-/// What every request gets that asks for no events.
+/// The answer to requests that ask for no events.
 const ANSWER: &str = r#"{"id":"chatcmpl-1","object":"chat.completion","created":1,"model":"stub","choices":[{"index":0,"message":{"role":"assistant","content":"It is done."},"finish_reason":"stop"}],"usage":{"prompt_tokens":100,"completion_tokens":4,"total_tokens":104}}"#;
-/// What stands before the time in an event.
+/// The key before the time in an event.
 pub const SENT: &str = "\"sent\":";
 /// The last event of a stream.
 const DONE: &str = "data: [DONE]\n\n";
-/// Bytes of a `CONNECT`'s head that are read.
+/// The most bytes of a `CONNECT`'s head.
 const CONNECT_AT_MOST: usize = 4 << 10;
 
 #[derive(clap::Args)]
@@ -111,7 +110,7 @@ fn stream_of(events: u64, pause: Duration) -> BoxBody<Bytes, Infallible> {
     let begun = tokio::time::Instant::now();
     let stream = futures_util::stream::unfold(0, move |number| async move {
         let text = if number < events {
-            // By the clock, so that a late event does not make the stream longer.
+            // By the clock, so that a late event does not delay the others.
             tokio::time::sleep_until(begun + pause * number as u32).await;
             event(number)
         } else if number == events {
@@ -135,7 +134,7 @@ fn event(number: u64) -> String {
     )
 }
 
-/// Nanoseconds since 1970: the same clock for all processes of this machine.
+/// Nanoseconds since 1970, the same for all processes on this machine.
 pub fn now() -> u64 {
     SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_nanos() as u64
 }
