@@ -1,7 +1,6 @@
 //! `lopper explain`: tells what is done to a request, and why.
 
 mod admin;
-mod meaning;
 mod table;
 
 use std::io::{IsTerminal, Read, Write};

@@ -2,6 +2,7 @@
 //!
 //! All that is asked here is about what came before: nothing that comes later may change how a piece of code was sent.
 
+use crate::base::reason::Reason;
 use crate::render::MARKER_PREFIX;
 
 /// What the conversation up to here says about files.
@@ -19,14 +20,14 @@ pub struct History {
 
 impl History {
     /// Why code of the file at `path` has to stay whole. Code of no known file is held against failed edits only.
-    pub fn veto(&self, path: Option<&str>) -> Option<&'static str> {
+    pub fn veto(&self, path: Option<&str>) -> Option<Reason> {
         let among = |files: &[String]| path.is_some_and(|path| files.iter().any(|file| same_file(file, path)));
         if self.all_pinned || among(&self.pinned) {
-            Some("pinned")
+            Some(Reason::Pinned)
         } else if among(&self.edited) {
-            Some("edited-before")
+            Some(Reason::EditedBefore)
         } else if among(&self.read) {
-            Some("read-before")
+            Some(Reason::ReadBefore)
         } else {
             None
         }
@@ -114,12 +115,12 @@ mod tests {
         let mut history = History::default();
         assert_eq!(history.veto(Some("a.rs")), None);
         history.saw("/w/a.rs");
-        assert_eq!(history.veto(Some("a.rs")), Some("read-before"));
+        assert_eq!(history.veto(Some("a.rs")), Some(Reason::ReadBefore));
         history.edits("a.rs");
-        assert_eq!(history.veto(Some("/w/a.rs")), Some("edited-before"));
+        assert_eq!(history.veto(Some("/w/a.rs")), Some(Reason::EditedBefore));
         assert_eq!((history.veto(Some("b.rs")), history.veto(None)), (None, None));
         history.pin(None);
-        assert_eq!((history.veto(Some("b.rs")), history.veto(None)), (Some("pinned"), Some("pinned")));
+        assert_eq!((history.veto(Some("b.rs")), history.veto(None)), (Some(Reason::Pinned), Some(Reason::Pinned)));
     }
 
     #[test]
@@ -127,9 +128,9 @@ mod tests {
         let mut history = History::default();
         history
             .heard("{\"new\":\"x\\n    # [lopper: lines 3-9 of src/a.py left out; read again before editing]\\ny\"}");
-        assert_eq!(history.veto(Some("/w/src/a.py")), Some("pinned"));
+        assert_eq!(history.veto(Some("/w/src/a.py")), Some(Reason::Pinned));
         assert_eq!(history.veto(Some("b.py")), None);
         history.heard("// [lopper: lines 3-9 left out; read again before editing]");
-        assert_eq!(history.veto(Some("b.py")), Some("pinned"));
+        assert_eq!(history.veto(Some("b.py")), Some(Reason::Pinned));
     }
 }

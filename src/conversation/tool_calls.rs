@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 
+use crate::base::reason::Reason;
 use crate::detect::tools::{Effect, call};
 use crate::detect::veto;
 use crate::wire::{Call, Chat, Message, Origin, Role, Slot};
@@ -46,7 +47,7 @@ impl<'a> Calls<'a> {
 }
 
 /// Why the orders of a conversation forbid to touch its code (rule R2), from which message on.
-pub struct Orders(Vec<(usize, &'static str)>);
+pub struct Orders(Vec<(usize, Reason)>);
 
 impl Orders {
     /// Those of `chat`.
@@ -66,7 +67,7 @@ impl Orders {
 
     /// The veto for code whose question is asked in message `asked_in`. What comes later does not count: it must not
     /// change how the code was sent before.
-    pub fn veto(&self, asked_in: usize) -> Option<&'static str> {
+    pub fn veto(&self, asked_in: usize) -> Option<Reason> {
         self.0.first().filter(|(index, _)| *index <= asked_in).map(|&(_, reason)| reason)
     }
 }

@@ -11,6 +11,7 @@ pub mod veto;
 
 use std::borrow::Cow;
 
+use crate::base::reason::Reason;
 use crate::base::text::Span;
 use crate::syntax::Language;
 use framing::headings::{self, Heading};
@@ -34,7 +35,7 @@ pub struct Region {
     /// Whether the client said that this is a part of the file.
     pub ranged: bool,
     /// Why it has to stay as it is, where it has.
-    pub veto: Option<&'static str>,
+    pub veto: Option<Reason>,
     /// How its lines are numbered, where they are; the numbers are within the span.
     pub numbering: Option<Numbering>,
 }
@@ -208,7 +209,7 @@ fn bare(text: &str, piece: Piece) -> Option<Region> {
     let language = language::of(&heading, &source)?;
     let first_line = numbering.map_or(1, |numbering| numbering.first_line());
     let ranged = piece.ranged || first_line > 1 || numbering.is_some_and(|numbering| !numbering.is_dense());
-    let veto = piece.veto.or(ranged.then_some("ranged-read")).or_else(|| veto::code(&source));
+    let veto = piece.veto.or(ranged.then_some(Reason::RangedRead)).or_else(|| veto::code(&source));
     Some(Region { span: piece.span, language, path: heading.path, first_line, ranged, veto, numbering })
 }
 
@@ -228,8 +229,8 @@ fn region(text: &str, block: &fences::Block, context: Context, surroundings: &ve
     let numbered = numbering.map(|numbering| numbering.first_line());
     let is_part = numbering.is_some_and(|numbering| numbering.first_line() > 1 || !numbering.is_dense());
     let ranged = heading.first_line.is_some() || is_part;
-    let veto = (ranged.then_some("ranged-read"))
-        .or_else(|| block.doubtful.then_some("fence-in-fence"))
+    let veto = (ranged.then_some(Reason::RangedRead))
+        .or_else(|| block.doubtful.then_some(Reason::FenceInFence))
         .or_else(|| veto::code(&code))
         .or_else(|| surroundings.veto(block.outer.start));
     let first_line = numbered.or(heading.first_line).unwrap_or(1);

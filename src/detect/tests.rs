@@ -30,7 +30,7 @@ fn headings_in_every_place() {
             (language, path, first_line),
             "{text}"
         );
-        assert_eq!(region.veto, region.ranged.then_some("ranged-read"), "{text}");
+        assert_eq!(region.veto, region.ranged.then_some(Reason::RangedRead), "{text}");
     }
     let parts = regions("```\nx = 1\n```", Context { before: "\nContent from @a.py:\n", ..Context::default() });
     assert_eq!(parts[0].path.as_deref(), Some("@a.py"));
@@ -65,10 +65,10 @@ fn other_fences_are_no_regions() {
 fn fences_that_may_be_inside_out_are_vetoed() {
     // The inner closer ends the outer block by the rules, and what follows is upside down.
     let nested = "a.py\n```\n\"\"\"\n```python\nx\n```\n\"\"\"\n```\nb.py\n```\ny = 1\n```\n";
-    assert!(regions(nested, Context::default()).iter().all(|region| region.veto == Some("fence-in-fence")));
+    assert!(regions(nested, Context::default()).iter().all(|region| region.veto == Some(Reason::FenceInFence)));
     // A file without a final line break, glued to its closer.
     let glued = "a.py\n```\nx = 1```\nb.py\n```\ny = 1\n```\n";
-    assert!(regions(glued, Context::default()).iter().all(|region| region.veto == Some("fence-in-fence")));
+    assert!(regions(glued, Context::default()).iter().all(|region| region.veto == Some(Reason::FenceInFence)));
     let doc_comment = "```rust\n/// ```\n/// a()\n/// ```\nfn a() {}\n```";
     assert_eq!(only(doc_comment).veto, None);
 }
@@ -76,11 +76,11 @@ fn fences_that_may_be_inside_out_are_vetoed() {
 #[test]
 fn vetoes_reach_regions() {
     for (text, reason) in [
-        ("```py\n<<<<<<< SEARCH\nx\n=======\ny\n>>>>>>> REPLACE\n```", "edit-block"),
-        ("<example>\n```py\nx = 1\n```\n</example>", "example"),
-        ("<user_query>fix\n```py\nx = 1\n```\n</user_query>", "question"),
-        ("cat > a.md <<'EOF'\n```py\nx = 1\n```\nEOF\n", "heredoc"),
-        ("# 1 SEARCH/REPLACE block failed to match!\n```py\nx = 1\n```", "failed-edit"),
+        ("```py\n<<<<<<< SEARCH\nx\n=======\ny\n>>>>>>> REPLACE\n```", Reason::EditBlock),
+        ("<example>\n```py\nx = 1\n```\n</example>", Reason::Example),
+        ("<user_query>fix\n```py\nx = 1\n```\n</user_query>", Reason::Question),
+        ("cat > a.md <<'EOF'\n```py\nx = 1\n```\nEOF\n", Reason::Heredoc),
+        ("# 1 SEARCH/REPLACE block failed to match!\n```py\nx = 1\n```", Reason::FailedEdit),
     ] {
         assert_eq!(only(text).veto, Some(reason), "{text}");
     }
@@ -92,7 +92,7 @@ fn read_of(path: &str, ranged: bool) -> Effect {
     Effect::Read { paths: vec![path.to_owned()], ranged }
 }
 
-fn of_tool(does: &Effect, text: &str) -> Vec<(String, Option<String>, Option<&'static str>)> {
+fn of_tool(does: &Effect, text: &str) -> Vec<(String, Option<String>, Option<Reason>)> {
     let context = Context { source: Source::Tool(Some(does)), ..Context::default() };
     let found = regions(text, context).into_iter();
     found.map(|region| (text[region.span.range()].to_owned(), region.path, region.veto)).collect()
@@ -144,13 +144,13 @@ fn what_tools_show_in_part_stays() {
         format!("<path>a.py</path>\n<content>\n{CODE}\n(File has more lines. Use 'offset' parameter)\n</content>");
     for text in [cut, later, more, format!("{CODE}…900 tokens truncated…\n{CODE}")] {
         let found = of_tool(&read_of("a.py", false), &text);
-        assert!(matches!(found[..], [(_, _, Some("ranged-read"))]), "{text}: {found:?}");
+        assert!(matches!(found[..], [(_, _, Some(Reason::RangedRead))]), "{text}: {found:?}");
     }
-    assert_eq!(of_tool(&read_of("a.py", true), CODE)[0].2, Some("ranged-read"));
+    assert_eq!(of_tool(&read_of("a.py", true), CODE)[0].2, Some(Reason::RangedRead));
     let failed = format!("Exit code: 1\nOutput:\n{CODE}");
-    assert_eq!(of_tool(&read_of("a.py", false), &failed)[0].2, Some("report"));
+    assert_eq!(of_tool(&read_of("a.py", false), &failed)[0].2, Some(Reason::Report));
     let context = Context { source: Source::Tool(None), path: Some("/w/a.py:1-4"), ..Context::default() };
-    assert_eq!(regions(CODE, context)[0].veto, Some("ranged-read"));
+    assert_eq!(regions(CODE, context)[0].veto, Some(Reason::RangedRead));
     assert_eq!(regions(CODE, Context { path: Some("/w/a.py"), ..context })[0].veto, None);
 }
 

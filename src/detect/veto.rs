@@ -7,6 +7,7 @@
 use std::collections::HashMap;
 
 use super::framing::{fences, tags};
+use crate::base::reason::Reason;
 use crate::render;
 
 /// Why nothing in a request may be touched: `texts` (the orders and questions that a piece of code is sent with) ask for
@@ -14,22 +15,22 @@ use crate::render;
 ///
 /// For decisions that later turns do not change, pass the texts of system, developer and user messages up to the one
 /// whose question is asked, not those after it.
-pub fn whole_request<'a>(texts: impl IntoIterator<Item = &'a str>) -> Option<&'static str> {
+pub fn whole_request<'a>(texts: impl IntoIterator<Item = &'a str>) -> Option<Reason> {
     texts.into_iter().find_map(|text| {
         let prose = fences::around(text);
         if APPLY_MARKERS.iter().any(|marker| prose.contains(marker)) {
-            return Some("apply-prompt");
+            return Some(Reason::ApplyPrompt);
         }
         let prose = prose.to_ascii_lowercase();
         if APPLY_PHRASES.iter().any(|phrase| prose.contains(phrase)) {
-            return Some("apply-prompt");
+            return Some(Reason::ApplyPrompt);
         }
-        asks_for_whole_file(&prose).then_some("whole-file")
+        asks_for_whole_file(&prose).then_some(Reason::WholeFile)
     })
 }
 
 /// Why a piece of code has to stay as it is, judged by its own lines.
-pub fn code(code: &str) -> Option<&'static str> {
+pub fn code(code: &str) -> Option<Reason> {
     let mut seen = Tally::default();
     let mut before = "";
     for line in code.lines() {
@@ -39,38 +40,38 @@ pub fn code(code: &str) -> Option<&'static str> {
         seen.add(line);
         before = line;
     }
-    seen.verdict().or_else(|| is_one_heredoc(code).then_some("heredoc"))
+    seen.verdict().or_else(|| is_one_heredoc(code).then_some(Reason::Heredoc))
 }
 
 /// The parts of a text in which code has to stay as it is.
 #[derive(Debug)]
 pub struct Surroundings {
     /// Of one reason each: bytes from and to, in order.
-    enclosures: Vec<(&'static str, Vec<(usize, usize)>)>,
+    enclosures: Vec<(Reason, Vec<(usize, usize)>)>,
     /// Why nothing in the text may be touched.
-    whole: Option<&'static str>,
+    whole: Option<Reason>,
 }
 
 impl Surroundings {
     /// Reads the prose of a text, its fenced blocks blanked out.
     pub fn new(prose: &str) -> Self {
-        let questions = tags::QUESTION.map(|name| (name, "question"));
+        let questions = tags::QUESTION.map(|name| (name, Reason::Question));
         let has_tags = prose.contains('<');
         let mut enclosures: Vec<_> = (TAGS.iter().copied().chain(questions).filter(|_| has_tags))
             .map(|(name, reason)| {
                 (reason, tags::elements(prose, name).iter().map(|tag| (tag.body.start, tag.body.end)).collect())
             })
             .collect();
-        enclosures.push(("edit-block", edit_blocks(prose)));
-        enclosures.push(("heredoc", heredocs(prose)));
-        enclosures.push(("example", worked_examples(prose)));
-        enclosures.push(("summarized", summarized(prose)));
+        enclosures.push((Reason::EditBlock, edit_blocks(prose)));
+        enclosures.push((Reason::Heredoc, heredocs(prose)));
+        enclosures.push((Reason::Example, worked_examples(prose)));
+        enclosures.push((Reason::Summarized, summarized(prose)));
         let failed = prose.contains("SEARCH/REPLACE block") && prose.contains("failed to match!");
-        Self { enclosures, whole: failed.then_some("failed-edit") }
+        Self { enclosures, whole: failed.then_some(Reason::FailedEdit) }
     }
 
     /// Why code at byte `at` has to stay as it is.
-    pub fn veto(&self, at: usize) -> Option<&'static str> {
+    pub fn veto(&self, at: usize) -> Option<Reason> {
         let encloses = |spans: &[(usize, usize)]| {
             let after = spans.partition_point(|&(start, _)| start <= at);
             after.checked_sub(1).is_some_and(|last| at < spans[last].1)
@@ -81,21 +82,21 @@ impl Surroundings {
 }
 
 /// Tags whose content is not the person's code, or is it and is needed whole.
-const TAGS: [(&str, &str); 14] = [
-    ("example", "example"),
-    ("examples", "example"),
-    ("good-example", "example"),
-    ("bad-example", "example"),
-    ("good_example", "example"),
-    ("bad_example", "example"),
-    ("final_file_content", "edit-result"),
-    ("INSTRUCTIONS", "instructions"),
-    ("instructions", "instructions"),
-    ("rules", "instructions"),
-    ("system-reminder", "instructions"),
-    ("system_reminder", "instructions"),
-    ("error", "report"),
-    ("error_details", "report"),
+const TAGS: [(&str, Reason); 14] = [
+    ("example", Reason::Example),
+    ("examples", Reason::Example),
+    ("good-example", Reason::Example),
+    ("bad-example", Reason::Example),
+    ("good_example", Reason::Example),
+    ("bad_example", Reason::Example),
+    ("final_file_content", Reason::EditResult),
+    ("INSTRUCTIONS", Reason::Instructions),
+    ("instructions", Reason::Instructions),
+    ("rules", Reason::Instructions),
+    ("system-reminder", Reason::Instructions),
+    ("system_reminder", Reason::Instructions),
+    ("error", Reason::Report),
+    ("error_details", Reason::Report),
 ];
 
 /// Words of apply prompts that are spelled just so.
@@ -165,7 +166,7 @@ fn asks_for_whole_file(prose: &str) -> bool {
 }
 
 /// What one line gives away. `before` is the line before it.
-fn telltale(line: &str, before: &str) -> Option<&'static str> {
+fn telltale(line: &str, before: &str) -> Option<Reason> {
     let starts = |prefixes: &[&str]| prefixes.iter().any(|prefix| line.starts_with(prefix));
     let is_patch = starts(&["*** Begin Patch", "diff --git "])
         || is_hunk(line)
@@ -175,19 +176,19 @@ fn telltale(line: &str, before: &str) -> Option<&'static str> {
         || line.starts_with("goroutine ") && line.ends_with("]:")
         || line.starts_with("Exception in thread \"");
     if starts(&["<<<<<<< ", ">>>>>>> ", "------- SEARCH", "+++++++ REPLACE"]) {
-        Some("edit-block")
+        Some(Reason::EditBlock)
     } else if is_patch {
-        Some("patch")
+        Some(Reason::Patch)
     } else if is_traceback || is_diagnostic(line) || is_test_report(line) {
-        Some("report")
+        Some(Reason::Report)
     } else if line.starts_with("$ ") {
-        Some("terminal")
+        Some(Reason::Terminal)
     } else if render::is_marker(line) || is_elision(line) {
-        Some("pruned-already")
+        Some(Reason::PrunedAlready)
     } else if is_order(line) {
-        Some("instruction-comment")
+        Some(Reason::InstructionComment)
     } else if line.trim_start().starts_with('⋮') {
-        Some("repo-map")
+        Some(Reason::RepoMap)
     } else {
         None
     }
@@ -229,14 +230,14 @@ impl Tally {
         self.outlined += usize::from(is_outlined);
     }
 
-    fn verdict(&self) -> Option<&'static str> {
+    fn verdict(&self) -> Option<Reason> {
         let most = |count: usize| count > 0 && count * 2 >= self.lines;
         if self.frames >= 3 {
-            Some("report")
+            Some(Reason::Report)
         } else if most(self.bars) {
-            Some("repo-map")
+            Some(Reason::RepoMap)
         } else if most(self.outlined) {
-            Some("outline")
+            Some(Reason::Outline)
         } else {
             None
         }

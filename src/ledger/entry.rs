@@ -34,7 +34,7 @@ pub fn encode(key: &Key, decision: &Decision) -> Vec<u8> {
             };
             Stored::Keep(lines.iter().map(step).collect())
         }
-        Decision::Leave(reason) => Stored::Leave(<&str>::from(reason).to_owned()),
+        Decision::Leave(reason) => Stored::Leave(reason.to_string()),
     };
     let bytes = postcard::to_extend(&stored, vec![VERSION]).expect("a vector takes whatever it is given");
     let checksum = checksum(key, &bytes);
@@ -78,7 +78,7 @@ pub fn checked(key: &Key, bytes: &[u8]) -> Vec<u8> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::ledger::Reason;
+    use crate::base::reason::Reason;
     use proptest::prelude::*;
     use strum::VariantArray;
 

@@ -19,7 +19,7 @@ use moka::sync::Cache;
 use parking_lot::Mutex;
 
 use crate::base::limits::Cancel;
-pub use decision::{Decision, Reason};
+pub use decision::Decision;
 use disk::Disk;
 pub use key::{DecisionKey, Key};
 

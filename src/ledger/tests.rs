@@ -2,6 +2,7 @@ use std::sync::Barrier;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use super::*;
+use crate::base::reason::Reason;
 use crate::base::text::Lines;
 
 fn key(number: usize) -> Key {

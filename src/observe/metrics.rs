@@ -5,7 +5,8 @@ use std::collections::HashSet;
 use metrics::{Unit, counter, describe_counter, describe_gauge, describe_histogram, gauge, histogram};
 use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle, PrometheusRecorder};
 
-use super::record::{Outcome, Record, ScorerState};
+use super::record::{Record, ScorerState};
+use crate::base::status::Status;
 
 /// Bounds of the histograms' buckets, in seconds: from what passing a small request takes to a slow first byte.
 const SECONDS: [f64; 14] = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0];
@@ -81,24 +82,21 @@ impl Metrics {
 
 fn count(record: &Record, model: String) {
     let Record { outcome, tokens, took, usage, .. } = record;
-    let labels = [
-        ("api", record.api.to_owned()),
-        ("status", record.status.to_string()),
-        ("outcome", outcome.short_label().to_owned()),
-    ];
+    let labels =
+        [("api", record.api.to_owned()), ("status", record.status.to_string()), ("outcome", outcome.word().to_owned())];
     counter!("lopper_requests_total", &labels).increment(1);
     if let Some(reason) = outcome.reason() {
-        counter!("lopper_skipped_total", "reason" => reason).increment(1);
+        counter!("lopper_skipped_total", "reason" => reason.word()).increment(1);
     }
     if outcome.had_code() {
         counter!("lopper_requests_with_code_total").increment(1);
     }
-    if let Outcome::Failed(cause) = outcome {
+    if let Status::Failed(cause) = outcome {
         counter!("lopper_failures_total", "cause" => failure(cause)).increment(1);
     }
     if let Some((before, after)) = tokens {
         // In an audit all of it is sent.
-        let after = if *outcome == Outcome::Audited { before } else { after };
+        let after = if *outcome == Status::Audited { before } else { after };
         counter!("lopper_request_tokens_before_total", "model" => model.clone()).increment(*before as u64);
         counter!("lopper_request_tokens_after_total", "model" => model.clone()).increment(*after as u64);
         histogram!("lopper_compression_duration_seconds").record(took.as_secs_f64());
@@ -187,14 +185,15 @@ fn describe() {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::base::reason::Reason;
     use crate::observe::stats::tests::record;
 
     #[test]
     fn a_request_is_counted_under_every_name() {
         let mut metrics = Metrics::new();
-        metrics.add(&record(Outcome::Compressed));
-        metrics.add(&record(Outcome::Failed("the model failed on a batch: secret".into())));
-        metrics.add(&record(Outcome::Skipped("small")));
+        metrics.add(&record(Status::Compressed));
+        metrics.add(&record(Status::Failed("the model failed on a batch: secret".into())));
+        metrics.add(&record(Status::Skipped(Reason::Small)));
         let gauges = Gauges {
             scorer: ScorerState { queue_depth: 3, is_up: true, restarts: 4 },
             uncompressed_streak: 1,
@@ -242,7 +241,7 @@ mod tests {
     #[test]
     fn an_audit_saves_nothing() {
         let mut metrics = Metrics::new();
-        metrics.add(&record(Outcome::Audited));
+        metrics.add(&record(Status::Audited));
         let text = metrics.render(&Gauges::default());
         assert!(text.contains("lopper_request_tokens_after_total{model=\"gpt-5\"} 1000"), "{text}");
     }
@@ -251,7 +250,7 @@ mod tests {
     fn models_that_clients_make_up_are_counted_together() {
         let mut metrics = Metrics::new();
         for i in 0..300 {
-            metrics.add(&Record { model: Some(format!("m{i}")), ..record(Outcome::Unchanged) });
+            metrics.add(&Record { model: Some(format!("m{i}")), ..record(Status::Unchanged) });
         }
         let text = metrics.render(&Gauges::default());
         assert_eq!(text.matches("lopper_request_tokens_before_total{").count(), MODELS + 1);

@@ -26,7 +26,7 @@ use bytes::Bytes;
 use crate::config::Price;
 use holdout::Holdout;
 use metrics::{Gauges, Metrics};
-pub use record::{Conversation, OTHER, Outcome, Record, ScorerState};
+pub use record::{Conversation, OTHER, Record, ScorerState};
 pub use served::About;
 use served::{Alarm, RequestList, Summary};
 use stats::Stats;

@@ -5,6 +5,7 @@ use std::time::{Duration, SystemTime};
 use bytes::Bytes;
 
 use super::usage::Usage;
+use crate::base::status::Status;
 
 /// An answered request.
 #[derive(Debug, Clone)]
@@ -20,7 +21,7 @@ pub struct Record {
     /// HTTP status of the answer.
     pub status: u16,
     /// What became of it.
-    pub outcome: Outcome,
+    pub outcome: Status,
     /// Tokens of the request's texts as they came and as they were sent; `None` where they were not counted.
     pub tokens: Option<(usize, usize)>,
     /// Time that compressing took.
@@ -43,69 +44,8 @@ pub struct Record {
     pub captured: Option<Bytes>,
 }
 
-/// What became of a request; the words are those of the header `x-lopper-status`.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Outcome {
-    /// It was made smaller.
-    Compressed,
-    /// It would have been made smaller.
-    Audited,
-    /// There was code, and all of it stayed.
-    Unchanged,
-    /// There was nothing to compress, for this reason.
-    Skipped(&'static str),
-    /// Compression failed, for this reason.
-    Failed(String),
-    /// It was none that could be compressed.
-    Passed,
-}
-
 /// The API of a request that passes through; the name of models beyond the limit.
 pub const OTHER: &str = "other";
-
-/// Reasons to skip a request that has no code or is not to be looked into.
-const WITHOUT_CODE: [&str; 7] = ["no-code", "not-chat", "nesting", "off", "bypass", "encoding", "holdout"];
-
-impl Outcome {
-    /// In words, such as `skipped:small`.
-    pub fn label(&self) -> String {
-        match self {
-            Self::Failed(why) => format!("failed:{why}"),
-            other => {
-                other.short_label().to_owned() + other.reason().map_or(String::new(), |why| format!(":{why}")).as_str()
-            }
-        }
-    }
-
-    /// The first of those words: few enough to count by.
-    pub fn short_label(&self) -> &'static str {
-        match self {
-            Self::Compressed => "compressed",
-            Self::Audited => "audited",
-            Self::Unchanged => "unchanged",
-            Self::Skipped(_) => "skipped",
-            Self::Failed(_) => "failed",
-            Self::Passed => "passed",
-        }
-    }
-
-    /// Why it was skipped.
-    pub fn reason(&self) -> Option<&'static str> {
-        match self {
-            Self::Skipped(why) => Some(why),
-            _ => None,
-        }
-    }
-
-    /// Whether the request had code that compression looked at.
-    pub fn had_code(&self) -> bool {
-        match self {
-            Self::Skipped(why) => !WITHOUT_CODE.contains(why),
-            Self::Passed => false,
-            _ => true,
-        }
-    }
-}
 
 /// A conversation, identified by a hash of the user's first words in it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -136,7 +76,7 @@ impl Record {
             path,
             model: None,
             status: 0,
-            outcome: Outcome::Passed,
+            outcome: Status::Passed,
             tokens: None,
             took: Duration::ZERO,
             stages: Vec::new(),

@@ -7,10 +7,11 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use bytes::Bytes;
 
 use super::cost;
-use super::record::{OTHER, Outcome, Record};
+use super::record::{OTHER, Record};
 use super::served::{Alarm, Billed, Figures, Listed, ModelTotals, OutcomeCount, Point, Quantiles, Series, Totals};
 use super::streak::Streak;
 use super::usage::Usage;
+use crate::base::status::Status;
 use crate::config::Price;
 
 /// Requests that are remembered one by one.
@@ -68,10 +69,10 @@ impl Stats {
             self.models.entry(name.to_owned()).or_default().merge(&totals);
         }
         let outcome = match &record.outcome {
-            Outcome::Passed => None,
+            Status::Passed => None,
             // Without the cause, which may be any text.
-            Outcome::Failed(_) => Some(record.outcome.short_label().to_owned()),
-            other => Some(other.label()),
+            Status::Failed(_) => Some(record.outcome.word().to_owned()),
+            other => Some(other.to_string()),
         };
         if let Some(outcome) = outcome {
             *self.outcomes.entry(outcome).or_default() += 1;
@@ -159,7 +160,7 @@ fn list(id: u64, record: &Record, prices: &[Price]) -> Listed {
     let price = record.model.as_deref().and_then(|model| Price::of(prices, model));
     let priced = price.zip(record.usage);
     let left_out = match record.outcome {
-        Outcome::Compressed => record.tokens.map_or(0, |(before, after)| before.saturating_sub(after)),
+        Status::Compressed => record.tokens.map_or(0, |(before, after)| before.saturating_sub(after)),
         _ => 0,
     };
     let billed = |Usage { prompt, cached, output, .. }: Usage| Billed { prompt, cached, output };
@@ -171,7 +172,7 @@ fn list(id: u64, record: &Record, prices: &[Price]) -> Listed {
         path: record.path.clone(),
         model: record.model.clone(),
         status: record.status,
-        outcome: record.outcome.label(),
+        outcome: record.outcome.to_string(),
         tokens_before: record.tokens.map(|(before, _)| before),
         tokens_after: record.tokens.map(|(_, after)| after),
         ms: milliseconds(record.took),
@@ -189,15 +190,15 @@ fn list(id: u64, record: &Record, prices: &[Price]) -> Listed {
 fn totals(record: &Record, listed: &Listed) -> Totals {
     let (before, after) = match (&record.outcome, record.tokens) {
         // An audit saves nothing.
-        (Outcome::Audited, Some((before, _))) => (before, before),
+        (Status::Audited, Some((before, _))) => (before, before),
         (_, tokens) => tokens.unwrap_or_default(),
     };
     let usage = record.usage.unwrap_or_default();
     Totals {
         requests: 1,
         with_code: record.outcome.had_code().into(),
-        compressed: (record.outcome == Outcome::Compressed).into(),
-        failed: matches!(record.outcome, Outcome::Failed(_)).into(),
+        compressed: (record.outcome == Status::Compressed).into(),
+        failed: matches!(record.outcome, Status::Failed(_)).into(),
         tokens_before: before as u64,
         tokens_after: after as u64,
         prompt_tokens: usage.prompt,
@@ -228,8 +229,9 @@ impl Totals {
 #[cfg(test)]
 pub(super) mod tests {
     use super::*;
+    use crate::base::reason::Reason;
 
-    pub fn record(outcome: Outcome) -> Record {
+    pub fn record(outcome: Status) -> Record {
         Record {
             at: UNIX_EPOCH + Duration::from_secs(6000),
             api: "chat",
@@ -257,10 +259,10 @@ pub(super) mod tests {
     #[test]
     fn figures_are_sums() {
         let mut stats = Stats::default();
-        for outcome in [Outcome::Compressed, Outcome::Audited, Outcome::Skipped("no-code")] {
+        for outcome in [Status::Compressed, Status::Audited, Status::Skipped(Reason::NoCode)] {
             stats.add(&record(outcome), &[], 0);
         }
-        let mut passed = record(Outcome::Passed);
+        let mut passed = record(Status::Passed);
         (passed.tokens, passed.usage, passed.model) = (None, None, None);
         stats.add(&passed, &[], 0);
         let figures = stats.figures(after(6030));
@@ -279,7 +281,7 @@ pub(super) mod tests {
     #[test]
     fn the_hour_ends() {
         let mut stats = Stats::default();
-        stats.add(&record(Outcome::Compressed), &[], 0);
+        stats.add(&record(Status::Compressed), &[], 0);
         assert_eq!(stats.figures(after(6000 + 59 * 60)).hour.requests, 1);
         let later = stats.figures(after(6000 + 60 * 60));
         assert_eq!((later.hour.requests, later.totals.requests), (0, 1));
@@ -293,7 +295,7 @@ pub(super) mod tests {
     fn a_clock_that_is_set_back_loses_no_request_and_the_hour_still_ends() {
         let mut stats = Stats::default();
         let add = |stats: &mut Stats, seconds| {
-            stats.add(&Record { at: after(seconds), ..record(Outcome::Compressed) }, &[], 0)
+            stats.add(&Record { at: after(seconds), ..record(Status::Compressed) }, &[], 0)
         };
         add(&mut stats, 6000);
         add(&mut stats, 6000 - 300);
@@ -310,7 +312,7 @@ pub(super) mod tests {
         assert_eq!(stats.figures(after(6060 + 60 * 60)).hour.requests, 0);
 
         // Before 1970 a clock is as good as stopped.
-        stats.add(&Record { at: UNIX_EPOCH - Duration::from_secs(9), ..record(Outcome::Compressed) }, &[], 0);
+        stats.add(&Record { at: UNIX_EPOCH - Duration::from_secs(9), ..record(Status::Compressed) }, &[], 0);
         assert_eq!(stats.figures(UNIX_EPOCH - Duration::from_secs(9)).hour.requests, 1);
     }
 
@@ -319,16 +321,16 @@ pub(super) mod tests {
         let mut stats = Stats::default();
         let mut alarms = Vec::new();
         for i in 0..250 {
-            let outcome = if i % 4 == 0 { Outcome::Unchanged } else { Outcome::Skipped("small") };
+            let outcome = if i % 4 == 0 { Status::Unchanged } else { Status::Skipped(Reason::Small) };
             alarms.extend(stats.add(&record(outcome), &[], 0).map(|alarm| (i, alarm)));
-            alarms.extend(stats.add(&record(Outcome::Skipped("no-code")), &[], 0).map(|alarm| (i, alarm)));
+            alarms.extend(stats.add(&record(Status::Skipped(Reason::NoCode)), &[], 0).map(|alarm| (i, alarm)));
         }
         assert_eq!(alarms.iter().map(|(i, _)| *i).collect::<Vec<_>>(), [99, 199]);
         let reasons = &alarms[0].1.reasons;
         assert_eq!((reasons[0].reason.as_str(), reasons[0].count), ("small", 75));
         assert_eq!((reasons[1].reason.as_str(), reasons[1].count), ("unchanged", 25));
         assert!(stats.figures(after(6000)).alarm.is_some());
-        stats.add(&record(Outcome::Compressed), &[], 0);
+        stats.add(&record(Status::Compressed), &[], 0);
         assert!(stats.figures(after(6000)).alarm.is_none());
     }
 
@@ -337,7 +339,7 @@ pub(super) mod tests {
         let mut stats = Stats::default();
         for i in 0..10u8 {
             let captured = (i % 2 == 0).then(|| Bytes::from(vec![i]));
-            stats.add(&Record { captured, ..record(Outcome::Unchanged) }, &[], 2);
+            stats.add(&Record { captured, ..record(Status::Unchanged) }, &[], 2);
         }
         let kept: Vec<u64> = stats.listed().iter().filter(|listed| listed.captured).map(|listed| listed.id).collect();
         assert_eq!(kept, [9, 7]);
@@ -351,7 +353,7 @@ pub(super) mod tests {
     fn any_number_of_models_takes_a_bounded_memory() {
         let mut stats = Stats::default();
         for i in 0..500 {
-            stats.add(&Record { model: Some(i.to_string()), ..record(Outcome::Unchanged) }, &[], 0);
+            stats.add(&Record { model: Some(i.to_string()), ..record(Status::Unchanged) }, &[], 0);
         }
         let models = stats.figures(after(6000)).models;
         assert_eq!(models.len(), MODELS + 1);

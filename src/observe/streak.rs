@@ -3,8 +3,8 @@
 use std::cmp::Reverse;
 use std::collections::BTreeMap;
 
-use super::record::Outcome;
 use super::served::{Alarm, ReasonCount};
+use crate::base::status::Status;
 
 /// Requests in a row after which something is wrong.
 const ALARMING: u64 = 100;
@@ -18,12 +18,12 @@ pub struct Streak {
 
 impl Streak {
     /// Adds a request. Returns an alarm every [`ALARMING`] requests.
-    pub fn add(&mut self, outcome: &Outcome) -> Option<Alarm> {
-        if matches!(outcome, Outcome::Compressed | Outcome::Audited) {
+    pub fn add(&mut self, outcome: &Status) -> Option<Alarm> {
+        if matches!(outcome, Status::Compressed | Status::Audited) {
             *self = Self::default();
         } else if outcome.had_code() {
             self.length += 1;
-            let reason = outcome.reason().map_or_else(|| outcome.label(), str::to_owned);
+            let reason = outcome.reason().map_or_else(|| outcome.to_string(), |reason| reason.to_string());
             *self.reasons.entry(reason).or_default() += 1;
             return self.alarm().filter(|alarm| alarm.requests % ALARMING == 0);
         }

@@ -2,28 +2,29 @@
 
 use std::time::Duration;
 
-use super::record::{Outcome, Record};
+use super::record::Record;
+use crate::base::status::Status;
 
 /// A line such as `chat gpt-5 12,480 → 4,910 tokens −61 % 38 ms`; `None` for a request that passed through without an error.
 pub fn line(record: &Record) -> Option<String> {
     let model = record.model.as_deref().unwrap_or("-");
     let mut parts = vec![record.api.to_owned(), shorten(model)];
     match (&record.outcome, record.tokens) {
-        (Outcome::Passed, _) if record.status < 400 => return None,
-        (Outcome::Passed, _) => parts.push(record.path.chars().take(60).collect()),
-        (Outcome::Compressed, Some((before, after))) => {
+        (Status::Passed, _) if record.status < 400 => return None,
+        (Status::Passed, _) => parts.push(record.path.chars().take(60).collect()),
+        (Status::Compressed, Some((before, after))) => {
             parts.push(format!("{} → {} tokens", thousands(before as u64), thousands(after as u64)));
             parts.push(format!("−{:.0} %", record.saved_share().unwrap_or_default() * 100.0));
         }
-        (Outcome::Audited, Some((before, after))) => {
+        (Status::Audited, Some((before, after))) => {
             parts.push(format!("{} tokens (audit: would be {})", thousands(before as u64), thousands(after as u64)));
         }
         (outcome, tokens) => {
             parts.extend(tokens.map(|(before, _)| format!("{} tokens", thousands(before as u64))));
-            parts.push(outcome.label());
+            parts.push(outcome.to_string());
         }
     }
-    if record.outcome != Outcome::Passed {
+    if record.outcome != Status::Passed {
         parts.push(duration(record.took));
     }
     if record.status >= 400 {
@@ -61,24 +62,25 @@ fn duration(time: Duration) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::base::reason::Reason;
     use crate::observe::stats::tests::record;
 
     #[test]
     fn a_request_is_one_short_line() {
-        let wide = Record { tokens: Some((12_480, 4_910)), ..record(Outcome::Compressed) };
-        let mut passed = Record { api: "other", model: None, path: "/v1/models".into(), ..record(Outcome::Passed) };
+        let wide = Record { tokens: Some((12_480, 4_910)), ..record(Status::Compressed) };
+        let mut passed = Record { api: "other", model: None, path: "/v1/models".into(), ..record(Status::Passed) };
         assert_eq!(line(&passed), None);
         passed.status = 502;
-        let failed = record(Outcome::Failed("no model".into()));
-        let odd = Record { model: Some("\u{1b}[2Jx".repeat(20)), ..record(Outcome::Unchanged) };
+        let failed = record(Status::Failed("no model".into()));
+        let odd = Record { model: Some("\u{1b}[2Jx".repeat(20)), ..record(Status::Unchanged) };
         let lines = [
             line(&wide),
             line(&passed),
             line(&failed),
             line(&odd),
-            line(&record(Outcome::Audited)),
-            line(&Record { took: Duration::from_micros(3), ..record(Outcome::Skipped("small")) }),
-            line(&Record { took: Duration::from_secs(14), status: 429, ..record(Outcome::Unchanged) }),
+            line(&record(Status::Audited)),
+            line(&Record { took: Duration::from_micros(3), ..record(Status::Skipped(Reason::Small)) }),
+            line(&Record { took: Duration::from_secs(14), status: 429, ..record(Status::Unchanged) }),
         ];
         let lines: Vec<String> = lines.into_iter().flatten().collect();
         insta::assert_snapshot!(lines.join("\n"), @r#"

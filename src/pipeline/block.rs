@@ -6,6 +6,7 @@ use std::cell::Cell;
 use super::request::Walk;
 use super::{Compressor, Dropped, Status};
 use crate::base::limits::Limits;
+use crate::base::reason::Reason;
 use crate::base::text::{LineIndex, Lines, Span, Tokens};
 use crate::base::timing::{Stage, Stages};
 use crate::config::{self, Fine, Method, Mode, Rule, Subject};
@@ -15,7 +16,7 @@ use crate::detect::Region;
 use crate::detect::fim;
 use crate::detect::tools::result;
 use crate::engine::EngineError;
-use crate::ledger::{Decision, DecisionKey, Reason};
+use crate::ledger::{Decision, DecisionKey};
 use crate::select::{self, Budget, Code, Judge, JudgedCode, PruneError, Target};
 use crate::syntax::Language;
 use crate::wire::splice::TextEdit;
@@ -29,9 +30,9 @@ pub enum Verdict {
     /// It was chosen from, and all of it stays.
     AsItWas,
     /// It must not be touched, for this reason.
-    Vetoed(&'static str),
+    Vetoed(Reason),
     /// There is nothing to be done about it, for this reason.
-    Skipped(&'static str),
+    Skipped(Reason),
     /// Its lines could not be judged, for this reason.
     Failed(String),
 }
@@ -55,7 +56,7 @@ impl Verdict {
             Self::Smaller(cut) if cut.audit => Status::Audited,
             Self::Smaller(_) => Status::Compressed,
             Self::AsItWas => Status::Unchanged,
-            Self::Vetoed(reason) | Self::Skipped(reason) => Status::Skipped(reason),
+            Self::Vetoed(reason) | Self::Skipped(reason) => Status::Skipped(*reason),
             Self::Failed(reason) => Status::Failed(reason.clone()),
         }
     }
@@ -106,15 +107,15 @@ impl Walk<'_> {
         let made = self.calls.of(slot).map(|made| made.call);
         let effective = self.effective(region.path.as_deref(), region.language, made);
         if effective.mode == Mode::Off {
-            return Err(Verdict::Skipped(if effective.asked_for { "rule" } else { "off" }));
+            return Err(Verdict::Skipped(if effective.asked_for { Reason::Rule } else { Reason::Off }));
         }
         let shown = &slot.text[region.span.range()];
         let size = self.count(shown);
         if size < effective.min_tokens {
-            return Err(Verdict::Skipped("small"));
+            return Err(Verdict::Skipped(Reason::Small));
         }
         let Some(question) = self.questions.of(slot.message, made) else {
-            return Err(Verdict::Skipped("no-query"));
+            return Err(Verdict::Skipped(Reason::NoQuestion));
         };
         if let Some(reason) = self.orders.veto(question.asked_in) {
             return Err(Verdict::Vetoed(reason));
@@ -127,7 +128,7 @@ impl Walk<'_> {
             _ => true,
         };
         if failures.any(is_this) {
-            return Err(Verdict::Vetoed("failed-edit"));
+            return Err(Verdict::Vetoed(Reason::FailedEdit));
         }
         let source = match &region.numbering {
             Some(numbering) => numbering.strip(shown).into(),
@@ -145,15 +146,15 @@ impl Walk<'_> {
             return None;
         }
         let Some(fim) = fim::Completion::read(&prompt.text, &suffix.text) else {
-            return Some(Err(Verdict::Skipped("small")));
+            return Some(Err(Verdict::Skipped(Reason::Small)));
         };
         let effective = self.effective(fim.path.as_deref(), fim.language, None);
         if effective.mode == Mode::Off || !effective.asked_for {
-            return Some(Err(Verdict::Skipped("completion")));
+            return Some(Err(Verdict::Skipped(Reason::Completion)));
         }
         let size = self.count(&prompt.text[fim.above.range()]);
         if size < effective.min_tokens {
-            return Some(Err(Verdict::Skipped("small")));
+            return Some(Err(Verdict::Skipped(Reason::Small)));
         }
         let above = Region {
             span: fim.above,
@@ -192,17 +193,17 @@ impl Walk<'_> {
 
     /// Whether a piece of code of this size comes after as much as is looked at. All that came before it counts, whether it
     /// was decided about before or not: a conversation that has grown is cut off at the same place.
-    fn is_beyond(&self, size: Tokens) -> Option<&'static str> {
+    fn is_beyond(&self, size: Tokens) -> Option<Reason> {
         let most = self.compressor.settings.most;
         let (blocks, tokens) = self.seen.get();
         let (blocks, tokens) = (blocks + 1, Tokens(tokens.0 + size.0));
         if blocks > most.blocks {
-            return Some("blocks");
+            return Some(Reason::Blocks);
         }
         if tokens > most.tokens {
             // The first that is too much is the end, as with a deadline: what comes after it is not looked at.
             self.seen.set((blocks, most.tokens));
-            return Some("score-tokens");
+            return Some(Reason::ScoreTokens);
         }
         self.seen.set((blocks, tokens));
         None
@@ -321,7 +322,7 @@ impl Walk<'_> {
         }
         match decision {
             Ok(Decision::Keep(keep)) => Ok(keep),
-            Ok(Decision::Leave(reason)) => Err(Verdict::Skipped(reason.into())),
+            Ok(Decision::Leave(reason)) => Err(Verdict::Skipped(reason)),
             Err(reason) => Err(Verdict::Failed(reason)),
         }
     }

@@ -11,11 +11,12 @@ mod request;
 #[cfg(test)]
 mod tests;
 
-use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
 pub use crate::base::limits::Cancel;
+use crate::base::reason::Reason;
+pub use crate::base::status::Status;
 use crate::base::text::Tokens;
 use crate::base::timing::{Stage, StageTimes, Stages};
 use crate::config::{Fine, Method, Mode, Rule};
@@ -160,11 +161,11 @@ enum Unread {
 }
 
 impl Unread {
-    /// In the word of [`Status::Skipped`].
-    fn why(&self) -> &'static str {
+    /// The same as a reason to skip it.
+    fn why(&self) -> Reason {
         match self {
-            Self::Deep => "nesting",
-            Self::NoChat(_) => "not-chat",
+            Self::Deep => Reason::Nesting,
+            Self::NoChat(_) => Reason::NotChat,
         }
     }
 }
@@ -216,38 +217,10 @@ pub struct Dropped {
     pub marker: String,
 }
 
-/// What became of a request, in a word.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub enum Status {
-    /// It is smaller now.
-    Compressed,
-    /// It would be smaller; the original is sent.
-    Audited,
-    /// There was code to compress, and all of it stays.
-    #[default]
-    Unchanged,
-    /// There was nothing to compress, for this reason.
-    Skipped(&'static str),
-    /// Compression failed, for this reason; the original is sent.
-    Failed(String),
-}
-
 impl Outcome {
     /// A request that was not looked into, for this reason.
-    fn skipped(why: &'static str) -> Self {
+    fn skipped(why: Reason) -> Self {
         Self { status: Status::Skipped(why), ..Self::default() }
-    }
-}
-
-impl fmt::Display for Status {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Compressed => f.write_str("compressed"),
-            Self::Audited => f.write_str("audited"),
-            Self::Unchanged => f.write_str("unchanged"),
-            Self::Skipped(why) => write!(f, "skipped:{why}"),
-            Self::Failed(why) => write!(f, "failed:{why}"),
-        }
     }
 }
 
@@ -354,7 +327,7 @@ impl Read {
     /// What becomes of a conversation that is left alone to be compared.
     fn held_out(&self, compressor: &Compressor) -> Option<Outcome> {
         let is_held_out = self.is_held_out == Some(true);
-        is_held_out.then(|| request::skipped(compressor, &self.chat, &self.stages, "holdout"))
+        is_held_out.then(|| request::skipped(compressor, &self.chat, &self.stages, Reason::Holdout))
     }
 
     fn close(self, outcome: Outcome) -> Outcome {

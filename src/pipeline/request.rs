@@ -10,6 +10,7 @@ use super::cache::{Hashed, Known};
 use super::explain::Block;
 use super::{Cancel, Compressor, Dropped, Outcome, Overrides, Status};
 use crate::base::limits::Limits;
+use crate::base::reason::Reason;
 use crate::base::text::{Span, Tokens};
 use crate::base::timing::{Stage, Stages};
 use crate::base::tokens::Counter;
@@ -21,9 +22,6 @@ use crate::detect::{Region, Source};
 use crate::render;
 use crate::wire::splice::{TextEdit, splice};
 use crate::wire::{Api, Chat, Message, Origin, Role, Slot};
-
-/// Why a request without code is left as it is.
-const NO_CODE: &str = "no-code";
 
 /// Compresses the request `chat`, which was read from `body`. Where it is to be explained, `ratios` are the others at which
 /// the choice is made as well, and the second result has a block for each piece of code; else it is empty.
@@ -42,7 +40,7 @@ pub fn walk(
     let Contents { texts, calls, regions } = stages.run(Stage::Detect, || Contents::new(compressor, chat));
     // What the rest of the texts says is only asked for the sake of code.
     if is_without_code(chat, &regions) {
-        return (untouched(compressor, chat, &texts, stages, NO_CODE), Vec::new());
+        return (untouched(compressor, chat, &texts, stages, Reason::NoCode), Vec::new());
     }
     let orders = stages.run(Stage::Detect, || Orders::new(chat));
     let code = |message: usize, slot: usize| regions[message][slot].iter().map(|region| region.span).collect();
@@ -72,7 +70,7 @@ pub fn walk(
 /// What becomes of a request that has no code; `None` where it has some.
 pub fn without_code(compressor: &Compressor, chat: &Chat, stages: &Stages) -> Option<Outcome> {
     let Contents { texts, regions, .. } = stages.run(Stage::Detect, || Contents::new(compressor, chat));
-    is_without_code(chat, &regions).then(|| untouched(compressor, chat, &texts, stages, NO_CODE))
+    is_without_code(chat, &regions).then(|| untouched(compressor, chat, &texts, stages, Reason::NoCode))
 }
 
 /// What is in a request.
@@ -99,18 +97,12 @@ fn is_without_code(chat: &Chat, regions: &[Vec<Vec<Region>>]) -> bool {
 }
 
 /// What becomes of a request that is left as it is, for this reason, whatever is in it.
-pub fn skipped(compressor: &Compressor, chat: &Chat, stages: &Stages, why: &'static str) -> Outcome {
+pub fn skipped(compressor: &Compressor, chat: &Chat, stages: &Stages, why: Reason) -> Outcome {
     let texts = stages.run(Stage::Detect, || texts(chat));
     untouched(compressor, chat, &texts, stages, why)
 }
 
-fn untouched(
-    compressor: &Compressor,
-    chat: &Chat,
-    texts: &[Vec<Hashed>],
-    stages: &Stages,
-    why: &'static str,
-) -> Outcome {
+fn untouched(compressor: &Compressor, chat: &Chat, texts: &[Vec<Hashed>], stages: &Stages, why: Reason) -> Outcome {
     let tokens = tokens(compressor, chat, texts, stages);
     Outcome {
         status: Status::Skipped(why),
@@ -374,8 +366,8 @@ fn overall(statuses: Vec<Status>) -> Status {
     let weight = |status: &Status| match status {
         Status::Failed(_) => 3,
         Status::Unchanged => 2,
-        Status::Skipped("small") => 0,
+        Status::Skipped(Reason::Small) => 0,
         _ => 1,
     };
-    statuses.into_iter().max_by_key(weight).unwrap_or(Status::Skipped(NO_CODE))
+    statuses.into_iter().max_by_key(weight).unwrap_or(Status::Skipped(Reason::NoCode))
 }

@@ -21,13 +21,13 @@ fn a_glance_is_for_what_is_small_and_has_no_code() {
     let held_out = compressor(Settings { holdout_percent: 100, ..Settings::lexical() });
     let shallow = compressor(Settings { most: Most { nesting: 2, ..Most::ALL }, ..Settings::lexical() });
     for (by, body, expected) in [
-        (&on, chat("Hello."), Some("no-code")),
-        (&on, "{}".into(), Some("not-chat")),
+        (&on, chat("Hello."), Some(Reason::NoCode)),
+        (&on, "{}".into(), Some(Reason::NotChat)),
         (&on, chat(code), None),
         (&on, chat(&"Hello. ".repeat(GLANCE / 7)), None),
         (&on, json!({"model": "m", "prompt": "Hello."}).to_string(), None),
-        (&held_out, chat(code), Some("holdout")),
-        (&shallow, chat("Hello."), Some("nesting")),
+        (&held_out, chat(code), Some(Reason::Holdout)),
+        (&shallow, chat("Hello."), Some(Reason::Nesting)),
     ] {
         let overrides = Overrides::default();
         let (seen, done) =

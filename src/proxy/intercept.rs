@@ -23,6 +23,7 @@ use super::snapshot::Snapshot;
 use super::upstream::Upstream;
 use super::{blocking, hop_by_hop, overrides, tunnel};
 use crate::base::limits::Cancel;
+use crate::base::reason::Reason;
 use crate::observe::{Observer, trace};
 use crate::pipeline::{Overrides, Status};
 
@@ -142,11 +143,11 @@ async fn compress(
         }
     };
     let Some(compressor) = snapshot.compressor_for(&overrides).cloned() else {
-        log.compression = Some(Compression::skipped("off"));
+        log.compression = Some(Compression::skipped(Reason::Off));
         return Ok(body);
     };
     let Ok(codings) = encoding::codings(&parts.headers) else {
-        log.compression = Some(Compression::skipped("encoding"));
+        log.compression = Some(Compression::skipped(Reason::Encoding));
         return Ok(body);
     };
     let original = body.read(limits.body_bytes).await?;
@@ -176,7 +177,7 @@ async fn compress(
             (Compression { outcome, is_counted: true, took }, body)
         }
         Some(Err(EncodingError::TooLarge)) => return Err(ProxyError::DecodedTooLarge(limit)),
-        Some(Err(EncodingError::Unknown | EncodingError::Invalid)) => (Compression::skipped("encoding"), None),
+        Some(Err(EncodingError::Unknown | EncodingError::Invalid)) => (Compression::skipped(Reason::Encoding), None),
         // After a panic the original is forwarded.
         None => (Compression::none(Status::Failed("panic".into())), None),
     };

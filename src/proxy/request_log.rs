@@ -11,6 +11,7 @@ use hyper::body::Incoming;
 use super::body::RequestBody;
 use super::headers;
 use super::response::tap::Summary;
+use crate::base::reason::Reason;
 use crate::observe::{self, Conversation, Observer, Record};
 use crate::pipeline::{self, Outcome, Status};
 
@@ -105,7 +106,7 @@ impl Drop for RequestLog {
 
 impl Compression {
     /// Compression was skipped.
-    pub fn skipped(why: &'static str) -> Self {
+    pub fn skipped(why: Reason) -> Self {
         Self::none(Status::Skipped(why))
     }
 
@@ -158,13 +159,7 @@ pub(crate) fn record_outcome(outcome: &Outcome, record: &mut Record) {
     record.deadline_misses = outcome.deadline_misses;
     let held_out = outcome.held_out;
     record.conversation = outcome.conversation.map(|pipeline::Conversation(id)| Conversation { id, held_out });
-    record.outcome = match &outcome.status {
-        Status::Compressed => observe::Outcome::Compressed,
-        Status::Audited => observe::Outcome::Audited,
-        Status::Unchanged => observe::Outcome::Unchanged,
-        Status::Skipped(why) => observe::Outcome::Skipped(why),
-        Status::Failed(why) => observe::Outcome::Failed(why.clone()),
-    };
+    record.outcome = outcome.status.clone();
 }
 
 /// The API of a path, for a body that was not read.

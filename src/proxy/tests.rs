@@ -12,6 +12,7 @@ use tokio::sync::{mpsc, oneshot};
 
 use super::snapshot::{Compress, Snapshot};
 use super::{ClientAddress, Local, LocalBody, LocalResponse, ProxyConfig, Rates, Server, Upstream};
+use crate::base::reason::Reason;
 use crate::base::text::Tokens;
 use crate::config::{Limits, Mode};
 use crate::observe::{self, Observer, Record};
@@ -127,14 +128,14 @@ async fn what_became_of_a_request_is_told() {
     post(&proxy.url, "something long").await.bytes().await.unwrap();
     let record = proxy.records.recv().unwrap();
     assert_eq!((record.api, record.status, record.tokens), ("chat", 418, Some((9, 4))));
-    assert_eq!((record.outcome, record.decisions, record.bytes), (observe::Outcome::Compressed, [2, 0], [14, 5, 5]));
+    assert_eq!((record.outcome, record.decisions, record.bytes), (Status::Compressed, [2, 0], [14, 5, 5]));
     assert!(record.first_byte.is_some() && record.usage.is_none());
     assert_eq!(record.captured.unwrap(), "something long");
 
     post(&format!("{}/v1/embeddings?key=secret", proxy.origin), "text").await.bytes().await.unwrap();
     let record = proxy.records.recv().unwrap();
     assert_eq!((record.api, record.path.as_str()), ("other", "/v1/embeddings"));
-    assert_eq!((record.outcome, record.bytes, record.captured), (observe::Outcome::Passed, [4, 4, 4], None));
+    assert_eq!((record.outcome, record.bytes, record.captured), (Status::Passed, [4, 4, 4], None));
 }
 
 #[tokio::test]
@@ -153,7 +154,7 @@ async fn a_client_that_goes_away_is_told() {
     tokio::task::spawn_blocking(move || begins.recv().unwrap()).await.unwrap();
     request.abort();
     let record = tokio::task::spawn_blocking(move || proxy.records.recv().unwrap()).await.unwrap();
-    assert_eq!((record.status, record.outcome), (499, observe::Outcome::Passed));
+    assert_eq!((record.status, record.outcome), (499, Status::Passed));
 }
 
 #[tokio::test]
@@ -309,7 +310,7 @@ async fn a_request_may_be_left_alone_or_have_compression_without_a_compressor_as
 #[tokio::test]
 async fn every_api_is_compressed_on_its_path_and_the_mode_is_the_compressors() {
     let compress = |_: &[u8], overrides: &Overrides, _: &Cancel| {
-        outcome(if overrides.mode == Some(Mode::On) { Status::Unchanged } else { Status::Skipped("off") }, None)
+        outcome(if overrides.mode == Some(Mode::On) { Status::Unchanged } else { Status::Skipped(Reason::Off) }, None)
     };
     let proxy = start(compress, Echo).await;
     for (path, status) in [

@@ -2,6 +2,7 @@
 
 use std::fmt::Write;
 
+use lopper::base::reason::Reason;
 use lopper::detect::{self, Context};
 use lopper::pipeline::Status;
 use lopper::syntax::{Language, SyntaxError, units};
@@ -46,7 +47,7 @@ fn a_block_of_two_hundred_thousand_lines() {
     let code: String = (0..50_000).map(|at| format!("def f{at}(x):\n    y = x + {at}\n    return y\n\n")).collect();
     assert!(matches!(units(&code, Language::Python), Err(SyntaxError::TooLarge { .. })));
     let text = format!("What does f7 return?\n\na.py\n```python\n{code}```\n");
-    assert_eq!(said(&text), Status::Skipped("syntax"));
+    assert_eq!(said(&text), Status::Skipped(Reason::Syntax));
     let numbered: String = code.lines().zip(1..).map(|(line, at)| format!("{at:>6}\t{line}\n")).collect();
     said(&format!("Here's the result of running `cat -n` on a.py:\n{numbered}"));
     // As long as is still parsed.

@@ -9,6 +9,7 @@ use std::time::Duration;
 use arc_swap::ArcSwap;
 use bytes::Bytes;
 use http::{Method, Request};
+use lopper::base::reason::Reason;
 use lopper::base::text::{Span, Tokens};
 use lopper::config::{Fine, Limits, Mode};
 use lopper::ledger::{Ledger, LedgerConfig};
@@ -91,7 +92,7 @@ fn explain() {
             let (no, now) = (Overrides::default(), Cancel::default());
             let done = others.of(body).compress(body, &no, &now);
             let Ok(told) = compressors.of(body).explain(body, &no, &[0.1, 0.7], &now) else {
-                return assert_eq!(done.status, Status::Skipped("not-chat"));
+                return assert_eq!(done.status, Status::Skipped(Reason::NotChat));
             };
             assert_eq!((&told.outcome, told.tokens_after), (&done.status.to_string(), done.tokens_after.0));
             serde_json::to_string(&told).unwrap();

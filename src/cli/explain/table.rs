@@ -2,7 +2,7 @@
 
 use anstyle::Style;
 
-use super::meaning;
+use crate::base::reason::Reason;
 use crate::base::text::Tokens;
 use crate::cli::format::change;
 use crate::pipeline::explain::{At, Block, Explanation, Kind, Unit};
@@ -20,7 +20,7 @@ pub fn render(explanation: &Explanation, colours: bool) -> String {
     let style = Look::new(colours);
     let mut text = style.bold(&fitted(&format!("{outcome}: {}", tokens(*tokens_before, *tokens_after)), WIDTH));
     text += &format!("   {api}, {}\n", fitted(model, WIDTH / 3));
-    if let Some(meaning) = outcome.strip_prefix("skipped:").and_then(meaning::of) {
+    if let Some(meaning) = outcome.strip_prefix("skipped:").and_then(meaning) {
         text += &format!("{meaning}\n");
     }
     let saved: usize = blocks.iter().map(|block| block.tokens.saturating_sub(block.tokens_after)).sum();
@@ -37,6 +37,11 @@ pub fn render(explanation: &Explanation, colours: bool) -> String {
         text += &format!("\n{}", self::block(block, &style));
     }
     text
+}
+
+/// A sentence about the reason with this word; `None` for words of another version.
+fn meaning(word: &str) -> Option<&'static str> {
+    word.parse::<Reason>().ok().map(Reason::meaning)
 }
 
 fn block(block: &Block, style: &Look) -> String {
@@ -59,7 +64,7 @@ fn block(block: &Block, style: &Look) -> String {
     let is_vetoed = block.verdict.starts_with("vetoed");
     let facts = [
         ("verdict", Some(format!("{}, {}", block.verdict, tokens(block.tokens, block.tokens_after)))),
-        ("why", reason.and_then(meaning::of).map(str::to_owned)),
+        ("why", reason.and_then(meaning).map(str::to_owned)),
         ("late", block.late.then(|| late.to_owned())),
         ("from", Some(from)),
         ("question", (reason.is_none() && !question.is_empty()).then(|| asked_in + &question)),

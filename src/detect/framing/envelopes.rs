@@ -3,6 +3,7 @@
 use super::footers;
 use super::headings::{self, Heading};
 use super::piece::Piece;
+use crate::base::reason::Reason;
 use crate::base::text::Span;
 
 /// Envelopes in envelopes are opened up to this depth.
@@ -61,7 +62,7 @@ fn open(text: &str, mut piece: Piece) -> Vec<Piece> {
         piece.ranged = true;
         piece.span.start = after_first;
     } else if let Some(header) = Header::read(body) {
-        piece.veto = piece.veto.or(header.failed.then_some("report"));
+        piece.veto = piece.veto.or(header.failed.then_some(Reason::Report));
         piece.ranged |= header.cut;
         piece.span.start = start + header.len;
     } else if first.starts_with("Command: ") && second.starts_with("Directory: ") {
@@ -182,7 +183,7 @@ mod tests {
 
     const CODE: &str = "import os\n\ndef f():\n    return 1\n";
 
-    fn peeled(text: &str) -> Vec<(String, Option<String>, bool, Option<&'static str>)> {
+    fn peeled(text: &str) -> Vec<(String, Option<String>, bool, Option<Reason>)> {
         let piece = Piece {
             span: Span { start: 0, end: text.len() },
             path: Some("known.py".into()),
@@ -205,7 +206,7 @@ mod tests {
                 None,
             ),
             (format!("Exit code: 0\nWall time: 0.1 seconds\nOutput:\n{CODE}"), "known.py", false, None),
-            (format!("Exit code: 1\nWall time: 0.1 seconds\nOutput:\n{CODE}"), "known.py", false, Some("report")),
+            (format!("Exit code: 1\nWall time: 0.1 seconds\nOutput:\n{CODE}"), "known.py", false, Some(Reason::Report)),
             (
                 format!(
                     "Chunk ID: a1\nWall time: 0.1 seconds\nProcess exited with code 0\nOriginal token count: 9\nOutput:\n{CODE}"
@@ -223,7 +224,7 @@ mod tests {
                 true,
                 None,
             ),
-            (format!("Script failed\nWall time 0.1 seconds\nOutput:\n{CODE}"), "known.py", false, Some("report")),
+            (format!("Script failed\nWall time 0.1 seconds\nOutput:\n{CODE}"), "known.py", false, Some(Reason::Report)),
             (format!("Total output lines: 900\n\n{CODE}"), "known.py", true, None),
             (format!("Command executed.\nOutput:\n{CODE}"), "known.py", false, None),
             (format!("Content of src/a.py:\n{CODE}"), "src/a.py", false, None),

@@ -1,6 +1,7 @@
 //! Removes what tools and clients put below a file's text, and finds out whether they cut it.
 
 use super::piece::Piece;
+use crate::base::reason::Reason;
 
 /// Removes the footers of a piece.
 pub fn without(text: &str, mut piece: Piece) -> Piece {
@@ -15,7 +16,7 @@ pub fn without(text: &str, mut piece: Piece) -> Piece {
             Some(Some(from)) => body[..from].rfind('\n').map_or(0, |end| end + 1),
             None if is_footer(last) => {
                 let says_code = last.trim_end_matches(['.', ']']).rsplit_once("with exit code ");
-                piece.veto = piece.veto.or(says_code.filter(|(_, code)| *code != "0").map(|_| "report"));
+                piece.veto = piece.veto.or(says_code.filter(|(_, code)| *code != "0").map(|_| Reason::Report));
                 last_start
             }
             _ => {
@@ -108,7 +109,7 @@ mod tests {
 
     const CODE: &str = "let x;\n\nlet y;\n";
 
-    fn below(footer: &str) -> (String, bool, Option<&'static str>) {
+    fn below(footer: &str) -> (String, bool, Option<Reason>) {
         let text = format!("{CODE}{footer}");
         let span = Span { start: 0, end: text.len() };
         let piece = without(&text, Piece { span, bare: true, ..Piece::default() });
@@ -132,7 +133,11 @@ mod tests {
                 None,
             ),
             ("[The command completed with exit code 0.]\n[Current working directory: /w]\n", false, None),
-            ("[The command completed with exit code 1.]\n[Command finished with exit code 1]", false, Some("report")),
+            (
+                "[The command completed with exit code 1.]\n[Command finished with exit code 1]",
+                false,
+                Some(Reason::Report),
+            ),
             ("--- End of content ---", false, None),
         ] {
             assert_eq!(below(footer), (CODE.to_owned(), ranged, veto), "{footer}");

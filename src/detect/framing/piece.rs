@@ -1,5 +1,6 @@
 //! A part of a text that may show a file.
 
+use crate::base::reason::Reason;
 use crate::base::text::Span;
 
 /// A part of a text that may show a file.
@@ -14,5 +15,5 @@ pub struct Piece {
     /// Whether all of it is that file's text, but for a fence or tags around it.
     pub bare: bool,
     /// Why it must be left alone.
-    pub veto: Option<&'static str>,
+    pub veto: Option<Reason>,
 }

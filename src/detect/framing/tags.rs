@@ -2,6 +2,7 @@
 
 use super::headings::{Heading, is_path};
 use super::piece::Piece;
+use crate::base::reason::Reason;
 use crate::base::text::Span;
 
 /// Tags in which clients put the person's own words.
@@ -112,7 +113,7 @@ fn file(text: &str, name: &str, element: Element, known: Option<&str>) -> Option
     let heading = Heading::of_path(path?);
     let (span, bare) = whole_lines(text, body)?;
     let ranged = ranged || heading.first_line.is_some();
-    let veto = (attribute(opening, "isSummarized") == Some("true")).then_some("summarized");
+    let veto = (attribute(opening, "isSummarized") == Some("true")).then_some(Reason::Summarized);
     Some(Tagged { outer: element.outer, piece: Piece { span, path: Some(heading.path?), ranged, bare, veto } })
 }
 
@@ -191,7 +192,7 @@ mod tests {
                 "<attachment filePath=\"/w/a.ts\" isSummarized=\"true\">\nlet x;\n</attachment>",
                 "/w/a.ts",
                 false,
-                Some("summarized"),
+                Some(Reason::Summarized),
             ),
             ("<code_selection path=\"a.ts\" lines=\"1-5\">\nlet x;\n</code_selection>", "a.ts", true, None),
             (

@@ -6,36 +6,36 @@ use proptest::prelude::*;
 #[test]
 fn code_that_is_something_else_is_vetoed() {
     for (text, reason) in [
-        ("<<<<<<< HEAD\nx\n", "edit-block"),
-        ("a.ts\n------- SEARCH\nx\n", "edit-block"),
-        ("*** Begin Patch\n", "patch"),
-        ("diff --git a/x b/x\n", "patch"),
-        ("--- a/x.py\n+++ b/x.py\n", "patch"),
-        ("@@ -1,3 +1,4 @@ def f():\n", "patch"),
-        ("@@ -1 +1 @@\n", "patch"),
-        ("Traceback (most recent call last):\n  File \"a.py\", line 3, in f\n", "report"),
-        ("thread 'main' (17) panicked at src/main.rs:3:9:\n", "report"),
-        ("panic: oh\n\ngoroutine 1 [running]:\n", "report"),
-        ("error[E0308]: mismatched types\n --> src/a.rs:3:9\n", "report"),
-        ("src/a.c:3:9: error: expected ';'\n", "report"),
-        ("src/a.ts(3,9): error TS2322: no\n", "report"),
+        ("<<<<<<< HEAD\nx\n", Reason::EditBlock),
+        ("a.ts\n------- SEARCH\nx\n", Reason::EditBlock),
+        ("*** Begin Patch\n", Reason::Patch),
+        ("diff --git a/x b/x\n", Reason::Patch),
+        ("--- a/x.py\n+++ b/x.py\n", Reason::Patch),
+        ("@@ -1,3 +1,4 @@ def f():\n", Reason::Patch),
+        ("@@ -1 +1 @@\n", Reason::Patch),
+        ("Traceback (most recent call last):\n  File \"a.py\", line 3, in f\n", Reason::Report),
+        ("thread 'main' (17) panicked at src/main.rs:3:9:\n", Reason::Report),
+        ("panic: oh\n\ngoroutine 1 [running]:\n", Reason::Report),
+        ("error[E0308]: mismatched types\n --> src/a.rs:3:9\n", Reason::Report),
+        ("src/a.c:3:9: error: expected ';'\n", Reason::Report),
+        ("src/a.ts(3,9): error TS2322: no\n", Reason::Report),
         (
             "Error: x\n    at f (/w/a.js:3:9)\n    at g (/w/a.js:4:9)\n    at Object.<anonymous> (/w/a.js:5:1)\n",
-            "report",
+            Reason::Report,
         ),
-        ("x.E: y\n\tat a.B.c(B.java:12)\n\tat a.B.d(B.java:13)\n\tat a.B.e(B.java:14)\n", "report"),
-        ("running 2 tests\ntest a ... ok\ntest result: FAILED. 1 passed\n", "report"),
-        ("=== RUN   TestA\n--- FAIL: TestA (0.00s)\n", "report"),
-        ("============ test session starts ============\n", "report"),
-        ("<error>\nno such file\n</error>\n", "report"),
-        ("$ cargo build\n", "terminal"),
-        ("def f():\n    # [lopper: lines 2-9 of a.py left out; read again before editing]\n", "pruned-already"),
-        ("class A {\n  // ... existing code ...\n}\n", "pruned-already"),
-        ("class A {\n/* Lines 12-20 omitted */\n}\n", "pruned-already"),
-        ("src/a.py:\n⋮\n│def f():\n", "repo-map"),
-        ("│def f():\n│def g():\n", "repo-map"),
-        ("fn new [L3-9]\nfn run [L10-40]\n", "outline"),
-        ("cat <<'EOF' > a.py\nx = 1\nEOF\n", "heredoc"),
+        ("x.E: y\n\tat a.B.c(B.java:12)\n\tat a.B.d(B.java:13)\n\tat a.B.e(B.java:14)\n", Reason::Report),
+        ("running 2 tests\ntest a ... ok\ntest result: FAILED. 1 passed\n", Reason::Report),
+        ("=== RUN   TestA\n--- FAIL: TestA (0.00s)\n", Reason::Report),
+        ("============ test session starts ============\n", Reason::Report),
+        ("<error>\nno such file\n</error>\n", Reason::Report),
+        ("$ cargo build\n", Reason::Terminal),
+        ("def f():\n    # [lopper: lines 2-9 of a.py left out; read again before editing]\n", Reason::PrunedAlready),
+        ("class A {\n  // ... existing code ...\n}\n", Reason::PrunedAlready),
+        ("class A {\n/* Lines 12-20 omitted */\n}\n", Reason::PrunedAlready),
+        ("src/a.py:\n⋮\n│def f():\n", Reason::RepoMap),
+        ("│def f():\n│def g():\n", Reason::RepoMap),
+        ("fn new [L3-9]\nfn run [L10-40]\n", Reason::Outline),
+        ("cat <<'EOF' > a.py\nx = 1\nEOF\n", Reason::Heredoc),
     ] {
         assert_eq!(code(text), Some(reason), "{text}");
     }
@@ -78,7 +78,7 @@ fn requests_for_whole_files_are_vetoed() {
         "rewrite the whole file in Go",
         "Respond with the complete modified file contents.",
     ] {
-        assert_eq!(whole_request([text]), Some("whole-file"), "{text}");
+        assert_eq!(whole_request([text]), Some(Reason::WholeFile), "{text}");
     }
     for text in [
         "ORIGINAL CODE:\n```ts\nx\n```",
@@ -90,7 +90,7 @@ fn requests_for_whole_files_are_vetoed() {
         "Change what stands at $SELECTION_PLACEHOLDER$ only.",
         "Edit the section in <rewrite_this></rewrite_this> tags.",
     ] {
-        assert_eq!(whole_request(["first", text]), Some("apply-prompt"), "{text}");
+        assert_eq!(whole_request(["first", text]), Some(Reason::ApplyPrompt), "{text}");
     }
 }
 
@@ -112,22 +112,22 @@ fn ordinary_requests_are_not() {
 #[test]
 fn surroundings_enclose_only_what_is_between() {
     let veto = |prose: &str| Surroundings::new(prose).veto(prose.find('X').unwrap());
-    assert_eq!(veto("<system-reminder>\nX\n</system-reminder>"), Some("instructions"));
-    assert_eq!(veto("<<<<<<< ORIGINAL\nX\n>>>>>>> UPDATED\n"), Some("edit-block"));
-    assert_eq!(veto("cat <<A\n<<B\nX\nA\n"), Some("heredoc"));
+    assert_eq!(veto("<system-reminder>\nX\n</system-reminder>"), Some(Reason::Instructions));
+    assert_eq!(veto("<<<<<<< ORIGINAL\nX\n>>>>>>> UPDATED\n"), Some(Reason::EditBlock));
+    assert_eq!(veto("cat <<A\n<<B\nX\nA\n"), Some(Reason::Heredoc));
     assert_eq!(veto("cat <<A\nA\nX\nA\n"), None);
-    assert_eq!(veto("<attachment isSummarized=\"true\">X</attachment>"), Some("summarized"));
+    assert_eq!(veto("<attachment isSummarized=\"true\">X</attachment>"), Some(Reason::Summarized));
     assert_eq!(veto("<attachment isSummarized=\"true\">a</attachment><attachment>X</attachment>"), None);
     assert_eq!(veto("<task>a</task> X"), None);
     let example = "------- START OF EXAMPLE -------\nX\n------- END OF EXAMPLE -------\n";
-    assert_eq!(veto(example), Some("example"));
+    assert_eq!(veto(example), Some(Reason::Example));
     assert_eq!(veto(&format!("{}X", example.replace('X', "a"))), None);
 }
 
 #[test]
 fn instructions_in_comments_keep_their_file() {
     for line in ["x = 1  # make this 2 AI!", "// AI? why", "-- AI! faster", "/* do it, AI! */"] {
-        assert_eq!(code(&format!("a\n{line}\nb\n")), Some("instruction-comment"), "{line}");
+        assert_eq!(code(&format!("a\n{line}\nb\n")), Some(Reason::InstructionComment), "{line}");
     }
     assert_eq!(code("AI! is no comment\n# AIs? no\nprint('AI!')\n"), None);
 }

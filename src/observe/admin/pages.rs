@@ -174,15 +174,16 @@ fn error(status: StatusCode, message: &str) -> Answer {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::base::status::Status;
     use crate::observe::stats::tests::record;
-    use crate::observe::{Outcome, Record, Settings, Sources};
+    use crate::observe::{Record, Settings, Sources};
 
     fn pages(token: Option<&str>) -> Pages {
         let observer = Observer::new(Settings { capture: 1, ..Settings::default() }, Box::new(|_| {}));
         let explain =
             |body: &[u8], ratios: &[f32]| Ok(format!("{{\"of\":{},\"at\":{ratios:?}}}", body.len()).into_bytes());
         observer.ask(Sources { explain: Arc::new(explain), ..Sources::default() });
-        observer.add(&Record { captured: Some("prompt".into()), ..record(Outcome::Compressed) });
+        observer.add(&Record { captured: Some("prompt".into()), ..record(Status::Compressed) });
         Pages::new(Arc::new(observer), token)
     }
 

@@ -19,6 +19,7 @@ use super::local::{Local, LocalResponse};
 use super::snapshot::{Compress, Snapshot};
 use super::{blocking, headers, overrides, request_log};
 use crate::base::limits::Cancel;
+use crate::base::reason::Reason;
 use crate::base::text::Tokens;
 use crate::base::tokens::Counter;
 use crate::observe::{Observer, Record};
@@ -51,7 +52,7 @@ impl Sidecar {
     pub fn new(snapshot: Arc<ArcSwap<Snapshot>>, observer: Arc<Observer>, config: SidecarConfig) -> Self {
         let compress = move |body: &[u8], overrides: &Overrides, cancel: &Cancel| match &snapshot.load().compressor {
             Some(compressor) => compressor.compress(body, overrides, cancel),
-            None => untouched(Status::Skipped("off")),
+            None => untouched(Status::Skipped(Reason::Off)),
         };
         Self::with(compress, observer, config)
     }
@@ -75,7 +76,7 @@ impl Sidecar {
         overrides.allowance = Admitted::allowance(request.extensions());
         let started = Instant::now();
         let outcome = if is_bypassed(request) {
-            untouched(Status::Skipped("bypass"))
+            untouched(Status::Skipped(Reason::Bypass))
         } else {
             self.run(body, &overrides, request.extensions().get().cloned().unwrap_or_default())
         };

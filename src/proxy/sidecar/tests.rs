@@ -81,7 +81,7 @@ fn messages_come_back_smaller_and_otherwise_byte_for_byte() {
 fn where_nothing_is_compressed_the_messages_come_back_as_they_are() {
     for (status, said) in [
         (Status::Unchanged, "unchanged"),
-        (Status::Skipped("no-query"), "skipped:no-query"),
+        (Status::Skipped(Reason::NoQuestion), "skipped:no-query"),
         (Status::Failed("no model".into()), "failed:no model"),
         (Status::Audited, "audited"),
     ] {
@@ -118,12 +118,12 @@ fn the_compressor_gets_the_body_and_what_the_request_asks_for() {
     let checks = sidecar(move |body, overrides, cancel| {
         assert_eq!(body, expected.as_bytes());
         assert!(!cancel.is_cancelled());
-        outcome(Status::Skipped(if overrides.ratio == Some(0.25) { "body" } else { "header" }), None)
+        outcome(Status::Failed(if overrides.ratio == Some(0.25) { "body".into() } else { "header".into() }), None)
     });
-    assert_eq!(compress(&checks, &with_config).1["status"], "skipped:body");
+    assert_eq!(compress(&checks, &with_config).1["status"], "failed:body");
     let mut stronger = request(Method::POST, COMPRESS, &with_config, None);
     stronger.headers_mut().insert("x-lopper-ratio", "0.5".parse().unwrap());
-    assert_eq!(answer(&checks, stronger).1["status"], "skipped:header");
+    assert_eq!(answer(&checks, stronger).1["status"], "failed:header");
     let mut bad = request(Method::POST, COMPRESS, &with_config, None);
     bad.headers_mut().insert("x-lopper-ratio", "2".parse().unwrap());
     assert_eq!(answer(&checks, bad).0, 400);
