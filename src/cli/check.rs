@@ -3,8 +3,9 @@
 use std::io::Write;
 use std::path::PathBuf;
 
-use clap::{Args, ValueEnum};
+use clap::Args;
 
+use super::generated::Generated;
 use crate::config::{self, API_NAMES, Config, Flags, Loaded, Rule, Setting, Subject, first_match};
 use crate::syntax::Language;
 
@@ -16,17 +17,8 @@ pub struct Arguments {
     #[command(flatten)]
     code: Code,
     /// Print a generated file of the repository instead; scripts/generate calls it.
-    #[arg(long, value_name = "WHAT", value_enum, hide = true)]
-    print: Option<Print>,
-}
-
-/// A file that follows from the descriptions of settings.
-#[derive(Clone, Copy, ValueEnum)]
-enum Print {
-    /// `config/lopper.toml`
-    Toml,
-    /// `docs/configuration.md`
-    Configuration,
+    #[arg(long, value_name = "WHICH", value_enum, hide = true)]
+    print: Option<Generated>,
 }
 
 /// A piece of code; with any of these `check` shows its rule and settings.
@@ -51,12 +43,8 @@ struct Code {
 }
 
 pub fn run(arguments: Arguments) -> anyhow::Result<()> {
-    if let Some(print) = arguments.print {
-        let text = match print {
-            Print::Toml => config::settings_file(),
-            Print::Configuration => config::configuration_page(),
-        };
-        write!(std::io::stdout(), "{text}")?;
+    if let Some(file) = arguments.print {
+        write!(std::io::stdout(), "{}", file.text())?;
         return Ok(());
     }
     let loaded = Config::load(arguments.file.as_deref(), config::environment(), Flags::default())?;

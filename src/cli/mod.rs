@@ -10,6 +10,7 @@ mod doctor;
 mod eval;
 mod explain;
 mod format;
+mod generated;
 mod model;
 mod serve;
 mod setup;

@@ -29,25 +29,20 @@ pub(super) enum Raw<'a> {
 }
 
 impl Raw<'_> {
-    fn get<T: FromStr + DeserializeOwned>(&self, needed: &str) -> Result<T, String> {
-        let value = match self {
+    fn get<T: FromStr + DeserializeOwned>(&self) -> Option<T> {
+        match self {
             Self::Text(text) => text.parse().ok(),
             Self::Toml(value, _) => T::deserialize(ValueDeserializer::from((*value).clone())).ok(),
-        };
-        value.ok_or_else(|| format!("it must be {needed}"))
-    }
-
-    fn text(&self) -> Result<String, String> {
-        self.get("text, in quotation marks")
+        }
     }
 
     /// A text, or a list of at least one.
     fn texts(&self) -> Result<Vec<&str>, String> {
-        let text = match self {
-            Self::Text(text) => Some(*text),
-            Self::Toml(value, _) => value.get_ref().as_str(),
+        let value = match self {
+            Self::Text(text) => return Ok(vec![text]),
+            Self::Toml(value, _) => value.get_ref(),
         };
-        match (text, self.list()) {
+        match (value.as_str(), value.as_array()) {
             (Some(text), _) => Ok(vec![text]),
             (None, None) => Err("it must be text in quotation marks, or a list of such texts".into()),
             (None, Some(items)) => {
@@ -57,47 +52,49 @@ impl Raw<'_> {
         }
     }
 
-    fn list(&self) -> Option<&[Spanned<DeValue<'_>>]> {
-        match self {
-            Self::Text(_) => None,
-            Self::Toml(value, _) => value.get_ref().as_array().map(|items| &items[..]),
-        }
-    }
-
     /// The value for a message.
     pub(super) fn shown(&self) -> String {
-        match (self, self.list(), self.texts()) {
-            (Self::Text(text), ..) => format!("{text:?}"),
-            (_, Some([]), _) => "[]".into(),
-            (_, Some(_), Ok(texts)) => format!("{texts:?}"),
-            (Self::Toml(value, _), ..) => match value.get_ref() {
-                DeValue::String(text) => format!("{text:?}"),
-                DeValue::Integer(integer) => integer.to_string(),
-                DeValue::Float(float) => float.to_string(),
-                DeValue::Boolean(boolean) => boolean.to_string(),
-                other => format!("of type {}", other.type_str()),
-            },
+        let value = match self {
+            Self::Text(text) => return quoted(text),
+            Self::Toml(value, _) => value.get_ref(),
+        };
+        match value {
+            DeValue::String(text) => quoted(text),
+            DeValue::Integer(integer) => integer.to_string(),
+            DeValue::Float(float) => float.to_string(),
+            DeValue::Boolean(boolean) => boolean.to_string(),
+            DeValue::Array(items) if items.is_empty() => "[]".into(),
+            other => {
+                self.texts().map_or_else(|_| format!("of type {}", other.type_str()), |texts| format!("{texts:?}"))
+            }
         }
     }
 }
 
 /// What a setting of type `T` or `Option<T>` takes.
 pub(super) struct Kind<T: 'static> {
-    takes: &'static str,
+    /// What a value must be; after `choices`, if there are any.
+    must_be: &'static str,
     choices: &'static [&'static str],
     /// Which values fit, such as "above 0"; empty where all do.
     pub range: &'static str,
     fits: fn(&T) -> bool,
-    read: fn(&Raw<'_>) -> Result<T, String>,
+    read: Read<T>,
     show: fn(&T) -> String,
     /// Whether a key may stand here in error, so that a wrong value is not repeated.
     pub names_secret: bool,
 }
 
+/// How a value is read: `None` where it is not what it must be, or a sentence that says what is wrong.
+enum Read<T: 'static> {
+    Text(fn(&str) -> Option<T>),
+    Value(fn(&Raw<'_>) -> Option<T>),
+    Explained(fn(&Raw<'_>) -> Result<T, String>),
+}
+
 impl<T> Kind<T> {
-    /// `takes` names the kind in the documentation; an error of `read` is a sentence that says what the value must be.
-    const fn new(takes: &'static str, read: fn(&Raw<'_>) -> Result<T, String>, show: fn(&T) -> String) -> Self {
-        Self { takes, choices: &[], range: "", fits: |_| true, read, show, names_secret: false }
+    const fn new(must_be: &'static str, read: Read<T>, show: fn(&T) -> String) -> Self {
+        Self { must_be, choices: &[], range: "", fits: |_| true, read, show, names_secret: false }
     }
 
     /// Only values that fit, which are `range`, such as "above 0".
@@ -107,7 +104,12 @@ impl<T> Kind<T> {
 
     /// Reads a value; an error says what it must be.
     pub(super) fn read(&self, raw: &Raw<'_>) -> Result<T, String> {
-        let value = (self.read)(raw)?;
+        let value = match self.read {
+            Read::Text(read) => raw.get::<String>().and_then(|text| read(&text)),
+            Read::Value(read) => read(raw),
+            Read::Explained(read) => Some(read(raw)?),
+        };
+        let value = value.ok_or_else(|| format!("it must be {}", self.describe()))?;
         if (self.fits)(&value) { Ok(value) } else { Err(format!("it must be {}", self.range)) }
     }
 
@@ -116,13 +118,9 @@ impl<T> Kind<T> {
         (self.show)(value)
     }
 
-    /// Which values there are, for the documentation.
+    /// What a value must be, but for its range.
     pub(super) fn describe(&self) -> String {
-        match (self.choices, self.range) {
-            ([], "") => self.takes.into(),
-            ([], range) => format!("{}, {range}", self.takes),
-            (choices, _) => any_of(choices) + self.takes,
-        }
+        any_of(self.choices) + self.must_be
     }
 }
 
@@ -152,15 +150,12 @@ impl<T> Field<T> for Option<T> {
     }
 }
 
-pub(super) const BOOLEAN: Kind<bool> = Kind::new("true or false", |raw| raw.get("true or false"), ToString::to_string);
+pub(super) const BOOLEAN: Kind<bool> = Kind::new("true or false", Read::Value(|raw| raw.get()), bool::to_string);
 
 pub(super) const NUMBER: Kind<f64> = Kind::new(
-    "number",
-    |raw| {
-        let number = raw.get("a number, such as 0.4")?;
-        if f64::is_finite(number) { Ok(number) } else { Err("it must be a number, such as 0.4".into()) }
-    },
-    ToString::to_string,
+    "a number, such as 0.4",
+    Read::Value(|raw| raw.get().filter(|number: &f64| number.is_finite())),
+    f64::to_string,
 );
 
 pub(super) const SHARE: Kind<f64> = NUMBER.within("above 0 and at most 1", |share| *share > 0.0 && *share <= 1.0);
@@ -168,10 +163,10 @@ pub(super) const SHARE: Kind<f64> = NUMBER.within("above 0 and at most 1", |shar
 /// A whole number, 0 included.
 pub(super) const fn integer<N: TryFrom<u64> + Display>() -> Kind<N> {
     let read = |raw: &Raw<'_>| {
-        let number: u64 = raw.get("a whole number, 0 or above")?;
+        let number: u64 = raw.get().ok_or("it must be a whole number, 0 or above")?;
         N::try_from(number).map_err(|_| "that is too much".into())
     };
-    Kind::new("whole number", read, N::to_string)
+    Kind::new("a whole number", Read::Explained(read), N::to_string)
 }
 
 /// A whole number above 0.
@@ -180,148 +175,116 @@ pub(super) const fn count<N: TryFrom<u64> + Display + Default + PartialEq>() -> 
 }
 
 pub(super) const TOKENS: Kind<Tokens> =
-    Kind::new("whole number", |raw| integer().read(raw).map(Tokens), |tokens| tokens.0.to_string());
+    Kind::new("a whole number", Read::Explained(|raw| integer().read(raw).map(Tokens)), |tokens| tokens.0.to_string());
 
 pub(super) const SOME_TOKENS: Kind<Tokens> = TOKENS.within("above 0", |tokens| tokens.0 > 0);
 
-pub(super) const DURATION: Kind<Duration> = Kind::new("time such as \"10s\"", duration, in_units);
+pub(super) const DURATION: Kind<Duration> =
+    Kind::new("a time with its unit, such as \"10s\", \"500ms\", \"2m\" or \"1h\"", Read::Text(duration), in_units);
 
 pub(super) const SOME_TIME: Kind<Duration> = DURATION.within("above 0", |time| !time.is_zero());
 
-pub(super) const fn choice<T: FromStr + VariantNames + Into<&'static str> + Copy>() -> Kind<T> {
-    let read = |raw: &Raw<'_>| {
-        let chosen = raw.text().ok().and_then(|text| text.parse().ok());
-        chosen.ok_or_else(|| format!("it must be {}", any_of(T::VARIANTS)))
-    };
-    Kind { choices: T::VARIANTS, ..Kind::new("", read, |chosen| quoted((*chosen).into())) }
+pub(super) const fn choice<T: FromStr + VariantNames + AsRef<str>>() -> Kind<T> {
+    Kind {
+        choices: T::VARIANTS,
+        ..Kind::new("", Read::Text(|text| text.parse().ok()), |chosen| quoted(chosen.as_ref()))
+    }
 }
 
+/// A mode, and the share of conversations in percent that are left alone.
 pub(super) const MODE: Kind<ModeSetting> = Kind {
     choices: Mode::VARIANTS,
-    ..Kind::new(
-        ", or \"holdout:10\"",
-        |raw| match raw.text().ok().as_deref().and_then(|text| text.strip_prefix(HOLDOUT)) {
-            None => choice::<Mode>().read(raw).map(Into::into).map_err(|why| format!("{why}, or \"{HOLDOUT}10\"")),
-            Some(percent) => match percent.parse() {
-                Ok(holdout_percent @ 1..=99) => Ok(ModeSetting { mode: Mode::On, holdout_percent }),
-                _ => Err(format!("after \"{HOLDOUT}\" it must have a whole number from 1 to 99")),
-            },
-        },
-        |mode| quoted(&mode.to_string()),
-    )
+    ..text(", or \"holdout:10\"", |text| match text.strip_prefix(HOLDOUT) {
+        None => text.parse::<Mode>().ok().map(Into::into),
+        Some(percent) => {
+            let holdout_percent = percent.parse().ok().filter(|percent| (1..=99).contains(percent))?;
+            Some(ModeSetting { mode: Mode::On, holdout_percent })
+        }
+    })
 };
 
-pub(super) const ADDRESS: Kind<SocketAddr> = Kind::new(
-    "IP address and port",
-    |raw| raw.text()?.parse().map_err(|_| "it must be an IP address and a port, such as 127.0.0.1:8787".into()),
-    |address| quoted(&address.to_string()),
-);
+pub(super) const ADDRESS: Kind<SocketAddr> =
+    text("an IP address and a port, such as 127.0.0.1:8787", |text| text.parse().ok());
 
+/// `off` is none.
 pub(super) const ADDRESS_OR_OFF: Kind<Option<SocketAddr>> = Kind::new(
-    "IP address and port, or \"off\"",
-    |raw| match raw.text()?.as_str() {
-        "off" => Ok(None),
-        address => address
-            .parse()
-            .map(Some)
-            .map_err(|_| "it must be an IP address and a port, such as 127.0.0.1:8788, or \"off\"".into()),
-    },
-    |address| quoted(&address.map_or_else(|| "off".to_owned(), |address| address.to_string())),
+    "an IP address and a port, such as 127.0.0.1:8788, or \"off\"",
+    Read::Text(|text| if text == "off" { Some(None) } else { text.parse().ok().map(Some) }),
+    |address| quoted(&address.map_or_else(|| "off".into(), |address| address.to_string())),
 );
 
+/// A path that is relative to the file's folder or, in a variable, to the current one.
 pub(super) const PATH: Kind<PathBuf> = Kind::new(
-    "path",
-    |raw| {
-        let path = some_text(raw.text()?)?;
-        Ok(match raw {
+    "a path",
+    Read::Value(|raw| {
+        let path = raw.get::<String>().filter(|path| !path.is_empty())?;
+        Some(match raw {
             Raw::Text(_) => path.into(),
             Raw::Toml(_, folder) => folder.join(path),
         })
-    },
+    }),
     |path| quoted(&path.to_string_lossy()),
 );
 
-const fn text(takes: &'static str, read: fn(&Raw<'_>) -> Result<String, String>) -> Kind<String> {
-    Kind::new(takes, read, |text| quoted(text))
+const fn text<T: Display>(must_be: &'static str, read: fn(&str) -> Option<T>) -> Kind<T> {
+    Kind::new(must_be, Read::Text(read), |value| quoted(&value.to_string()))
 }
 
-pub(super) const ANY_TEXT: Kind<String> = text("text", |raw| some_text(raw.text()?));
+pub(super) const ANY_TEXT: Kind<String> =
+    text("text, in quotation marks", |text| (!text.is_empty()).then(|| text.to_owned()));
 
-pub(super) const BASE_URL: Kind<String> = text("URL, or \"embedded\"", |raw| {
-    let text = raw.text()?;
-    if text == EMBEDDED {
-        return Ok(text);
-    }
-    base_url(&text).ok_or_else(|| {
-        format!("it must be \"{EMBEDDED}\" or a URL such as https://api.openai.com/v1, without user name or query")
-    })
-});
+pub(super) const BASE_URL: Kind<String> =
+    text("\"embedded\" or a URL such as https://api.openai.com/v1, without user name or query", |text| {
+        if text == EMBEDDED { Some(text.to_owned()) } else { base_url(text) }
+    });
 
-pub(super) const COLLECTOR_URL: Kind<String> = text("URL", |raw| {
-    let needed = "it must be the http or https URL of a collector, such as http://127.0.0.1:4318";
-    base_url(&raw.text()?).ok_or_else(|| needed.into())
-});
+pub(super) const COLLECTOR_URL: Kind<String> =
+    text("the http or https URL of a collector, such as http://127.0.0.1:4318", base_url);
 
-/// The name of an environment variable.
 pub(super) const VARIABLE: Kind<String> = Kind {
     names_secret: true,
-    ..text("name of a variable", |raw| {
-        let name = raw.text()?;
+    ..text("the name of an environment variable that holds the key, not the key itself", |name| {
         let starts_well = name.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_');
         let fits = starts_well && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_');
-        let needed = "it must be the name of an environment variable that holds the key, not the key itself";
-        fits.then_some(name).ok_or_else(|| needed.into())
+        fits.then(|| name.to_owned())
     })
 };
 
-pub(super) const REPOSITORY: Kind<String> = text("OWNER/NAME", |raw| {
-    let name = raw.text()?;
-    let fits = name.split('/').count() == 2 && name.split('/').all(is_path_part);
-    fits.then_some(name).ok_or_else(|| "it must be OWNER/NAME, as on the hub".into())
+pub(super) const REPOSITORY: Kind<String> = text("OWNER/NAME, as on the hub", |name| {
+    (name.split('/').count() == 2 && name.split('/').all(is_path_part)).then(|| name.to_owned())
 });
 
-pub(super) const MODEL_FILE: Kind<String> = text("path ending in .gguf", |raw| {
-    let file = raw.text()?;
-    let fits = file.split('/').all(is_path_part) && file.ends_with(".gguf");
-    fits.then_some(file).ok_or_else(|| "it must be a file in the repository, ending in .gguf".into())
+pub(super) const MODEL_FILE: Kind<String> = text("a file in the repository, ending in .gguf", |file| {
+    (file.split('/').all(is_path_part) && file.ends_with(".gguf")).then(|| file.to_owned())
 });
 
-pub(super) const SHA256: Kind<String> = text("64 hexadecimal digits", |raw| {
-    let sum = raw.text()?.to_ascii_lowercase();
-    let fits = sum.len() == 64 && sum.bytes().all(|byte| byte.is_ascii_hexdigit());
-    fits.then_some(sum).ok_or_else(|| "it must have 64 hexadecimal digits".into())
+pub(super) const SHA256: Kind<String> = text("64 hexadecimal digits", |sum| {
+    (sum.len() == 64 && sum.bytes().all(|byte| byte.is_ascii_hexdigit())).then(|| sum.to_ascii_lowercase())
 });
-
-/// Patterns that `read` makes of texts.
-pub(super) const fn patterns(read: fn(&Raw<'_>) -> Result<Globs, String>) -> Kind<Globs> {
-    Kind::new("pattern, or list of patterns", read, |globs| format!("{:?}", globs.patterns()))
-}
 
 pub(super) const NAMES: Kind<Globs> = patterns(|raw| Globs::words(&raw.texts()?));
 pub(super) const PATHS: Kind<Globs> = patterns(|raw| Globs::paths(&raw.texts()?));
 pub(super) const LANGUAGES: Kind<Globs> = patterns(|raw| Globs::languages(&raw.texts()?));
 pub(super) const APIS: Kind<Globs> = patterns(|raw| Globs::apis(&raw.texts()?));
 
+const fn patterns(read: fn(&Raw<'_>) -> Result<Globs, String>) -> Kind<Globs> {
+    Kind::new("a pattern, or a list of patterns", Read::Explained(read), |globs| format!("{:?}", globs.patterns()))
+}
+
 fn quoted(text: &str) -> String {
     format!("{text:?}")
 }
 
-fn some_text(text: String) -> Result<String, String> {
-    if text.is_empty() { Err("it must not be empty".into()) } else { Ok(text) }
-}
-
 /// Reads `10s`, `500ms`, `2m` or `1h`.
-fn duration(raw: &Raw<'_>) -> Result<Duration, String> {
-    let needed = || "it must be a time with its unit, such as \"10s\", \"500ms\", \"2m\" or \"1h\"".to_owned();
-    let text = raw.text().map_err(|_| needed())?;
+fn duration(text: &str) -> Option<Duration> {
     let digits = text.bytes().take_while(u8::is_ascii_digit).count();
-    let number: u64 = text[..digits].parse().map_err(|_| needed())?;
+    let number: u64 = text[..digits].parse().ok()?;
     match text[digits..].trim_start() {
-        "ms" => Ok(Duration::from_millis(number)),
-        "s" => Ok(Duration::from_secs(number)),
-        "m" => Ok(Duration::from_secs(number.saturating_mul(60))),
-        "h" => Ok(Duration::from_secs(number.saturating_mul(3600))),
-        _ => Err(needed()),
+        "ms" => Some(Duration::from_millis(number)),
+        "s" => Some(Duration::from_secs(number)),
+        "m" => Some(Duration::from_secs(number.saturating_mul(60))),
+        "h" => Some(Duration::from_secs(number.saturating_mul(3600))),
+        _ => None,
     }
 }
 
