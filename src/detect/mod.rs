@@ -1,4 +1,4 @@
-//! Where code sits in a text, and which of it must not be touched.
+//! Finds the code in a text, and which of it must be left alone.
 //!
 //! [`framing`] reads the forms in which clients and tools show code, [`tools`] what a tool call and its result say about files,
 //! [`veto`] says what to leave alone whatever its form, [`fim`] reads completions in the middle of a file.
@@ -24,30 +24,30 @@ use tools::{Effect, result};
 /// A piece of code in a text.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Region {
-    /// The code's bytes in the text: whole lines, the last line break included.
+    /// Its bytes in the text: whole lines, the last line break included.
     pub span: Span,
-    /// What it is written in.
+    /// Its language.
     pub language: Language,
-    /// The file it is from, as the client wrote it.
+    /// The path of its file, as the client wrote it.
     pub path: Option<String>,
-    /// The number its first line has in the file, from 1.
+    /// The number of its first line in the file, from 1.
     pub first_line: usize,
-    /// Whether the client said that this is a part of the file.
+    /// Whether it is a part of the file, as far as the text says.
     pub ranged: bool,
-    /// Why it has to stay as it is, where it has.
+    /// Why it must be left alone, if it must.
     pub veto: Option<Reason>,
-    /// How its lines are numbered, where they are; the numbers are within the span.
+    /// How its lines are numbered, if they are; the numbers are within the span.
     pub numbering: Option<Numbering>,
 }
 
-/// What stands around a text, for code whose heading is not in the text itself.
+/// What is known of a text from outside of it.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Context<'a> {
-    /// The end of the part before it in the same message; empty if there is none.
+    /// The text before it in the same message, which may end with a heading; empty if there is none.
     pub before: &'a str,
     /// Whose text it is.
     pub source: Source<'a>,
-    /// The file that the JSON around the text names, as written.
+    /// The path that the JSON around the text gives, as written.
     pub path: Option<&'a str>,
 }
 
@@ -57,40 +57,36 @@ pub enum Source<'a> {
     /// A person's, or a client's on their behalf.
     #[default]
     Words,
-    /// A tool's, with what its call does, where that is known.
+    /// A tool's, with the effect of its call, if that is known.
     Tool(Option<&'a Effect>),
 }
 
-/// The pieces of code in `text`, in order, those with a veto among them. They do not overlap. Linear in the text.
+/// The pieces of code in `text`, also those with a veto, in order; they do not overlap. Takes time linear in the text.
 ///
-/// Which messages may be changed at all (rule R1) and which requests ([`veto::whole_request`]) is for the caller to say.
+/// The caller decides which messages are eligible, and heeds whole-request orders ([`veto::whole_request`]).
 pub fn regions(text: &str, context: Context) -> Vec<Region> {
     let whole = Piece { span: Span { start: 0, end: text.len() }, ..Piece::default() };
     match context.source {
         Source::Words if envelopes::is_result(text) => of_result(text, whole),
         Source::Words => of_words(text, context, whole),
         Source::Tool(_) if result::is_unchanged_stub(text) => Vec::new(),
-        Source::Tool(does) => {
-            let named = context.path.map(Heading::of_path).unwrap_or_default();
-            let ranged = named.first_line.is_some();
-            let piece = match does {
-                Some(Effect::Read { paths, ranged: asked }) if paths.len() == 1 => {
-                    let path = named.path.or_else(|| paths.first().cloned());
-                    Piece { path, ranged: ranged || *asked, bare: true, ..whole }
-                }
-                // Which of the files it is, the text has to say.
-                Some(Effect::Read { ranged: asked, .. }) => {
-                    Piece { bare: named.path.is_some(), path: named.path, ranged: ranged || *asked, ..whole }
-                }
-                None => Piece { bare: named.path.is_some(), path: named.path, ranged, ..whole },
+        Source::Tool(effect) => {
+            let (paths, asked_for_part) = match effect {
+                Some(Effect::Read { paths, ranged }) => (&paths[..], *ranged),
+                None => (&[][..], false),
                 Some(Effect::Edit { .. } | Effect::Other) => return Vec::new(),
             };
-            of_result(text, piece)
+            let named = context.path.map(Heading::of_path).unwrap_or_default();
+            // Of several files, the text itself must name the one that it shows.
+            let only = if let [path] = paths { Some(path.clone()) } else { None };
+            let ranged = named.first_line.is_some() || asked_for_part;
+            let path = named.path.or(only);
+            of_result(text, Piece { bare: path.is_some(), path, ranged, ..whole })
         }
     }
 }
 
-/// The code in a person's or client's words: between tags, in fences, or all of a text that a heading announces.
+/// Code in a person's or client's words: tagged files, fenced code, or all of a text that is announced.
 fn of_words(text: &str, context: Context, whole: Piece) -> Vec<Region> {
     let (tagged, blocks) = parts(text);
     if tagged.is_empty() && blocks.is_empty() {
@@ -99,11 +95,11 @@ fn of_words(text: &str, context: Context, whole: Piece) -> Vec<Region> {
     let mut outer: Vec<Span> = tagged.iter().map(|file| file.outer).chain(blocks.iter().map(|b| b.outer)).collect();
     outer.sort_unstable_by_key(|span| span.start);
     let surroundings = veto::Surroundings::new(&fences::blanked(text, outer));
-    // What stands before the text is above its first block only.
+    // The text before is above the first block only.
     let contexts = std::iter::once(context).chain(std::iter::repeat(Context::default()));
     let each = blocks.iter().zip(contexts);
     let mut regions: Vec<Region> =
-        each.filter_map(|(block, context)| region(text, block, context, &surroundings)).collect();
+        each.filter_map(|(block, context)| fenced(text, block, context, &surroundings)).collect();
     for file in tagged {
         let around = surroundings.veto(file.outer.start);
         let inner = of_result(text, file.piece).into_iter();
@@ -113,8 +109,7 @@ fn of_words(text: &str, context: Context, whole: Piece) -> Vec<Region> {
     regions
 }
 
-/// What is between tags and what is in fences, apart from each other: what is between tags may hold fences of its own, and
-/// a fence may hold tags; what begins first holds the other.
+/// Tagged files and fenced blocks that do not overlap. Each may hold the other; what begins first holds what is in it.
 fn parts(text: &str) -> (Vec<Tagged>, Vec<fences::Block<'_>>) {
     let mut tagged = tags::files(text, None);
     let mut blocks = fences::blocks(text);
@@ -126,14 +121,14 @@ fn parts(text: &str) -> (Vec<Tagged>, Vec<fences::Block<'_>>) {
     let mut done = 0;
     tagged.retain(|file| {
         while let Some(block) = fenced.next_if(|block| block.start < file.outer.start) {
-            // One that begins in a file that was kept is the file's.
+            // A block that begins in a kept file is the file's own.
             done = if block.start >= done { block.end } else { done };
         }
         let is_kept = file.outer.start >= done;
         done = if is_kept { file.outer.end } else { done };
         is_kept
     });
-    // Fences in the files would open and close those around them.
+    // Fences in the files must not open or close blocks around them.
     let around = fences::blanked(text, tagged.iter().map(|file| file.outer));
     let outer: Vec<(Span, Span, bool)> = (fences::blocks(&around).iter())
         .map(|block| (block.outer, block.code, block.doubtful))
@@ -146,7 +141,7 @@ fn parts(text: &str) -> (Vec<Tagged>, Vec<fences::Block<'_>>) {
     (tagged, blocks)
 }
 
-/// The piece that a text is of which the one before says that it is a file.
+/// The whole text as a file, if the text before announces one.
 fn announced(before: &str, whole: Piece) -> Option<Piece> {
     let above = line_above(before)?;
     if let Some(path) = envelopes::titles(above) {
@@ -156,7 +151,7 @@ fn announced(before: &str, whole: Piece) -> Option<Piece> {
     Some(Piece { ranged: heading.first_line.is_some(), path: heading.path, bare: true, ..whole })
 }
 
-/// The code in what a tool or a client shows: between tags, in the one fence that it is, or all of it.
+/// Code in what a tool or client shows: tagged files, the one fenced block that it is, or all of it.
 fn of_result(text: &str, piece: Piece) -> Vec<Region> {
     envelopes::peel(text, piece).into_iter().flat_map(|piece| in_tags(text, piece)).collect()
 }
@@ -168,7 +163,7 @@ fn in_tags(text: &str, piece: Piece) -> Vec<Region> {
         false => Vec::new(),
     };
     if files.is_empty() {
-        return shown(text, piece).into_iter().collect();
+        return only_block(text, piece).into_iter().collect();
     }
     let inner = files.into_iter().map(|file| Piece {
         span: Span { start: piece.span.start + file.piece.span.start, end: piece.span.start + file.piece.span.end },
@@ -176,17 +171,18 @@ fn in_tags(text: &str, piece: Piece) -> Vec<Region> {
         veto: piece.veto.or(file.piece.veto),
         ..file.piece
     });
-    inner.flat_map(|piece| envelopes::peel(text, piece)).filter_map(|piece| shown(text, piece)).collect()
+    inner.flat_map(|piece| envelopes::peel(text, piece)).filter_map(|piece| only_block(text, piece)).collect()
 }
 
-/// The code of a piece: in the one fence that it is, a line above it at most, or all of it. Other fences are the file's own.
-fn shown(text: &str, piece: Piece) -> Option<Region> {
+/// The code of a piece: that of the one fenced block that it is, with at most a line above, or all of it. Other fences are the
+/// file's own.
+fn only_block(text: &str, piece: Piece) -> Option<Region> {
     let body = &text[piece.span.range()];
     if let [block] = fences::blocks(body)[..]
         && body[..block.outer.start].trim().lines().count() <= 1
         && body[block.outer.end..].trim().is_empty()
     {
-        let inner = region(body, &block, Context::default(), &veto::Surroundings::new(""));
+        let inner = fenced(body, &block, Context::default(), &veto::Surroundings::new(""));
         let (named, ranged) = inner.map_or((None, false), |region| (region.path, region.ranged));
         let span = Span { start: piece.span.start + block.code.start, end: piece.span.start + block.code.end };
         let path = piece.path.or(named);
@@ -195,49 +191,52 @@ fn shown(text: &str, piece: Piece) -> Option<Region> {
     bare(text, piece)
 }
 
-/// The code of a piece that is nothing but a file's text (rule R10), numbered or not.
+/// The code of a bare file result.
 fn bare(text: &str, piece: Piece) -> Option<Region> {
     let path = piece.path.filter(|_| piece.bare && !piece.span.is_empty())?;
     // Where a tag shares its last line, something else is there too.
     if piece.span.end < text.len() && !text[..piece.span.end].ends_with('\n') {
         return None;
     }
-    let shown = &text[piece.span.range()];
-    let numbering = Numbering::of(shown);
-    let source = numbering.map_or(Cow::Borrowed(shown), |numbering| Cow::Owned(numbering.strip(shown)));
-    let heading = Heading { path: Some(path), ..Heading::default() };
-    let language = language::of(&heading, &source)?;
-    let first_line = numbering.map_or(1, |numbering| numbering.first_line());
-    let ranged = piece.ranged || first_line > 1 || numbering.is_some_and(|numbering| !numbering.is_dense());
-    let veto = piece.veto.or(ranged.then_some(Reason::RangedRead)).or_else(|| veto::code(&source));
-    Some(Region { span: piece.span, language, path: heading.path, first_line, ranged, veto, numbering })
+    let region = region(text, piece.span, |_| Some(Heading { path: Some(path), ..Heading::default() }), piece.ranged)?;
+    Some(Region { veto: piece.veto.or(region.veto), ..region })
 }
 
-fn region(text: &str, block: &fences::Block, context: Context, surroundings: &veto::Surroundings) -> Option<Region> {
-    let shown = &text[block.code.range()];
-    let numbering = Numbering::of(shown);
-    let code = numbering.map_or(Cow::Borrowed(shown), |numbering| Cow::Owned(numbering.strip(shown)));
-    let first_line = code.lines().next()?;
-    let mut heading = Heading::of_info(block.info);
-    if heading.path.is_none() {
+/// The code of a fenced block.
+fn fenced(text: &str, block: &fences::Block, context: Context, surroundings: &veto::Surroundings) -> Option<Region> {
+    let heading = |code: &str| {
+        let first_line = code.lines().next()?;
+        let heading = Heading::of_info(block.info);
+        if heading.path.is_some() {
+            return Some(heading);
+        }
         let before = &text[..block.outer.start];
         let above = line_above(before).or_else(|| line_above(context.before).filter(|_| before.trim().is_empty()));
         let named = above.and_then(Heading::of_line).or_else(|| Heading::of_comment(first_line));
-        heading = Heading { tag: heading.tag, ..named.unwrap_or_default() };
-    }
-    let language = language::of(&heading, &code)?;
-    let numbered = numbering.map(|numbering| numbering.first_line());
-    let is_part = numbering.is_some_and(|numbering| numbering.first_line() > 1 || !numbering.is_dense());
-    let ranged = heading.first_line.is_some() || is_part;
-    let veto = (ranged.then_some(Reason::RangedRead))
-        .or_else(|| block.doubtful.then_some(Reason::FenceInFence))
-        .or_else(|| veto::code(&code))
-        .or_else(|| surroundings.veto(block.outer.start));
-    let first_line = numbered.or(heading.first_line).unwrap_or(1);
-    Some(Region { span: block.code, language, path: heading.path, first_line, ranged, veto, numbering })
+        Some(Heading { tag: heading.tag, ..named.unwrap_or_default() })
+    };
+    let region = region(text, block.code, heading, false)?;
+    let doubt = (block.doubtful && !region.ranged).then_some(Reason::FenceInFence);
+    let veto = doubt.or(region.veto).or_else(|| surroundings.veto(block.outer.start));
+    Some(Region { veto, ..region })
 }
 
-/// The last line of `text` that says something; one blank line below it is passed over.
+/// The region of `span`, if it is in a known language. `heading` reads the heading, given the code without line numbers;
+/// `ranged` says whether it is known to be a part of its file.
+fn region(text: &str, span: Span, heading: impl FnOnce(&str) -> Option<Heading>, ranged: bool) -> Option<Region> {
+    let shown = &text[span.range()];
+    let numbering = Numbering::of(shown);
+    let code = numbering.map_or(Cow::Borrowed(shown), |numbering| Cow::Owned(numbering.strip(shown)));
+    let heading = heading(&code)?;
+    let language = language::of(&heading, &code)?;
+    let is_part = numbering.is_some_and(|numbering| numbering.first_line() > 1 || !numbering.is_dense());
+    let ranged = ranged || is_part || heading.first_line.is_some();
+    let first_line = numbering.map(|numbering| numbering.first_line()).or(heading.first_line).unwrap_or(1);
+    let veto = ranged.then_some(Reason::RangedRead).or_else(|| veto::code(&code));
+    Some(Region { span, language, path: heading.path, first_line, ranged, veto, numbering })
+}
+
+/// The last line of `text`; one blank line below it is skipped.
 fn line_above(text: &str) -> Option<&str> {
     text.lines().rev().take(2).find(|line| !line.trim().is_empty())
 }

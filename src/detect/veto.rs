@@ -1,17 +1,17 @@
-//! What must not be touched: requests that want a file written back (R2), and code that is an edit, an example, a
-//! report or not whole (R3).
+//! Rules that leave code alone: whole-request orders, and code that is an edit, an example, a report or incomplete.
 //!
-//! A veto that is wrong costs savings and nobody sees it; so markers count only where a tool would write them: at a
-//! line's beginning, or outside of code.
+//! A wrong veto costs savings unnoticed, so markers count only where a tool writes them: at the beginning of a line, or
+//! outside of code.
 
 use std::collections::HashMap;
 
 use super::framing::{fences, tags};
 use crate::base::reason::Reason;
+use crate::base::text::Span;
 use crate::render;
 
-/// Why nothing in a request may be touched: `texts` (the orders and questions that a piece of code is sent with) ask for
-/// whole files back, or are a client's apply or inline-edit prompt. Code in their fences does not count.
+/// Why nothing in a request may be changed: one of `texts` (the orders and questions that code is sent with) asks for a whole
+/// file back, or is a client's apply or inline-edit prompt. Fenced code in them does not count.
 ///
 /// For decisions that later turns do not change, pass the texts of system, developer and user messages up to the one
 /// whose question is asked, not those after it.
@@ -29,77 +29,74 @@ pub fn whole_request<'a>(texts: impl IntoIterator<Item = &'a str>) -> Option<Rea
     })
 }
 
-/// Why a piece of code has to stay as it is, judged by its own lines.
+/// Why a piece of code must be left alone, by its own lines.
 pub fn code(code: &str) -> Option<Reason> {
     let mut seen = Tally::default();
     let mut before = "";
     for line in code.lines() {
-        if let Some(reason) = telltale(line, before) {
+        if let Some(reason) = reason_of_line(line, before) {
             return Some(reason);
         }
         seen.add(line);
         before = line;
     }
-    seen.verdict().or_else(|| is_one_heredoc(code).then_some(Reason::Heredoc))
+    seen.reason().or_else(|| is_one_heredoc(code).then_some(Reason::Heredoc))
 }
 
-/// The parts of a text in which code has to stay as it is.
+/// The parts of a text in which code must be left alone.
 #[derive(Debug)]
 pub struct Surroundings {
-    /// Of one reason each: bytes from and to, in order.
-    enclosures: Vec<(Reason, Vec<(usize, usize)>)>,
-    /// Why nothing in the text may be touched.
+    /// By reason, in order.
+    enclosures: Vec<(Reason, Vec<Span>)>,
+    /// Why no code in the text may be changed.
     whole: Option<Reason>,
 }
 
 impl Surroundings {
     /// Reads the prose of a text, its fenced blocks blanked out.
     pub fn new(prose: &str) -> Self {
-        let questions = tags::QUESTION.map(|name| (name, Reason::Question));
         let has_tags = prose.contains('<');
-        let mut enclosures: Vec<_> = (TAGS.iter().copied().chain(questions).filter(|_| has_tags))
-            .map(|(name, reason)| {
-                (reason, tags::elements(prose, name).iter().map(|tag| (tag.body.start, tag.body.end)).collect())
-            })
-            .collect();
-        enclosures.push((Reason::EditBlock, edit_blocks(prose)));
+        let named =
+            TAGS.iter().filter(|_| has_tags).flat_map(|(reason, names)| names.iter().map(|name| (*reason, *name)));
+        let of_tag = |name: &str| tags::elements(prose, name).iter().map(|tag| tag.body).collect();
+        let mut enclosures: Vec<_> = named.map(|(reason, name)| (reason, of_tag(name))).collect();
+        enclosures.push((Reason::EditBlock, between(prose, &EDIT_BLOCKS, |line, mark| line.starts_with(mark))));
         enclosures.push((Reason::Heredoc, heredocs(prose)));
-        enclosures.push((Reason::Example, worked_examples(prose)));
+        let is_rule = |line: &str, words: &str| line.starts_with("---") && line.contains(words);
+        enclosures.push((Reason::Example, between(prose, &WORKED_EXAMPLES, is_rule)));
         enclosures.push((Reason::Summarized, summarized(prose)));
         let failed = prose.contains("SEARCH/REPLACE block") && prose.contains("failed to match!");
         Self { enclosures, whole: failed.then_some(Reason::FailedEdit) }
     }
 
-    /// Why code at byte `at` has to stay as it is.
+    /// Why code at byte `at` must be left alone.
     pub fn veto(&self, at: usize) -> Option<Reason> {
-        let encloses = |spans: &[(usize, usize)]| {
-            let after = spans.partition_point(|&(start, _)| start <= at);
-            after.checked_sub(1).is_some_and(|last| at < spans[last].1)
+        let encloses = |spans: &[Span]| {
+            let after = spans.partition_point(|span| span.start <= at);
+            after.checked_sub(1).is_some_and(|last| at < spans[last].end)
         };
         let enclosure = self.enclosures.iter().find(|(_, spans)| encloses(spans));
         self.whole.or(enclosure.map(|&(reason, _)| reason))
     }
 }
 
-/// Tags whose content is not the person's code, or is it and is needed whole.
-const TAGS: [(&str, Reason); 14] = [
-    ("example", Reason::Example),
-    ("examples", Reason::Example),
-    ("good-example", Reason::Example),
-    ("bad-example", Reason::Example),
-    ("good_example", Reason::Example),
-    ("bad_example", Reason::Example),
-    ("final_file_content", Reason::EditResult),
-    ("INSTRUCTIONS", Reason::Instructions),
-    ("instructions", Reason::Instructions),
-    ("rules", Reason::Instructions),
-    ("system-reminder", Reason::Instructions),
-    ("system_reminder", Reason::Instructions),
-    ("error", Reason::Report),
-    ("error_details", Reason::Report),
+/// Tags whose content is not the person's code, or is needed whole.
+const TAGS: [(Reason, &[&str]); 5] = [
+    (Reason::Example, &["example", "examples", "good-example", "bad-example", "good_example", "bad_example"]),
+    (Reason::EditResult, &["final_file_content"]),
+    (Reason::Instructions, &["INSTRUCTIONS", "instructions", "rules", "system-reminder", "system_reminder"]),
+    (Reason::Report, &["error", "error_details"]),
+    (Reason::Question, &tags::QUESTION),
 ];
 
-/// Words of apply prompts that are spelled just so.
+/// Lines that begin and end an edit in a client's own format, which may enclose prose and fences.
+const EDIT_BLOCKS: [(&str, &str); 3] =
+    [("<<<<<<< ", ">>>>>>> "), ("------- SEARCH", "+++++++ REPLACE"), ("*** Begin Patch", "*** End Patch")];
+
+/// Words in the lines that begin and end a conversation which a prompt gives as an example.
+const WORKED_EXAMPLES: [(&str, &str); 1] = [(" START OF EXAMPLE ", " END OF EXAMPLE ")];
+
+/// Phrases of apply prompts, in this spelling.
 const APPLY_MARKERS: [&str; 10] = [
     "ORIGINAL CODE:",
     "ORIGINAL_FILE",
@@ -113,7 +110,7 @@ const APPLY_MARKERS: [&str; 10] = [
     "<insert_here>",
 ];
 
-/// Sentences of apply prompts, in lower case.
+/// Phrases of apply prompts, in lower case.
 const APPLY_PHRASES: [&str; 6] = [
     "this is the code to rewrite:",
     "please rewrite the above file",
@@ -165,8 +162,8 @@ fn asks_for_whole_file(prose: &str) -> bool {
     })
 }
 
-/// What one line gives away. `before` is the line before it.
-fn telltale(line: &str, before: &str) -> Option<Reason> {
+/// The reason that one line gives. `before` is the line before it.
+fn reason_of_line(line: &str, before: &str) -> Option<Reason> {
     let starts = |prefixes: &[&str]| prefixes.iter().any(|prefix| line.starts_with(prefix));
     let is_patch = starts(&["*** Begin Patch", "diff --git "])
         || is_hunk(line)
@@ -185,7 +182,7 @@ fn telltale(line: &str, before: &str) -> Option<Reason> {
         Some(Reason::Terminal)
     } else if render::is_marker(line) || is_elision(line) {
         Some(Reason::PrunedAlready)
-    } else if is_order(line) {
+    } else if is_instruction(line) {
         Some(Reason::InstructionComment)
     } else if line.trim_start().starts_with('⋮') {
         Some(Reason::RepoMap)
@@ -194,8 +191,8 @@ fn telltale(line: &str, before: &str) -> Option<Reason> {
     }
 }
 
-/// Whether a line is an instruction to an assistant that watches files: a comment that begins or ends in `AI!` or `AI?`.
-fn is_order(line: &str) -> bool {
+/// Whether a line is an instruction to an assistant that watches files: a comment that begins or ends with `AI!` or `AI?`.
+fn is_instruction(line: &str) -> bool {
     const SIGNS: [&str; 2] = ["AI!", "AI?"];
     let Some(at) = line.find(['#', '/', '-', ';']).filter(|_| SIGNS.iter().any(|sign| line.contains(sign))) else {
         return false;
@@ -205,7 +202,7 @@ fn is_order(line: &str) -> bool {
     SIGNS.iter().any(|sign| comment.starts_with(sign) || comment.ends_with(sign))
 }
 
-/// Lines that tell only by their number.
+/// Counts of lines that mean something only if there are many.
 #[derive(Default)]
 struct Tally {
     lines: usize,
@@ -230,13 +227,13 @@ impl Tally {
         self.outlined += usize::from(is_outlined);
     }
 
-    fn verdict(&self) -> Option<Reason> {
-        let most = |count: usize| count > 0 && count * 2 >= self.lines;
+    fn reason(&self) -> Option<Reason> {
+        let is_most = |count: usize| count > 0 && count * 2 >= self.lines;
         if self.frames >= 3 {
             Some(Reason::Report)
-        } else if most(self.bars) {
+        } else if is_most(self.bars) {
             Some(Reason::RepoMap)
-        } else if most(self.outlined) {
+        } else if is_most(self.outlined) {
             Some(Reason::Outline)
         } else {
             None
@@ -285,14 +282,14 @@ fn is_elision(line: &str) -> bool {
     line.contains("... existing code ...") || omitted().is_some()
 }
 
-/// Whether shell code is a single command that writes a here document, as examples in prompts are.
+/// Whether shell code is a single command with a here-document, as examples in prompts are.
 fn is_one_heredoc(code: &str) -> bool {
     let mut lines = code.lines().filter(|line| !line.trim().is_empty());
     let word = lines.next().and_then(heredoc_word);
     word.is_some() && lines.next_back().map(str::trim) == word
 }
 
-/// The word that ends the here document which `line` begins: `<<EOF`, `<<-'EOF'`.
+/// The word that ends the here-document which `line` begins: `<<EOF`, `<<-'EOF'`.
 fn heredoc_word(line: &str) -> Option<&str> {
     let rest = line.split_once("<<")?.1.trim_start_matches(['-', '~', ' ']);
     let rest = rest.trim_start_matches(['\'', '"', '\\']);
@@ -309,12 +306,12 @@ fn lines_at(text: &str) -> impl Iterator<Item = (usize, &str)> {
     })
 }
 
-fn heredocs(prose: &str) -> Vec<(usize, usize)> {
+fn heredocs(prose: &str) -> Vec<Span> {
     let mut open: HashMap<&str, usize> = HashMap::new();
     let mut closed = Vec::new();
     for (at, line) in lines_at(prose) {
         if let Some(start) = open.remove(line.trim_start()) {
-            closed.push((start, at));
+            closed.push(Span { start, end: at });
         } else if let Some(word) = heredoc_word(line) {
             open.entry(word).or_insert(at);
         }
@@ -322,55 +319,38 @@ fn heredocs(prose: &str) -> Vec<(usize, usize)> {
     disjoint(closed)
 }
 
-/// Where an edit in a client's own format encloses more text, fences included.
-fn edit_blocks(prose: &str) -> Vec<(usize, usize)> {
-    const PAIRS: [(&str, &str); 3] =
-        [("<<<<<<< ", ">>>>>>> "), ("------- SEARCH", "+++++++ REPLACE"), ("*** Begin Patch", "*** End Patch")];
-    let mut blocks = Vec::new();
-    let mut open: Option<(usize, &str)> = None;
+/// The spans from a line with the first mark of a pair to the next line with its second.
+fn between(prose: &str, pairs: &[(&str, &str)], has_mark: impl Fn(&str, &str) -> bool) -> Vec<Span> {
+    let mut open = None;
+    let mut spans = Vec::new();
     for (at, line) in lines_at(prose) {
         match open {
-            Some((start, close)) if line.starts_with(close) => {
-                blocks.push((start, at));
+            Some((start, end)) if has_mark(line, end) => {
+                spans.push(Span { start, end: at });
                 open = None;
             }
             Some(_) => {}
-            None => open = PAIRS.iter().find(|(begin, _)| line.starts_with(begin)).map(|&(_, close)| (at, close)),
+            None => open = pairs.iter().find(|(begin, _)| has_mark(line, begin)).map(|&(_, end)| (at, end)),
         }
     }
-    blocks
+    spans
 }
 
-/// Whole conversations that a prompt shows how to lead.
-fn worked_examples(prose: &str) -> Vec<(usize, usize)> {
-    let is_rule = |line: &str, words| line.starts_with("---") && line.contains(words);
-    let mut open = None;
-    let mut examples = Vec::new();
-    for (at, line) in lines_at(prose) {
-        if is_rule(line, " START OF EXAMPLE ") {
-            open.get_or_insert(at);
-        } else if is_rule(line, " END OF EXAMPLE ") {
-            examples.extend(open.take().map(|start| (start, at)));
-        }
-    }
-    examples
-}
-
-/// Attachments that their client has pruned.
-fn summarized(prose: &str) -> Vec<(usize, usize)> {
+/// Attachments that their client has shortened.
+fn summarized(prose: &str) -> Vec<Span> {
     let attachments = tags::elements(prose, "attachment").into_iter();
     let pruned = attachments.filter(|tag| prose[tag.outer.start..tag.body.start].contains("isSummarized=\"true\""));
-    pruned.map(|tag| (tag.body.start, tag.body.end)).collect()
+    pruned.map(|tag| tag.body).collect()
 }
 
 /// Spans in order of their start, joined where they overlap.
-fn disjoint(mut spans: Vec<(usize, usize)>) -> Vec<(usize, usize)> {
-    spans.sort_unstable();
-    let mut joined: Vec<(usize, usize)> = Vec::new();
-    for (start, end) in spans {
+fn disjoint(mut spans: Vec<Span>) -> Vec<Span> {
+    spans.sort_unstable_by_key(|span| (span.start, span.end));
+    let mut joined: Vec<Span> = Vec::new();
+    for span in spans {
         match joined.last_mut() {
-            Some(last) if start < last.1 => last.1 = last.1.max(end),
-            _ => joined.push((start, end)),
+            Some(last) if span.start < last.end => last.end = last.end.max(span.end),
+            _ => joined.push(span),
         }
     }
     joined
