@@ -109,7 +109,7 @@ fn of_words(text: &str, context: Context, whole: Piece) -> Vec<Region> {
     regions
 }
 
-/// Tagged files and fenced blocks that do not overlap. Each may hold the other; what begins first holds what is in it.
+/// Tagged files and fenced blocks that do not overlap: of those that do, the first counts.
 fn parts(text: &str) -> (Vec<Tagged>, Vec<fences::Block<'_>>) {
     let mut tagged = tags::files(text, None);
     let mut blocks = fences::blocks(text);

@@ -129,7 +129,7 @@ impl<'a> Script<'a> {
         };
         let shown = match (commands, operators) {
             ([command], []) => shown_by(command),
-            ([command, filter], ["|"]) if is_cut(filter) => shown_by(command).map(|(path, _)| (path, true)),
+            ([command, filter], ["|" | "|&"]) if is_cut(filter) => shown_by(command).map(|(path, _)| (path, true)),
             _ => None,
         };
         let shown = shown.filter(|_| !self.is_complex && self.documents.is_empty());
