@@ -10,7 +10,7 @@ use moka::sync::Cache;
 use super::batch::Likelihoods;
 use crate::engine::data::{Forks, Token};
 
-/// Memory for likelihoods, in bytes: those of some millions of tokens, at 4 bytes each.
+/// Room for likelihoods, in bytes: those of some millions of tokens, at 4 bytes each.
 const LIKELIHOODS_BYTES: u64 = 16 << 20;
 
 /// The model's states after a group's contexts; `None` for those of one token or none.
@@ -20,16 +20,16 @@ pub type States = Vec<Option<SeqState>>;
 pub type Key = [u8; 32];
 
 /// A cache of bounded size; the least recently used goes first.
-pub struct Memory<V>(Option<Cache<Key, Arc<V>>>);
+pub struct GroupCache<V>(Option<Cache<Key, Arc<V>>>);
 
-impl Memory<States> {
+impl GroupCache<States> {
     /// A cache of states of at most `bytes`; 0: keeps none.
     pub fn of_states(bytes: u64) -> Self {
         Self::new(bytes, |states| states.iter().flatten().map(SeqState::byte_len).sum())
     }
 }
 
-impl Memory<Likelihoods> {
+impl GroupCache<Likelihoods> {
     /// A cache of likelihoods of a fixed size; keeps none unless `enabled`.
     pub fn of_likelihoods(enabled: bool) -> Self {
         let list = size_of::<Vec<f32>>();
@@ -40,7 +40,7 @@ impl Memory<Likelihoods> {
     }
 }
 
-impl<V: Send + Sync + 'static> Memory<V> {
+impl<V: Send + Sync + 'static> GroupCache<V> {
     fn new(bytes: u64, size: impl Fn(&V) -> usize + Send + Sync + 'static) -> Self {
         let size = move |key: &Key, value: &Arc<V>| u32::try_from(key.len() + size(value)).unwrap_or(u32::MAX);
         Self((bytes > 0).then(|| Cache::builder().max_capacity(bytes).weigher(size).build()))
@@ -113,7 +113,7 @@ mod tests {
 
     #[test]
     fn nothing_is_kept_where_there_is_no_room() {
-        let (none, some) = (Memory::of_likelihoods(false), Memory::of_likelihoods(true));
+        let (none, some) = (GroupCache::of_likelihoods(false), GroupCache::of_likelihoods(true));
         for memory in [&none, &some] {
             memory.insert([7; 32], vec![vec![vec![1.0]]]);
         }

@@ -9,7 +9,7 @@ use llama_cpp_2::model::LlamaModel;
 use llama_cpp_2::token::LlamaToken;
 
 use super::backend;
-use super::cache::Memory;
+use super::cache::GroupCache;
 use super::scheduler::{self, Job, Scores, Work};
 use super::speed::{self, SpeedFile};
 use super::worker::Worker;
@@ -59,13 +59,13 @@ impl Engine {
         std::thread::Builder::new()
             .name("lopper-engine".into())
             .spawn(move || {
-                let make = || Worker::new(&worker, threads, window, Memory::of_states(kept_bytes));
+                let make = || Worker::new(&worker, threads, window, GroupCache::of_states(kept_bytes));
                 match make() {
                     Ok(first) => {
-                        let (panics, cache) = (Arc::default(), Memory::of_likelihoods(kept_bytes > 0));
+                        let (panics, cache) = (Arc::default(), GroupCache::of_likelihoods(kept_bytes > 0));
                         // The receiver waits for this.
                         let _ = ready.send(Ok(Arc::downgrade(&panics)));
-                        scheduler::serve_on(first, make, &queue, &cache, &panics);
+                        scheduler::supervise(first, make, &queue, &cache, &panics);
                     }
                     Err(error) => {
                         let _ = ready.send(Err(error));

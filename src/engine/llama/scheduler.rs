@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, Sender};
 
 use super::batch::{self, Compute, GROUP, Likelihoods, Scored, Size};
-use super::cache::{self, Key, Memory};
+use super::cache::{self, GroupCache, Key};
 use crate::base::limits::Limits;
 use crate::engine::data::Forks;
 use crate::engine::error::EngineError;
@@ -43,13 +43,13 @@ pub struct Scores {
     pub decoded: usize,
 }
 
-/// Serves `queue` as [`serve`] does, and after a panic goes on with a new worker from `make`. Jobs in progress get no answer
-/// then; the others wait on. `panics` counts. Ends also where no new worker can be made.
-pub fn serve_on<C: Compute>(
+/// Serves `queue` by [`serve`], and after a panic goes on with a new worker from `make`. Jobs in progress get no answer
+/// then; the others wait on. `panics` is raised by one. Ends also where no new worker can be made.
+pub fn supervise<C: Compute>(
     first: C,
     make: impl Fn() -> Result<C, EngineError>,
     queue: &Receiver<Job>,
-    cache: &Memory<Likelihoods>,
+    cache: &GroupCache<Likelihoods>,
     panics: &AtomicU64,
 ) {
     let mut compute = first;
@@ -70,7 +70,7 @@ pub fn serve_on<C: Compute>(
 }
 
 /// Serves jobs until every sender of `queue` is gone. Scores are taken from the cache where they are there, and added to it.
-pub fn serve(compute: &mut impl Compute, queue: &Receiver<Job>, cache: &Memory<Likelihoods>) {
+pub fn serve(compute: &mut impl Compute, queue: &Receiver<Job>, cache: &GroupCache<Likelihoods>) {
     let mut turns: VecDeque<Turn> = VecDeque::new();
     loop {
         while turns.len() < JOBS {
@@ -120,7 +120,7 @@ struct Group {
 
 impl Turn {
     /// Starts a job with the scores that the cache has.
-    fn new(job: Job, cache: &Memory<Likelihoods>) -> Self {
+    fn new(job: Job, cache: &GroupCache<Likelihoods>) -> Self {
         let forks = match &job.work {
             Work::Score(forks) => &forks[..],
             Work::Prefill { .. } => &[],
@@ -153,7 +153,7 @@ impl Turn {
         None
     }
 
-    fn put(&mut self, group: Group, scored: Scored, cache: &Memory<Likelihoods>) {
+    fn put(&mut self, group: Group, scored: Scored, cache: &GroupCache<Likelihoods>) {
         self.scores.decoded += scored.decoded;
         if let Some(likelihoods) = scored.likelihoods {
             self.scores.put(group.members, &likelihoods);
@@ -225,7 +225,7 @@ mod tests {
             results.push(result);
         }
         drop(queue);
-        serve(compute, &waiting, &Memory::of_likelihoods(true));
+        serve(compute, &waiting, &GroupCache::of_likelihoods(true));
         let scores = results.into_iter().map(|result| result.recv().unwrap().unwrap());
         scores.map(|scores| (scores.likelihoods.iter().flatten().count(), scores.decoded)).collect()
     }
@@ -269,7 +269,7 @@ mod tests {
     /// Whether each job is answered by a thread that `make` starts again after a panic; and the number of panics.
     fn answered(jobs: &[i32], make: impl Fn() -> Result<Touchy, EngineError>) -> (Vec<bool>, u64) {
         let (queue, waiting) = channel();
-        let (panics, cache) = (AtomicU64::default(), Memory::of_likelihoods(true));
+        let (panics, cache) = (AtomicU64::default(), GroupCache::of_likelihoods(true));
         let ask = |job: &i32| {
             let (reply, result) = channel();
             queue.send(Job { work: work(*job, 1, 30), limits: Limits::default(), reply }).unwrap();
@@ -278,7 +278,7 @@ mod tests {
         // More than take turns at once.
         let results: Vec<_> = jobs.iter().map(ask).collect();
         drop(queue);
-        serve_on(Touchy, make, &waiting, &cache, &panics);
+        supervise(Touchy, make, &waiting, &cache, &panics);
         drop(waiting);
         (results.into_iter().map(|result| result.recv().is_ok()).collect(), panics.into_inner())
     }

@@ -15,7 +15,7 @@ use llama_cpp_2::token::LlamaToken;
 
 use super::backend::new_context;
 use super::batch::{self, Compute, GROUP, Likelihoods, SEQUENCES, Scored, Size, fork_length, shared_context};
-use super::cache::{Memory, States, states_key};
+use super::cache::{GroupCache, States, states_key};
 use super::likelihood::negative_log_likelihood;
 use crate::base::limits::Limits;
 use crate::engine::data::{BATCH_TOKENS, Forks, Token};
@@ -25,7 +25,7 @@ use crate::engine::error::EngineError;
 pub struct Worker<'a> {
     context: LlamaContext<'a>,
     batch: LlamaBatch<'a>,
-    states: Memory<States>,
+    states: GroupCache<States>,
 }
 
 /// A row of logits that a batch will yield.
@@ -47,7 +47,7 @@ impl<'a> Worker<'a> {
         model: &'a LlamaModel,
         threads: usize,
         window: usize,
-        states: Memory<States>,
+        states: GroupCache<States>,
     ) -> Result<Self, EngineError> {
         // A group's contexts, and forks as long as the window.
         let cells = window + GROUP.contexts + BATCH_TOKENS;
