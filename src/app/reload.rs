@@ -1,4 +1,4 @@
-//! Reloads the settings when their file changes and at SIGHUP.
+//! Reloads the settings when their file changes and at SIGHUP. Closing the terminal, which sends SIGHUP too, stops Lopper.
 
 #[cfg(unix)]
 use std::io::IsTerminal;

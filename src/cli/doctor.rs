@@ -154,19 +154,22 @@ fn recall(config: &Config, engine: Option<&Engine>, report: &mut Report) -> anyh
 /// Checks that the addresses to listen on are free, or a Lopper's.
 fn ports(config: &Config, report: &mut Report) -> anyhow::Result<()> {
     let is_alive = Admin::of(config).is_ok_and(|admin| admin.is_alive());
-    let mut port = |about: &str, key: &str, listen: SocketAddr| match TcpListener::bind(listen) {
-        Ok(_) if is_alive => {
-            let text = format!("{listen} is free, though a Lopper answers at the other port; it listens elsewhere");
-            report.say(Finding::Warning, about, text)
-        }
-        Ok(_) => report.say(Finding::Ok, about, format!("{listen} is free")),
-        Err(error) if error.kind() == ErrorKind::AddrInUse && is_alive => {
-            report.say(Finding::Ok, about, format!("a Lopper answers at {listen} already"))
-        }
-        Err(error) if error.kind() == ErrorKind::AddrInUse => {
-            report.say(Finding::Problem, about, format!("{listen} is taken by another program; choose another {key}"))
-        }
-        Err(error) => report.say(Finding::Problem, about, format!("{listen} can't be listened on: {error}; see {key}")),
+    let mut port = |about: &str, key: &str, listen: SocketAddr| {
+        let (finding, text) = match TcpListener::bind(listen) {
+            Ok(_) if is_alive => (
+                Finding::Warning,
+                format!("{listen} is free, though a Lopper answers at the other port; it listens elsewhere"),
+            ),
+            Ok(_) => (Finding::Ok, format!("{listen} is free")),
+            Err(error) if error.kind() == ErrorKind::AddrInUse && is_alive => {
+                (Finding::Ok, format!("a Lopper answers at {listen} already"))
+            }
+            Err(error) if error.kind() == ErrorKind::AddrInUse => {
+                (Finding::Problem, format!("{listen} is taken by another program; choose another {key}"))
+            }
+            Err(error) => (Finding::Problem, format!("{listen} can't be listened on: {error}; see {key}")),
+        };
+        report.say(finding, about, text)
     };
     port("port", "server.listen", config.server.listen)?;
     let Some(listen) = config.admin.listen else { return report.say(Finding::Ok, "admin", "off") };
@@ -187,56 +190,49 @@ fn upstream(config: &Config, report: &mut Report) -> anyhow::Result<()> {
         return report.say(Finding::Ok, "upstream", "the local model answers");
     }
     let ask = |key: Option<HeaderValue>| models(base, config.upstream.connect_timeout, key);
-    let reached = match ask(None) {
-        Ok(status) if status.is_success() || matches!(status.as_u16(), 401 | 403) => {
-            report.say(Finding::Ok, "upstream", format!("{base} answers ({status} without a key)"))?;
-            true
+    let answer = ask(None);
+    let (finding, text) = match &answer {
+        Ok(status) if status.is_success() || is_refusal(*status) => {
+            (Finding::Ok, format!("{base} answers ({status} without a key)"))
         }
-        Ok(StatusCode::NOT_FOUND) => {
-            let text = format!("{base} answers, but has no /models (404); is the path of upstream.base_url right?");
-            report.say(Finding::Warning, "upstream", text)?;
-            true
-        }
-        Ok(status) => {
-            report.say(Finding::Warning, "upstream", format!("{base} answers {status}"))?;
-            true
-        }
-        Err(cause) => {
-            let text =
-                format!("{base} can't be reached: {cause}; see upstream.base_url, and HTTPS_PROXY behind a proxy");
-            report.say(Finding::Problem, "upstream", text)?;
-            false
-        }
+        Ok(StatusCode::NOT_FOUND) => (
+            Finding::Warning,
+            format!("{base} answers, but has no /models (404); is the path of upstream.base_url right?"),
+        ),
+        Ok(status) => (Finding::Warning, format!("{base} answers {status}")),
+        Err(cause) => (
+            Finding::Problem,
+            format!("{base} can't be reached: {cause}; see upstream.base_url, and HTTPS_PROXY behind a proxy"),
+        ),
     };
+    report.say(finding, "upstream", text)?;
     let Some(name) = &config.upstream.api_key_env else {
         return report.say(Finding::Ok, "key", "the client's own is forwarded");
     };
-    let key = match std::env::var(name) {
-        Ok(key) => HeaderValue::from_str(&format!("Bearer {}", key.trim())).ok().filter(|_| !key.trim().is_empty()),
-        Err(_) => {
-            let text = format!("upstream.api_key_env names {name}, which is not set in the environment");
-            return report.say(Finding::Problem, "key", text);
-        }
+    let (finding, text) = match std::env::var(name).as_deref().map(str::trim) {
+        Err(_) => (Finding::Problem, format!("upstream.api_key_env names {name}, which is not set in the environment")),
+        Ok(key) => match HeaderValue::from_str(&format!("Bearer {key}")) {
+            Ok(mut header) if !key.is_empty() && answer.is_ok() => {
+                header.set_sensitive(true);
+                match ask(Some(header)) {
+                    Ok(status) if status.is_success() => (Finding::Ok, format!("the one in {name} is taken")),
+                    Ok(status) if is_refusal(status) => {
+                        (Finding::Problem, format!("the one in {name} is refused ({status})"))
+                    }
+                    Ok(status) => (Finding::Warning, format!("with the one in {name} the upstream answers {status}")),
+                    Err(cause) => (Finding::Warning, format!("with the one in {name} there is no answer: {cause}")),
+                }
+            }
+            Ok(_) if !key.is_empty() => (Finding::Warning, format!("{name} is set; whether it is taken is not known")),
+            _ => (Finding::Problem, format!("{name} is empty, or has a stray line break")),
+        },
     };
-    let Some(mut key) = key else {
-        return report.say(Finding::Problem, "key", format!("{name} is empty, or has a stray line break"));
-    };
-    if !reached {
-        return report.say(Finding::Warning, "key", format!("{name} is set; whether it is taken is not known"));
-    }
-    key.set_sensitive(true);
-    match ask(Some(key)) {
-        Ok(status) if status.is_success() => report.say(Finding::Ok, "key", format!("the one in {name} is taken")),
-        Ok(status) if matches!(status.as_u16(), 401 | 403) => {
-            report.say(Finding::Problem, "key", format!("the one in {name} is refused ({status})"))
-        }
-        Ok(status) => {
-            report.say(Finding::Warning, "key", format!("with the one in {name} the upstream answers {status}"))
-        }
-        Err(cause) => {
-            report.say(Finding::Warning, "key", format!("with the one in {name} there is no answer: {cause}"))
-        }
-    }
+    report.say(finding, "key", text)
+}
+
+/// Whether an API asks for a key, or for another one.
+fn is_refusal(status: StatusCode) -> bool {
+    matches!(status.as_u16(), 401 | 403)
 }
 
 /// Fetches the status of the upstream's list of models, by the same way as the proxy: through the environment's proxy, but not on
