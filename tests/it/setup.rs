@@ -136,8 +136,10 @@ fn what_is_printed_agrees_with_the_examples() {
     assert!(home.says("codex").contains(example("codex/config.toml").split_once("\"gpt-5.5\"\n").unwrap().1));
     assert!(home.says("opencode").contains(&example("opencode/opencode.json")));
     let shown = home.says("continue");
-    let lines = example("continue.md").split("```").nth(1).unwrap().replace("       # forwarded as it is", "");
-    assert!(shown.contains(lines.strip_prefix("yaml\n").unwrap()), "{shown}");
+    let page = example("../docs/assistants.md");
+    let (_, lines) = page.split_once("```yaml\n").unwrap();
+    let lines = lines.split("```").next().unwrap().replace("       # forwarded as it is", "");
+    assert!(shown.contains(&lines), "{shown}");
 }
 
 #[test]
