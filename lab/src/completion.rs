@@ -11,7 +11,7 @@ use lopper::eval::measure::prune;
 use lopper::eval::record::{self, Row};
 use lopper::eval::{Contender, stats};
 use lopper::render;
-use lopper::select::{Budget, Code, Judge, Target};
+use lopper::select::{Budget, Code, Ranker, Target};
 use lopper::syntax::Language;
 use serde::{Deserialize, Serialize};
 
@@ -103,8 +103,8 @@ pub fn measure(
         let score = contender.scorer(&case.id);
         for &ratio in ratios {
             let target = Target { budget: Budget::Ratio(ratio), fine };
-            let judge = Judge { engine, score: &*score, best_first: contender.is_best_first(), counter };
-            let text = match prune(judge, &code, target)? {
+            let ranker = Ranker { engine, scorer: &*score, counter };
+            let text = match prune(ranker, &code, target)? {
                 Ok(pruned) => render::render(&case.code, &pruned.keep, case.language, 1, None),
                 Err(_) => case.code.clone(),
             };

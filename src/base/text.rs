@@ -67,6 +67,18 @@ impl Lines {
         Self { start, end }
     }
 
+    /// The runs of lines that are in, given line by line.
+    pub fn runs(are_in: impl IntoIterator<Item = bool>) -> Vec<Self> {
+        let mut runs: Vec<Self> = Vec::new();
+        for (line, _) in are_in.into_iter().enumerate().filter(|(_, is_in)| *is_in) {
+            match runs.last_mut() {
+                Some(run) if run.end == line => run.end += 1,
+                _ => runs.push(Self::new(line, line + 1)),
+            }
+        }
+        runs
+    }
+
     /// Number of lines.
     pub fn len(self) -> usize {
         self.end - self.start

@@ -14,7 +14,7 @@ use crate::base::tokens::Counter;
 use crate::config::{self, Config, Fine, Flags};
 use crate::conversation::identifiers;
 use crate::engine::Engine;
-use crate::select::{self, Budget, Code, Judge, Target};
+use crate::select::{self, Budget, Code, Ranker, Target};
 use crate::syntax::Language;
 use crate::{render, score};
 
@@ -90,9 +90,8 @@ fn compress(
     let path = file.display().to_string();
     let before = counter.count(source);
     // No deadline: a person waits for it.
-    let score = score::scorer(config.scorer.method);
-    let judge = Judge { engine, score: &*score, best_first: score::is_best_first(config.scorer.method), counter };
-    let text = match select::prune(judge, &code, target, &Limits::default()) {
+    let ranker = Ranker { engine, scorer: &*score::scorer(config.scorer.method), counter };
+    let text = match select::prune(ranker, &code, target, &Limits::default()) {
         Ok(pruned) => render::render(source, &pruned.keep, language, 1, Some(&path)),
         Err(error) => {
             eprintln!("{path}: left as it is: {error}");

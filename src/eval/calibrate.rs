@@ -8,8 +8,8 @@ use crate::base::tokens::Counter;
 use crate::conversation::identifiers;
 use crate::engine::{Engine, EngineError};
 use crate::score::calibration::{self, Calibration};
-use crate::score::{Score, Task, Worth};
-use crate::select::{Budget, Judge, Pruned, Target};
+use crate::score::{Scorer, Task, Score};
+use crate::select::{Budget, Ranker, Pruned, Target};
 
 /// The recalls in the table.
 const RECALLS: [f64; 3] = [0.8, 0.9, 0.95];
@@ -31,7 +31,7 @@ pub fn score(engine: Option<&Engine>, case: &Case, contender: Contender) -> Resu
     let scorer = contender.scorer(&case.id);
     let Some(pruned) = prune_to(engine, case, &*scorer, 1.0)? else { return Ok(None) };
     let needed = pruned.units.iter().position(|unit| unit.lines.contains(case.needle.start_line - 1));
-    let scores: Vec<Worth> = pruned.units.iter().map(|unit| unit.worth).collect();
+    let scores: Vec<Score> = pruned.units.iter().map(|unit| unit.score).collect();
     let log_likelihoods = scorer.log_likelihoods(&scores);
     Ok(needed.map(|needed| ScoredCase {
         case: case.clone(),
@@ -87,25 +87,25 @@ pub fn markdown(calibration: &Calibration, cases: &[ScoredCase]) -> Result<Strin
 fn prune_to(
     engine: Option<&Engine>,
     case: &Case,
-    score: &dyn Score,
+    score: &dyn Scorer,
     coverage: f32,
 ) -> Result<Option<Pruned>, EngineError> {
     let names = identifiers::names(&case.question);
     let code = case.code(&names);
-    let judge = Judge { engine, score, best_first: false, counter: Counter::for_model(None) };
+    let ranker = Ranker { engine, scorer: score, counter: Counter::for_model(None) };
     let target = Target { budget: Budget::Coverage(coverage), fine: false };
-    Ok(prune(judge, &code, target)?.ok())
+    Ok(prune(ranker, &code, target)?.ok())
 }
 
 /// Log-likelihoods that are known already.
 struct Fixed(Vec<f32>);
 
-impl Score for Fixed {
-    fn worths(&self, _: &Task) -> Result<Vec<Option<Worth>>, EngineError> {
-        Ok(self.0.iter().map(|&log_likelihood| Some(Worth(log_likelihood))).collect())
+impl Scorer for Fixed {
+    fn scores(&self, _: &Task) -> Result<Vec<Option<Score>>, EngineError> {
+        Ok(self.0.iter().map(|&log_likelihood| Some(Score(log_likelihood))).collect())
     }
 
-    fn log_likelihoods(&self, worths: &[Worth]) -> Vec<f32> {
-        worths.iter().map(|worth| worth.0).collect()
+    fn log_likelihoods(&self, scores: &[Score]) -> Vec<f32> {
+        scores.iter().map(|worth| worth.0).collect()
     }
 }

@@ -5,7 +5,7 @@ use strum::VariantArray;
 
 use crate::config::Method;
 use crate::engine::EngineError;
-use crate::score::{self, Score, Task, Worth};
+use crate::score::{self, Scorer, Task, Score};
 
 /// A method of Lopper's or a baseline.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -49,16 +49,8 @@ impl Contender {
         matches!(self, Self::Method(method) if method != Method::Lexical)
     }
 
-    /// Whether units are chosen strictly by score, best first, instead of by knapsack.
-    pub fn is_best_first(self) -> bool {
-        match self {
-            Self::Method(method) => score::is_best_first(method),
-            Self::Random | Self::Head => true,
-        }
-    }
-
     /// The scorer for case `id`, which seeds the random order.
-    pub fn scorer(self, id: &str) -> Box<dyn Score> {
+    pub fn scorer(self, id: &str) -> Box<dyn Scorer> {
         match self {
             Self::Method(method) => score::scorer(method),
             Self::Random => Box::new(Random { seed: id.to_owned() }),
@@ -72,22 +64,30 @@ struct Random {
     seed: String,
 }
 
-impl Score for Random {
-    fn worths(&self, task: &Task) -> Result<Vec<Option<Worth>>, EngineError> {
+impl Scorer for Random {
+    fn scores(&self, task: &Task) -> Result<Vec<Option<Score>>, EngineError> {
         let draw = |i: usize| {
             let hash = blake3::hash(format!("{} {i}", self.seed).as_bytes());
             let [a, b, ..] = *hash.as_bytes();
-            Some(Worth(f32::from(u16::from_le_bytes([a, b]))))
+            Some(Score(f32::from(u16::from_le_bytes([a, b]))))
         };
         Ok((0..task.passages.len()).map(draw).collect())
+    }
+
+    fn is_best_first(&self) -> bool {
+        true
     }
 }
 
 /// Scores that fall with the position in the file.
 struct Head;
 
-impl Score for Head {
-    fn worths(&self, task: &Task) -> Result<Vec<Option<Worth>>, EngineError> {
-        Ok((0..task.passages.len()).map(|i| Some(Worth(-(i as f32)))).collect())
+impl Scorer for Head {
+    fn scores(&self, task: &Task) -> Result<Vec<Option<Score>>, EngineError> {
+        Ok((0..task.passages.len()).map(|i| Some(Score(-(i as f32)))).collect())
+    }
+
+    fn is_best_first(&self) -> bool {
+        true
     }
 }

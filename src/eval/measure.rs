@@ -12,8 +12,8 @@ use crate::base::tokens::Counter;
 use crate::conversation::identifiers;
 use crate::engine::{Engine, EngineError};
 use crate::render;
-use crate::score::{Score, Task, Worth};
-use crate::select::{self, Budget, Code, Judge, PruneError, Pruned, Target};
+use crate::score::{Scorer, Task, Score};
+use crate::select::{self, Budget, Code, Ranker, PruneError, Pruned, Target};
 
 /// Measures one case with one contender at each ratio (share of tokens to keep, 0 to 1). Units are scored once; that
 /// time counts for every ratio.
@@ -38,15 +38,15 @@ pub fn measure(
     for &ratio in ratios {
         let target = Target { budget: Budget::Ratio(ratio), fine };
         let start = Instant::now();
-        let judge = Judge { engine, score: &score, best_first: contender.is_best_first(), counter };
-        let (keep, units, left) = match prune(judge, &code, target)? {
+        let ranker = Ranker { engine, scorer: &score, counter };
+        let (keep, units, left) = match prune(ranker, &code, target)? {
             Ok(pruned) => (pruned.keep, pruned.units, None),
             Err(why) => (vec![Lines::new(0, case.code.lines().count())], Vec::new(), Some(why)),
         };
         let spent = start.elapsed().as_secs_f64() * 1000.0;
         let scoring = score.cache.borrow().first().map_or(0.0, |units| units.milliseconds);
         let kept = case.kept(&keep, counter);
-        let score = units.iter().find(|unit| unit.lines.contains(case.needle.start_line - 1)).map(|unit| unit.worth);
+        let score = units.iter().find(|unit| unit.lines.contains(case.needle.start_line - 1)).map(|unit| unit.score);
         measured.push(Measured {
             id: case.id.clone(),
             group: case.group.clone(),
@@ -57,7 +57,7 @@ pub fn measure(
             kept: kept.share,
             whole: kept.needle == 1.0,
             lines: kept.needle,
-            rank: Some(units.iter().filter(|unit| Some(unit.worth) >= score).count().max(1)),
+            rank: Some(units.iter().filter(|unit| Some(unit.score) >= score).count().max(1)),
             milliseconds: if measured.is_empty() { spent } else { spent + scoring },
             decoded: Some(decoded() - decoded_before),
             left,
@@ -70,8 +70,8 @@ pub fn measure(
 ///
 /// # Errors
 /// When the model fails.
-pub fn prune(judge: Judge, code: &Code, target: Target) -> Result<Result<Pruned, String>, EngineError> {
-    match select::prune(judge, code, target, &Limits::default()) {
+pub fn prune(ranker: Ranker, code: &Code, target: Target) -> Result<Result<Pruned, String>, EngineError> {
+    match select::prune(ranker, code, target, &Limits::default()) {
         Ok(pruned) => Ok(Ok(pruned)),
         Err(PruneError::Engine(error)) => Err(error),
         Err(why) => Ok(Err(why.to_string())),
@@ -107,19 +107,19 @@ impl Case {
 
 /// Remembers scores, so that each list of passages is scored once: first the units, then the blocks of some of them.
 struct Memoized {
-    inner: Box<dyn Score>,
+    inner: Box<dyn Scorer>,
     cache: RefCell<Vec<Scored>>,
 }
 
 /// The scores of a list of passages.
 struct Scored {
     passages: blake3::Hash,
-    scores: Vec<Option<Worth>>,
+    scores: Vec<Option<Score>>,
     milliseconds: f64,
 }
 
-impl Score for Memoized {
-    fn worths(&self, task: &Task) -> Result<Vec<Option<Worth>>, EngineError> {
+impl Scorer for Memoized {
+    fn scores(&self, task: &Task) -> Result<Vec<Option<Score>>, EngineError> {
         let mut hasher = blake3::Hasher::new();
         for passage in task.passages {
             hasher.update(&passage.text.len().to_le_bytes()).update(passage.text.as_bytes());
@@ -129,13 +129,17 @@ impl Score for Memoized {
             return Ok(scored.scores.clone());
         }
         let start = Instant::now();
-        let scores = self.inner.worths(task)?;
+        let scores = self.inner.scores(task)?;
         let milliseconds = start.elapsed().as_secs_f64() * 1000.0;
         self.cache.borrow_mut().push(Scored { passages, scores: scores.clone(), milliseconds });
         Ok(scores)
     }
 
-    fn log_likelihoods(&self, worths: &[Worth]) -> Vec<f32> {
-        self.inner.log_likelihoods(worths)
+    fn log_likelihoods(&self, scores: &[Score]) -> Vec<f32> {
+        self.inner.log_likelihoods(scores)
+    }
+
+    fn is_best_first(&self) -> bool {
+        self.inner.is_best_first()
     }
 }

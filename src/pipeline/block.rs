@@ -17,7 +17,7 @@ use crate::detect::fim;
 use crate::detect::tools::result;
 use crate::engine::EngineError;
 use crate::ledger::{Decision, DecisionKey};
-use crate::select::{self, Budget, Code, Judge, JudgedCode, PruneError, Target};
+use crate::select::{self, Budget, Code, PruneError, Ranker, ScoredCode, Target};
 use crate::syntax::Language;
 use crate::wire::splice::TextEdit;
 use crate::wire::{Call, Message, Origin, Slot};
@@ -179,7 +179,7 @@ impl Walk<'_> {
     }
 
     /// What becomes of a piece of code that is to be chosen from; and what that was chosen from, unless it was known.
-    pub fn decide<'j>(&'j self, job: &'j Job) -> (Verdict, Option<JudgedCode<'j>>) {
+    pub fn decide<'j>(&'j self, job: &'j Job) -> (Verdict, Option<ScoredCode<'j>>) {
         if let Some(reason) = self.is_beyond(job.size) {
             return (Verdict::Skipped(reason), None);
         }
@@ -258,7 +258,7 @@ impl Walk<'_> {
 
     /// The lines of the source that stay: as it was decided before, else by the model, which puts what it made of the code
     /// into `judged`.
-    fn keep<'j>(&'j self, job: &'j Job, judged: &mut Option<JudgedCode<'j>>) -> Result<Vec<Lines>, Verdict> {
+    fn keep<'j>(&'j self, job: &'j Job, judged: &mut Option<ScoredCode<'j>>) -> Result<Vec<Lines>, Verdict> {
         let scorer = match &*self.compressor.engine {
             Ok(scorer) if scorer.engine.is_running() => Some(scorer),
             _ if score::works_without_model(self.compressor.settings.method) => None,
@@ -293,7 +293,7 @@ impl Walk<'_> {
             if let Some(reason) = self.is_refused(job.size) {
                 return Ok(Decision::Leave(reason));
             }
-            let chosen = self.judge(job, &self.limits, self.stages).and_then(|code| {
+            let chosen = self.score(job, &self.limits, self.stages).and_then(|code| {
                 let chosen = code.choose(self.target(job), &self.limits, self.stages);
                 *judged = Some(code);
                 chosen
@@ -316,7 +316,7 @@ impl Walk<'_> {
             Ok(_) => count(&self.ledger_hits),
             Err(_) => {}
         }
-        let is_late = judged.as_ref().map_or(decision == Ok(Decision::Leave(Reason::Deadline)), JudgedCode::cut_short);
+        let is_late = judged.as_ref().map_or(decision == Ok(Decision::Leave(Reason::Deadline)), ScoredCode::cut_short);
         if is_new && is_late {
             count(&self.deadline_misses);
         }
@@ -327,18 +327,17 @@ impl Walk<'_> {
         }
     }
 
-    /// The units of its source with their worths.
-    pub fn judge<'j>(&'j self, job: &'j Job, limits: &Limits, stages: &Stages) -> Result<JudgedCode<'j>, PruneError> {
+    /// Its code with the scores of its units.
+    pub fn score<'j>(&'j self, job: &'j Job, limits: &Limits, stages: &Stages) -> Result<ScoredCode<'j>, PruneError> {
         let Question { text: question, names, .. } = &job.question;
         let Job { source, region, pinned, .. } = job;
         let code = Code { source, language: region.language, question, names, pinned };
-        let judge = Judge {
+        let ranker = Ranker {
             engine: self.compressor.engine().filter(|engine| engine.is_running()),
-            score: &*self.compressor.score,
-            best_first: score::is_best_first(self.compressor.settings.method),
+            scorer: &*self.compressor.score,
             counter: self.counter,
         };
-        select::judge(judge, &code, limits, stages)
+        select::score_units(ranker, &code, limits, stages)
     }
 
     /// How much of it is to stay, and how finely it may be cut.

@@ -10,7 +10,7 @@ use crate::base::text::{LineIndex, Lines, Tokens};
 use crate::base::timing::{StageTimes, Stages};
 use crate::config;
 use crate::detect::Region;
-use crate::select::{Budget, Chosen, Extent, Fates, JudgedCode, JudgedUnit, Target};
+use crate::select::{Budget, Outcomes, RankedUnit, ScoredCode, Selection, Target, UnitOutcome};
 use crate::syntax::UnitKind;
 use crate::wire::{Chat, Slot};
 
@@ -103,7 +103,7 @@ pub struct Unit {
     /// Its place by worth, from 1.
     pub rank: Option<usize>,
     /// How much of it stays.
-    pub decision: Extent,
+    pub decision: UnitOutcome,
     /// Why that much.
     pub reason: String,
 }
@@ -187,15 +187,15 @@ impl Walk<'_> {
 
     /// Adds to `block` the units of `job`, and what would stay at other ratios. Where it was decided before, and so is not
     /// `judged`, its units are judged once more: the engine may still have their scores.
-    pub fn explain(&self, block: &mut Block, job: &Job, judged: Option<JudgedCode>, verdict: &Verdict, ratios: &[f32]) {
+    pub fn explain(&self, block: &mut Block, job: &Job, judged: Option<ScoredCode>, verdict: &Verdict, ratios: &[f32]) {
         if !matches!(verdict, Verdict::Smaller(_) | Verdict::AsItWas) {
             return;
         }
         // Who wants an explanation waits for it; and what it takes is not the request's time.
         let (limits, stages) = (Limits { deadline: None, ..self.limits.clone() }, Stages::default());
-        block.late = judged.as_ref().is_some_and(JudgedCode::cut_short);
+        block.late = judged.as_ref().is_some_and(ScoredCode::cut_short);
         // If the model fails now of all times, there is just less to tell.
-        let Some(judged) = judged.or_else(|| self.judge(job, &limits, &stages).ok()) else { return };
+        let Some(judged) = judged.or_else(|| self.score(job, &limits, &stages).ok()) else { return };
         let shown = Shown::new(job.slot, &job.region, job.size);
         let target = self.target(job);
         if let Ok(chosen) = judged.choose(target, &limits, &stages) {
@@ -210,24 +210,24 @@ impl Walk<'_> {
         }
     }
 
-    fn units(&self, judged: &JudgedCode, job: &Job, shown: &Shown, verdict: &Verdict, chosen: &Chosen) -> Vec<Unit> {
+    fn units(&self, judged: &ScoredCode, job: &Job, shown: &Shown, verdict: &Verdict, chosen: &Selection) -> Vec<Unit> {
         let stays = shown.stays(verdict);
         let is_as_chosen = shown.stays(&self.with(job, &chosen.keep)) == stays;
-        let fates = Fates {
+        let outcomes = Outcomes {
             source: &job.source,
             index: &LineIndex::new(&job.source),
-            stays: &stays,
-            why: &chosen.why,
+            kept: &stays,
+            reasons: &chosen.reasons,
             budget: job.effective.budget,
             otherwise: matches!(verdict, Verdict::AsItWas).then_some("too little would be saved"),
         };
-        let told = |JudgedUnit { unit, tokens, standing, .. }: JudgedUnit| {
+        let told = |RankedUnit { unit, tokens, rank }: RankedUnit| {
             // What follows the region in its file is not a part of it.
             let lines = Lines::new(unit.lines.start, unit.lines.end.min(shown.lines));
             if lines.is_empty() {
                 return None;
             }
-            let fate = fates.of(&crate::syntax::Unit { lines, ..unit.clone() });
+            let (decision, reason) = outcomes.of(&crate::syntax::Unit { lines, ..unit.clone() });
             Some(Unit {
                 first: shown.region.first_line + lines.start,
                 last: shown.region.first_line + lines.end - 1,
@@ -239,12 +239,12 @@ impl Walk<'_> {
                 },
                 name: unit.name.unwrap_or_default(),
                 tokens: tokens.0,
-                worth: standing.map(|standing| standing.worth.0),
-                likelihood: standing.map(|standing| standing.likelihood),
-                rank: standing.map(|standing| standing.rank),
-                decision: fate.extent,
+                worth: rank.map(|rank| rank.score.0),
+                likelihood: rank.map(|rank| rank.likelihood),
+                rank: rank.map(|rank| rank.place),
+                decision,
                 // Scores may differ in their last digits from one time to another; what was decided stays.
-                reason: if is_as_chosen { fate.reason } else { "decided before" }.to_owned(),
+                reason: if is_as_chosen { reason } else { "decided before" }.to_owned(),
             })
         };
         judged.units().into_iter().filter_map(told).collect()
@@ -299,14 +299,8 @@ impl<'a> Shown<'a> {
 
 /// The runs of lines that stay, numbered from `first_line`, both ends included.
 fn ranges(stays: &[bool], first_line: usize) -> Vec<(usize, usize)> {
-    let mut ranges: Vec<(usize, usize)> = Vec::new();
-    for line in (0..stays.len()).filter(|&line| stays[line]).map(|line| first_line + line) {
-        match ranges.last_mut() {
-            Some((_, last)) if *last + 1 == line => *last = line,
-            _ => ranges.push((line, line)),
-        }
-    }
-    ranges
+    let runs = Lines::runs(stays.iter().copied());
+    runs.iter().map(|run| (first_line + run.start, first_line + run.end - 1)).collect()
 }
 
 #[cfg(test)]

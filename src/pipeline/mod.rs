@@ -23,7 +23,7 @@ use crate::config::{Fine, Method, Mode, Rule};
 pub use crate::conversation::id::Conversation;
 use crate::engine::Engine;
 use crate::ledger::Ledger;
-use crate::score::{self, Score};
+use crate::score;
 use crate::select::Budget;
 use crate::wire::{self, Chat, WireError};
 pub use admission::Allowance;
@@ -128,7 +128,7 @@ pub struct Overrides {
 pub struct Compressor {
     /// The scorer, or why there is none.
     engine: Arc<Result<Scorer, String>>,
-    score: Box<dyn Score + Send + Sync>,
+    score: Box<dyn score::Scorer + Send + Sync>,
     settings: Settings,
     ledger: Arc<Ledger>,
     known: Arc<Known>,

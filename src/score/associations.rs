@@ -1,29 +1,29 @@
-//! Which words of code go with which words of prose: `len` and `count` with "number", `pop` and `discard` with "removes".
+//! Associations of words of code with words of prose: `len` and `count` with "number", `pop` and `discard` with "removes".
 //!
 //! Learned from functions of public packages and the first sentences of their doc comments (`lopper learn`). For a term q of
 //! prose and a term d of code, t(q | d) is how often q is in the comment of a function that has d, P(q) how often it is in
-//! any. What a unit says of q is ln(½·t/P(q) + ½) for the d of it whose t is highest, in nats; the sum over the question's
+//! any. A unit's score for q is ln(½·t/P(q) + ½) for the d of it whose t is highest, in nats; the sum over the question's
 //! terms is a translation model of the question (Berger and Lafferty, "Information Retrieval as Statistical Translation",
 //! 1999).
 
 use std::collections::HashMap;
 use std::sync::LazyLock;
 
-/// What [`Associations::parse`] reads: a line a term of prose, `TERM P|NAMES|CODE`, with P and each t in ten-thousandths and
-/// NAMES and CODE lists of `term t`, with commas between.
+/// The table for [`Associations::parse`]: a line a term of prose, `TERM P|NAMES|CODE`, with P and each t in ten-thousandths and
+/// NAMES and CODE lists of `term t`, separated by commas.
 const TEXT: &str = include_str!("associations.txt");
 /// Probabilities are written in this many parts.
 const PARTS: f32 = 10_000.0;
 
-/// The table.
+/// A table of associations.
 #[derive(Default)]
 pub struct Associations<'a> {
     entries: HashMap<&'a str, Entry<'a>>,
-    /// What goes with a term that is not in it: nothing.
+    /// For a term that is not in it: nothing goes with it.
     unknown: Entry<'a>,
 }
 
-/// What goes with a term of prose.
+/// Terms of code that go with a term of prose.
 #[derive(Debug, Default, PartialEq)]
 pub struct Entry<'a> {
     /// How often the term is in a doc comment, 0 to 1.
@@ -55,7 +55,7 @@ impl<'a> Associations<'a> {
         Some(Self { entries: entries.collect::<Option<_>>()?, unknown: Entry::default() })
     }
 
-    /// What goes with each of the `asked` terms.
+    /// The entries of the `asked` terms.
     pub fn of(&self, asked: &[String]) -> Vec<&Entry<'a>> {
         asked.iter().map(|term| self.entries.get(term.as_str()).unwrap_or(&self.unknown)).collect()
     }
@@ -88,12 +88,12 @@ impl Associated {
         Self(vec![0.0; terms])
     }
 
-    /// Found something that goes with term `at` at `t`.
-    pub fn saw(&mut self, at: usize, t: f32) {
+    /// Records a term of code that goes with term `at` at `t`.
+    pub fn record(&mut self, at: usize, t: f32) {
         self.0[at] = self.0[at].max(t);
     }
 
-    /// What was found, in nats; at least 0.
+    /// The sum over the terms, in nats; at least 0.
     pub fn gain(&self, entries: &[&Entry]) -> f32 {
         let part = |(&t, entry): (&f32, &&Entry)| {
             if t > entry.share { (0.5 * t / entry.share + 0.5).ln() } else { 0.0 }
@@ -126,8 +126,8 @@ mod tests {
         assert_eq!(*entries[1], Entry::default());
         let mut found = Associated::new(2);
         assert_eq!(found.gain(&entries), 0.0);
-        found.saw(0, 0.05);
-        found.saw(0, 0.01);
+        found.record(0, 0.05);
+        found.record(0, 0.01);
         assert!((found.gain(&entries) - 3f32.ln()).abs() < 1e-6);
         assert!(Associations::parse("numb|len 4000|").is_none());
         assert!(Associations::parse("numb 0|len 4000|").is_none());

@@ -1,4 +1,4 @@
-//! How much of the likelihood has to be kept so that what is needed is among it as often as asked for.
+//! Calibrates how much of the likelihood to keep so that the needed unit is among it as often as asked for.
 //!
 //! Split conformal prediction: over cases of which the needed unit is known, each case's mass is the likelihood of all
 //! units that are at least as likely as that one. Where new cases are like those, the ⌈(n + 1)·recall⌉-th smallest of n
@@ -11,11 +11,11 @@ use super::likelihoods;
 use crate::config::Method;
 use crate::engine::ModelInfo;
 
-/// How much flatter likelihoods are made for this purpose. As they are, nearly all of the likelihood is in the first few
-/// units, and the masses of most cases are told apart in the last digits only.
+/// How much flatter likelihoods are made here. As they are, nearly all of the likelihood is in the first few units, and the
+/// masses of most cases differ in the last digits only.
 pub const FLATNESS: f32 = 3.0;
 
-/// What was measured of one scorer.
+/// Measurements of one scorer.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Calibration {
     /// The scorer and the model it asks, as [`scorer_name`] gives them.
@@ -27,7 +27,7 @@ pub struct Calibration {
 /// Why there is no threshold.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
 pub enum CalibrationError {
-    /// Nobody measured this scorer.
+    /// This scorer was never measured.
     #[error("{0} is not calibrated; `lopper eval CASES.jsonl --calibrate` does that")]
     Unknown(String),
     /// So few cases can't promise so much.
@@ -77,18 +77,18 @@ pub fn scorer_name(method: Method, model: Option<&ModelInfo>) -> String {
     format!("{method} with {model}")
 }
 
-/// Those that come with Lopper, made with `lopper eval --calibrate` from cases of five languages.
+/// The calibrations that come with Lopper, made with `lopper eval --calibrate` from cases of five languages.
 pub fn built_in() -> Vec<Calibration> {
     serde_json::from_str(include_str!("calibrations.json")).expect("the file is checked by a test")
 }
 
-/// The threshold for `recall` of the scorer of that name: by the first of `known` that has it, else the built-in one.
+/// The threshold for `recall` of the scorer of that name: from the first of `calibrations` for it, else the built-in one.
 ///
 /// # Errors
 /// When there is none, or it has too few cases.
-pub fn threshold(known: &[Calibration], scorer: &str, recall: f64) -> Result<f32, CalibrationError> {
+pub fn threshold(calibrations: &[Calibration], scorer: &str, recall: f64) -> Result<f32, CalibrationError> {
     let built_in = built_in();
-    let found = known.iter().chain(&built_in).find(|calibration| calibration.scorer == scorer);
+    let found = calibrations.iter().chain(&built_in).find(|calibration| calibration.scorer == scorer);
     found.ok_or_else(|| CalibrationError::Unknown(scorer.to_owned()))?.threshold(recall)
 }
 
@@ -109,10 +109,10 @@ mod tests {
 
     #[test]
     fn the_mass_is_that_of_the_likelier_ones() {
-        let worths = [1.0, 3.0, 2.0, 3.0];
-        assert!((mass(&worths, 0) - 1.0).abs() < 1e-6);
-        assert!(mass(&worths, 2) < 1.0 && mass(&worths, 1) < mass(&worths, 2));
-        assert_eq!(mass(&worths, 1), mass(&worths, 3));
+        let scores = [1.0, 3.0, 2.0, 3.0];
+        assert!((mass(&scores, 0) - 1.0).abs() < 1e-6);
+        assert!(mass(&scores, 2) < 1.0 && mass(&scores, 1) < mass(&scores, 2));
+        assert_eq!(mass(&scores, 1), mass(&scores, 3));
     }
 
     #[test]

@@ -1,4 +1,4 @@
-//! Words in common: BM25 over the terms of code. Needs no model.
+//! Scores by words in common: BM25 over the terms of code. Needs no model.
 //!
 //! score(u) = Σ over the question's terms t of idf(t) · f·(k1 + 1) / (f + k1·(1 − b + b·|u|/avg)), with f how often t
 //! stands in u and idf(t) = ln(1 + (N − df + ½)/(df + ½)); Robertson and Zaragoza, "The Probabilistic Relevance Framework:
@@ -9,18 +9,18 @@ use std::collections::HashMap;
 
 use super::associations::{Associated, Associations};
 use super::terms::for_each_term;
-use super::{Passage, Score, Task, Worth, standardized};
+use super::{Passage, Score, Scorer, Task, standardized};
 use crate::engine::EngineError;
 
 const K1: f32 = 1.2;
 const B: f32 = 0.75;
-/// How often a unit's own name counts beside where it stands in the text.
+/// How often a unit's own name counts, besides its place in the text.
 const NAME_WEIGHT: f32 = 3.0;
 /// How often a line of comment counts.
 const COMMENT_WEIGHT: f32 = 0.25;
-/// How often a line of a doc comment's first paragraph counts; the others do not.
+/// How often a line of a doc comment's first paragraph counts; other lines of it don't.
 const DOC_WEIGHT: f32 = 0.05;
-/// How lines of comment begin in the languages known here. Preprocessor lines and attributes begin so as well, and say as
+/// Beginnings of comment lines in the languages known here. Preprocessor lines and attributes begin so as well, and say as
 /// little.
 const COMMENTS: [&str; 6] = ["//", "#", "/*", "*", "\"\"\"", "'''"];
 /// By how much the log-likelihood rises with a standard deviation of BM25, and for functions; fitted as those of
@@ -28,36 +28,36 @@ const COMMENTS: [&str; 6] = ["//", "#", "/*", "*", "\"\"\"", "'''"];
 const WORDS: f32 = 1.1;
 const FUNCTION: f32 = 2.4;
 
-/// The scorer: worths are log-likelihoods (nats), but for a constant.
+/// The scorer: scores are log-likelihoods (nats), but for a constant.
 pub struct Lexical;
 
-impl Score for Lexical {
-    fn worths(&self, task: &Task) -> Result<Vec<Option<Worth>>, EngineError> {
+impl Scorer for Lexical {
+    fn scores(&self, task: &Task) -> Result<Vec<Option<Score>>, EngineError> {
         let words = standardized(&Matches::new(task.question, task.passages, &Associations::default()).words);
-        let worth = |(words, passage): (f32, &Passage)| {
-            Some(Worth(WORDS * words + if passage.is_function { FUNCTION } else { 0.0 }))
+        let score = |(words, passage): (f32, &Passage)| {
+            Some(Score(WORDS * words + if passage.is_function { FUNCTION } else { 0.0 }))
         };
-        Ok(words.into_iter().zip(task.passages).map(worth).collect())
+        Ok(words.into_iter().zip(task.passages).map(score).collect())
     }
 
-    fn log_likelihoods(&self, worths: &[Worth]) -> Vec<f32> {
-        worths.iter().map(|worth| worth.0).collect()
+    fn log_likelihoods(&self, scores: &[Score]) -> Vec<f32> {
+        scores.iter().map(|score| score.0).collect()
     }
 }
 
-/// What a question's words find in each passage.
+/// Matches of a question's words in each passage.
 pub struct Matches {
-    /// BM25 of all of it; at least 0.
+    /// BM25 of the whole passage; at least 0.
     pub words: Vec<f32>,
     /// BM25 of its name alone; at least 0.
     pub name: Vec<f32>,
-    /// How much likelier its terms make the question's, by what words of doc comments go with which of code (nats).
+    /// How much likelier its terms make the question's, by [`Associations`] (nats).
     pub associated: Vec<f32>,
 }
 
 /// The terms of one passage that a question asks for.
 struct Document {
-    /// By term of the question, how often it stands there.
+    /// By term of the question, how often it occurs.
     counts: Vec<f32>,
     length: f32,
     /// The same for the name alone.
@@ -66,17 +66,17 @@ struct Document {
     associated: Associated,
 }
 
-/// What a term of code means for a question.
+/// Terms of the question that a term of code matches.
 #[derive(Default)]
 struct Target {
-    /// Which of the question's terms it is.
+    /// The same term.
     asked: Option<usize>,
-    /// Which of them it goes with.
+    /// Those it goes with.
     near: Vec<usize>,
 }
 
 impl Matches {
-    /// Of the question with each passage.
+    /// Matches `question` with each passage.
     pub fn new(question: &str, passages: &[Passage], associations: &Associations) -> Self {
         let mut asked: Vec<String> = Vec::new();
         let mut targets: HashMap<String, Target> = HashMap::new();
@@ -108,9 +108,9 @@ impl Matches {
                     if let Some(at) = target.asked {
                         document.counts[at] += times;
                     }
-                    // Comments are not what code does.
+                    // Comments don't count here.
                     for &at in target.near.iter().filter(|_| times >= 1.0) {
-                        document.associated.saw(at, entries[at].in_code(term));
+                        document.associated.record(at, entries[at].in_code(term));
                     }
                 });
             };
@@ -128,7 +128,7 @@ impl Matches {
                     document.name_counts[at] += 1.0;
                 }
                 for &at in &target.near {
-                    document.associated.saw(at, entries[at].in_name(term));
+                    document.associated.record(at, entries[at].in_name(term));
                 }
             });
             document
@@ -160,12 +160,12 @@ fn bm25(documents: &[(&[f32], f32)]) -> Vec<f32> {
     };
     let terms = documents.first().map_or(0, |(counts, _)| counts.len());
     let idfs: Vec<f32> = (0..terms).map(idf).collect();
-    let worth = |(counts, length): &(&[f32], f32)| {
+    let score = |(counts, length): &(&[f32], f32)| {
         let norm = K1 * (1.0 - B + B * length / average.max(1.0));
         let part = |(count, idf): (&f32, &f32)| idf * count * (K1 + 1.0) / (count + norm);
         counts.iter().zip(&idfs).map(part).sum()
     };
-    documents.iter().map(worth).collect()
+    documents.iter().map(score).collect()
 }
 
 #[cfg(test)]

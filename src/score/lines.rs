@@ -1,4 +1,4 @@
-//! How much each line surprises the model, and the blocks that LongCodeZip cuts a function into where it is surprised.
+//! Measures how much each line surprises the model, and cuts a function into blocks where it does, for LongCodeZip.
 //!
 //! arXiv 2510.00446, section 3.3. A line that surprises the model more than its neighbours tends to end a thought.
 
@@ -9,23 +9,16 @@ use crate::engine::{Engine, EngineError, Forks, Token};
 /// How far above the mean a spike stands, in standard deviations.
 const SPIKE_DEVIATIONS: f32 = 0.2;
 
-/// How much some lines surprise the model.
+/// The model's surprise at some lines.
 #[derive(Debug, Clone, Copy, PartialEq, Default)]
 pub struct Surprise {
     /// Negative log-likelihood of their tokens, in nats.
     pub nats: f32,
-    /// How many tokens that is.
+    /// Their tokens.
     pub tokens: usize,
 }
 
 impl Surprise {
-    /// Of all these lines together.
-    pub fn of(lines: &[Self]) -> Self {
-        lines
-            .iter()
-            .fold(Self::default(), |sum, line| Self { nats: sum.nats + line.nats, tokens: sum.tokens + line.tokens })
-    }
-
     /// exp of the mean of the nats; 1 for no token.
     pub fn perplexity(self) -> f32 {
         (self.nats / self.tokens.max(1) as f32).exp()
@@ -37,28 +30,19 @@ impl Surprise {
     }
 }
 
-/// For each line of each text how much it surprises the model after `before`, which is cut from the front to half of the
-/// model's window, and the lines above it.
+/// For each line of each text how much it surprises the model after the lines above it; `None` if `limits` left no time.
 ///
 /// One pass over each text. A text longer than the model's window is read in windows that overlap by half, so that every
-/// line but the first few has much above it; `before` stands at the head of each. `None` says that `limits` left no time.
+/// line but the first few has much above it.
 ///
 /// # Errors
 /// When the model fails.
-pub fn surprises(
-    engine: &Engine,
-    before: &str,
-    texts: &[&str],
-    limits: &Limits,
-) -> Result<Option<Vec<Vec<Surprise>>>, EngineError> {
-    let before = engine.tokenize(before);
-    let most = (engine.window() - engine.start().len()) / 2;
-    let head = [&engine.start()[..], &before[before.len().saturating_sub(most)..]].concat();
+pub fn surprises(engine: &Engine, texts: &[&str], limits: &Limits) -> Result<Option<Vec<Vec<Surprise>>>, EngineError> {
     let tokens: Vec<Vec<Token>> = texts.iter().map(|text| engine.tokenize(text)).collect();
     let mut forks = Vec::new();
     let mut counts = Vec::new();
     for tokens in &tokens {
-        let windows = windows(&head, tokens, engine.window());
+        let windows = windows(&engine.start(), tokens, engine.window());
         counts.push(windows.len());
         forks.extend(windows);
     }

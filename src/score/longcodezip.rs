@@ -4,22 +4,26 @@
 
 use super::lines::Surprise;
 use super::perplexity::{Reading, read};
-use super::{Score, Task, Worth};
+use super::{Score, Scorer, Task};
 use crate::base::limits::Limits;
 use crate::engine::{Engine, EngineError};
 
-/// The paper's method.
+/// The scorer of the paper's method.
 pub struct LongCodeZip;
 
-impl Score for LongCodeZip {
-    fn worths(&self, task: &Task) -> Result<Vec<Option<Worth>>, EngineError> {
+impl Scorer for LongCodeZip {
+    fn scores(&self, task: &Task) -> Result<Vec<Option<Score>>, EngineError> {
         let Some(engine) = task.engine else { return Ok(vec![None; task.passages.len()]) };
         let texts: Vec<&str> = task.passages.iter().map(|passage| passage.text).collect();
         gains(engine, task.question, &texts, task.limits)
     }
+
+    fn is_best_first(&self) -> bool {
+        true
+    }
 }
 
-/// The worth of each text for the question; `None` for those that `limits` left no time for. Every token of the question
+/// The score of each text for the question; `None` for those that `limits` left no time for. Every token of the question
 /// counts that has something before it.
 ///
 /// # Errors
@@ -29,10 +33,10 @@ pub fn gains(
     question: &str,
     texts: &[&str],
     limits: &Limits,
-) -> Result<Vec<Option<Worth>>, EngineError> {
+) -> Result<Vec<Option<Score>>, EngineError> {
     let Reading { alone, given } = read(engine, question, texts, &[], None, limits)?;
     let alone = alone.as_deref().map(perplexity);
-    Ok(given.iter().map(|given| Some(Worth(alone? - perplexity(given.as_deref()?)))).collect())
+    Ok(given.iter().map(|given| Some(Score(alone? - perplexity(given.as_deref()?)))).collect())
 }
 
 /// exp of the mean of negative log-likelihoods (nats); 1 for none.

@@ -1,6 +1,6 @@
-//! What a piece of code is worth for a question, and how surprising each of its lines is.
+//! Scores pieces of code for a question, and lines by how much they surprise the model.
 //!
-//! One file a method behind [`Score`]; a new one is that file, its name in [`Method`] and its line in [`scorer`].
+//! One file a method behind [`Scorer`]; a new one is that file, its name in [`Method`] and its line in [`scorer`].
 
 pub mod associations;
 pub mod calibration;
@@ -16,11 +16,11 @@ use crate::base::limits::Limits;
 use crate::config::Method;
 use crate::engine::{Engine, EngineError};
 
-/// How much a piece of code helps with the question. Higher is better; what it is counted in is the method's own.
+/// How much a piece of code helps with the question. Higher is better; the unit is the method's own.
 #[derive(Debug, Clone, Copy, PartialEq, PartialOrd)]
-pub struct Worth(pub f32);
+pub struct Score(pub f32);
 
-/// What is to be judged, and by what.
+/// The question, the pieces of code to score for it, and the means.
 #[derive(Clone, Copy)]
 pub struct Task<'a> {
     /// The question.
@@ -42,7 +42,7 @@ pub struct Passage<'a> {
     pub code: &'a str,
     /// Its doc comment: the lines above it, and a docstring inside; either may be empty.
     pub docs: [&'a str; 2],
-    /// What it defines; empty for what has no name.
+    /// The name it defines; empty where there is none.
     pub name: &'a str,
     /// Whether it is a function or a method.
     pub is_function: bool,
@@ -55,32 +55,48 @@ impl<'a> Passage<'a> {
     }
 }
 
-/// A way to judge code.
-pub trait Score {
-    /// The worth of each passage, in order; `None` for those that the limits left no time for, or that could not be judged
+/// A method of scoring code.
+pub trait Scorer {
+    /// The score of each passage, in order; `None` for those that the limits left no time for, or that could not be scored
     /// without a model.
     ///
     /// # Errors
     /// When the model fails.
-    fn worths(&self, task: &Task) -> Result<Vec<Option<Worth>>, EngineError>;
+    fn scores(&self, task: &Task) -> Result<Vec<Option<Score>>, EngineError>;
 
     /// How likely each passage is the one that is needed, as a natural logarithm, but for a constant.
     ///
-    /// For worths that are no likelihoods themselves it rises by the same for each standard deviation.
-    fn log_likelihoods(&self, worths: &[Worth]) -> Vec<f32> {
-        let worths: Vec<f32> = worths.iter().map(|worth| worth.0).collect();
-        standardized(&worths).into_iter().map(|z| SHARPNESS * z).collect()
+    /// For scores that are no likelihoods themselves it rises by the same for each standard deviation.
+    fn log_likelihoods(&self, scores: &[Score]) -> Vec<f32> {
+        let scores: Vec<f32> = scores.iter().map(|score| score.0).collect();
+        standardized(&scores).into_iter().map(|z| SHARPNESS * z).collect()
+    }
+
+    /// Whether units are taken best first by their scores, as in the paper; else those that together are likeliest to hold
+    /// what is needed.
+    fn is_best_first(&self) -> bool {
+        false
     }
 }
 
-/// Whether units are taken best first by `method`'s worths, as in the paper.
-pub fn is_best_first(method: Method) -> bool {
-    method == Method::LongCodeZip
-}
-
-/// By how much the log-likelihood rises for a standard deviation of a worth of which no more is known. On the cases for
+/// By how much the log-likelihood rises for a standard deviation of a score of which no more is known. On the cases for
 /// tuning 2 to 5 kept about as many needles.
 const SHARPNESS: f32 = 3.0;
+
+/// The scorer of `method`.
+pub fn scorer(method: Method) -> Box<dyn Scorer + Send + Sync> {
+    match method {
+        Method::LongCodeZip => Box::new(longcodezip::LongCodeZip),
+        Method::Lexical => Box::new(lexical::Lexical),
+        Method::Perplexity => Box::new(perplexity::Perplexity),
+        Method::Hybrid => Box::new(hybrid::Hybrid),
+    }
+}
+
+/// Whether `method` can do without a model.
+pub fn works_without_model(method: Method) -> bool {
+    matches!(method, Method::Lexical | Method::Hybrid)
+}
 
 /// Likelihoods that come to 1 together, from their logarithms; `flatness` above 1 brings them closer to each other.
 pub fn likelihoods(logarithms: &[f32], flatness: f32) -> Vec<f32> {
@@ -96,21 +112,6 @@ fn standardized(values: &[f32]) -> Vec<f32> {
     let mean = values.iter().sum::<f32>() / count;
     let deviation = (values.iter().map(|value| (value - mean).powi(2)).sum::<f32>() / count).sqrt();
     values.iter().map(|value| if deviation > 0.0 { (value - mean) / deviation } else { 0.0 }).collect()
-}
-
-/// Whether `method` can do without a model.
-pub fn works_without_model(method: Method) -> bool {
-    matches!(method, Method::Lexical | Method::Hybrid)
-}
-
-/// The scorer of `method`.
-pub fn scorer(method: Method) -> Box<dyn Score + Send + Sync> {
-    match method {
-        Method::LongCodeZip => Box::new(longcodezip::LongCodeZip),
-        Method::Lexical => Box::new(lexical::Lexical),
-        Method::Perplexity => Box::new(perplexity::Perplexity),
-        Method::Hybrid => Box::new(hybrid::Hybrid),
-    }
 }
 
 #[cfg(test)]

@@ -1,16 +1,16 @@
-//! What the model gains by a text: how much more likely each token of the question becomes.
+//! Scores by the model: how much more likely a text makes each token of the question.
 //!
-//! worth(c) = mean over t ≥ 2 of NLL(q_t | q_<t) − NLL(q_t | c, q_<t), in nats. The question's first token is left out: it
+//! score(c) = mean over t ≥ 2 of NLL(q_t | q_<t) − NLL(q_t | c, q_<t), in nats. The question's first token is left out: it
 //! says more about the seam between text and question than about either.
 
-use super::{Score, Task, Worth};
+use super::{Score, Scorer, Task};
 use crate::base::limits::Limits;
 use crate::base::text::Tokens;
 use crate::engine::{Engine, EngineError, Forks, Token};
 
-/// What joins a text and the question.
+/// Joins a text and the question.
 const JOINT: &str = "\n\n";
-/// What stands for the question when a text and [`JOINT`] are tokenized: questions start with a word.
+/// Stands for the question when a text and [`JOINT`] are tokenized: questions start with a word.
 const LETTER: &str = "A";
 /// The question takes at most one part in this many of the model's window; of a longer one its end counts.
 const QUESTION_SHARE: usize = 2;
@@ -22,29 +22,32 @@ pub const UNIT_TOKENS: Tokens = Tokens(64);
 /// The scorer: mean gain, in nats a token.
 pub struct Perplexity;
 
-impl Score for Perplexity {
-    fn worths(&self, task: &Task) -> Result<Vec<Option<Worth>>, EngineError> {
+impl Scorer for Perplexity {
+    fn scores(&self, task: &Task) -> Result<Vec<Option<Score>>, EngineError> {
         let Some(engine) = task.engine else { return Ok(vec![None; task.passages.len()]) };
         gains(engine, task, &[], mean_gain)
     }
 }
 
-/// What `gain` makes of the question's likelihoods alone and after each passage's code; passages of a higher priority are
-/// read earlier. `None` for those that the limits left no time for.
+/// The `gain` from the question's likelihoods alone to those after each passage's code; passages of a higher priority are read
+/// earlier. `None` for those that the limits left no time for.
+///
+/// # Errors
+/// When the model fails.
 pub(super) fn gains(
     engine: &Engine,
     task: &Task,
     priorities: &[f32],
     gain: fn(&[f32], &[f32]) -> f32,
-) -> Result<Vec<Option<Worth>>, EngineError> {
+) -> Result<Vec<Option<Score>>, EngineError> {
     let texts: Vec<&str> = task.passages.iter().map(|passage| passage.code).collect();
     let Reading { alone, given } = read(engine, task.question, &texts, priorities, Some(UNIT_TOKENS), task.limits)?;
-    Ok(given.iter().map(|given| Some(Worth(gain(alone.as_deref()?, given.as_deref()?)))).collect())
+    Ok(given.iter().map(|given| Some(Score(gain(alone.as_deref()?, given.as_deref()?)))).collect())
 }
 
-/// The question's likelihoods (nats), token by token, those that could be scored.
+/// Negative log-likelihoods of the question's tokens (nats); `None` where there was no time.
 pub struct Reading {
-    /// With nothing before it.
+    /// With nothing before the question.
     pub alone: Option<Vec<f32>>,
     /// After each text.
     pub given: Vec<Option<Vec<f32>>>,
@@ -53,8 +56,7 @@ pub struct Reading {
 /// Reads the question alone and after the `first` tokens of each text, or all of them; `None` where `limits` left no time.
 /// Texts of a higher priority are read earlier; none given, all are alike.
 ///
-/// What joins a text and the question is tokenized with the text and with a letter after it: the line breaks merge
-/// otherwise, which makes the question's first word far less likely and spoils the ranking (Spearman with the reference
+/// The joint is tokenized with the text and with a letter after it: the line breaks merge otherwise, which makes the question's first word far less likely and spoils the ranking (Spearman with the reference
 /// falls from 0.98 to below 0.92). A text longer than the model's window is read in windows that overlap by half, and the
 /// one that the question is likeliest after counts.
 ///
@@ -73,7 +75,7 @@ pub fn read(
     let asked = engine.tokenize(question);
     let target = &asked[asked.len().saturating_sub(room / QUESTION_SHARE)..];
     let room = room - target.len();
-    let most = first.map_or(room, |first| first.0.min(room));
+    let max = first.map_or(room, |first| first.0.min(room));
     let joint = engine.tokenize(JOINT);
     let joined: Vec<String> = texts.iter().map(|text| format!("{text}{JOINT}{LETTER}")).collect();
     let highest = priorities.iter().copied().fold(0.0, f32::max);
@@ -87,13 +89,13 @@ pub fn read(
     for (i, mut tokens) in engine.tokenize_all(&joined).into_iter().enumerate() {
         tokens.pop();
         let priority = priorities.get(i).copied().unwrap_or_default();
-        if tokens.len() <= most {
+        if tokens.len() <= max {
             all.push(forks(&tokens, priority));
             windows.push(1);
             continue;
         }
-        // What is cut off has the joint at its end.
-        let size = most.saturating_sub(joint.len()).max(1);
+        // A window that is cut off gets the joint at its end.
+        let size = max.saturating_sub(joint.len()).max(1);
         let starts = (0..tokens.len().saturating_sub(size) + size / 2).step_by((size / 2).max(1));
         let starts: Vec<usize> = if first.is_none() { starts.collect() } else { vec![0] };
         windows.push(starts.len());
@@ -105,7 +107,7 @@ pub fn read(
     let mut read = engine.likelihoods(all, limits)?.into_iter().map(|targets| targets?.pop());
     let alone = read.next().flatten();
     let mut likeliest = |count: usize| {
-        // All of them are taken, also past one without a score: the next are another text's.
+        // All of them are taken, also after one without a score: the next are another text's.
         let windows: Vec<Option<Vec<f32>>> = read.by_ref().take(count).collect();
         let windows = windows.into_iter().collect::<Option<Vec<_>>>()?;
         let sum = |likelihoods: &Vec<f32>| likelihoods.iter().sum::<f32>();
@@ -114,12 +116,12 @@ pub fn read(
     Ok(Reading { alone, given: windows.into_iter().map(&mut likeliest).collect() })
 }
 
-/// The mean of what each token but the first becomes likelier by (nats); 0 where there is none.
+/// Mean gain of the tokens but the first (nats); 0 where there is none.
 fn mean_gain(alone: &[f32], given: &[f32]) -> f32 {
     mean(alone, given, |gain| gain)
 }
 
-/// The same, where a token that becomes less likely counts as 0: that says little of what a passage is about.
+/// The same with 0 for a token that becomes less likely, which says little about what a passage is about.
 pub(super) fn positive_gain(alone: &[f32], given: &[f32]) -> f32 {
     mean(alone, given, |gain| gain.max(0.0))
 }

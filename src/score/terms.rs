@@ -1,10 +1,10 @@
-//! The terms of a text: the parts of its words and identifiers, stemmed, without those that tell nothing apart.
+//! Finds the terms of a text: the parts of its words and identifiers, stemmed, without stop words.
 
 use std::borrow::Cow;
 use std::collections::HashSet;
 use std::sync::LazyLock;
 
-/// Words of questions and of most languages that tell nothing apart.
+/// Words of questions and of most languages that distinguish nothing.
 static STOP_WORDS: LazyLock<HashSet<&str>> = LazyLock::new(|| WORDS.split_whitespace().collect());
 const WORDS: &str = "a about all also an and any are as at be been but by can code could do does explain file find for \
     from function get give given has have help here how i if in into is it its let like look me method my need no not of \
@@ -59,7 +59,7 @@ pub fn parts(word: &str) -> Vec<&str> {
 
 /// A word without its common English endings, the same for `parse`, `parses`, `parsed` and `parsing`.
 fn stem(word: &str) -> Cow<'_, str> {
-    /// What is left of a word has at least this many letters.
+    /// The letters that are left of a word at least.
     const LEAST: usize = 3;
     if !word.is_ascii() {
         return Cow::Borrowed(word);

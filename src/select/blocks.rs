@@ -1,12 +1,12 @@
-//! Of long units that are likely to be needed, the blocks that are worth the most: one more way for the knapsack to keep
-//! them.
+//! Cuts long units that are likely to be needed to their best blocks: one more way for the knapsack to keep them.
 
+use super::code::PruneError;
 use super::outline::Body;
+use super::scored::{Choice, SHARED_MARKER};
 use super::units::Way;
-use super::{Choice, PruneError, SHARED_MARKER};
 use crate::base::text::{Lines, Tokens};
 use crate::base::timing::Stage;
-use crate::score::{self, Passage, Task, Worth};
+use crate::score::{self, Passage, Score, Task};
 use crate::select::knapsack::Item;
 
 /// Units of fewer lines are not cut.
@@ -15,18 +15,18 @@ const MIN_LINES: usize = 16;
 const ROOM: f32 = 2.0;
 /// A part has at most these shares of its unit's tokens.
 const SHARES: [f32; 2] = [0.35, 0.65];
-/// What a part is worth beside the whole unit with as much of the likelihood: what is asked for may need the rest, too.
+/// Value of a part beside the whole unit with as much of the likelihood: what is asked for may need the rest, too.
 const PART_VALUE: f32 = 0.7;
-/// How much flatter than those of units the likelihoods of blocks are: they were not fitted, and an answer takes several.
+/// How much flatter the likelihoods of blocks are than those of units: they were not fitted, and an answer takes several.
 const BLOCK_FLATNESS: f32 = 3.0;
 
 impl Choice<'_> {
-    /// By unit, its parts; none where the deadline left no time to look inside.
+    /// By unit, the parts that may be kept of it; none where the deadline left no time to look inside.
     ///
     /// # Errors
     /// When the model fails.
     pub(super) fn parts(&self) -> Result<Vec<Vec<Way>>, PruneError> {
-        let judge = self.code.judge;
+        let ranker = self.code.ranker;
         let units = &self.code.outline.units;
         let mut parts: Vec<Vec<Way>> = units.iter().map(|_| Vec::new()).collect();
         let likely = self.likely();
@@ -35,18 +35,18 @@ impl Choice<'_> {
         let passage = |&lines: &Lines| Passage::bare(self.code.outline.text(lines), "");
         let passages: Vec<Passage> = cuts.iter().flatten().map(passage).collect();
         let task =
-            Task { question: self.code.question, passages: &passages, engine: judge.engine, limits: self.limits };
-        let judged = self.stages.run(Stage::Score, || judge.score.worths(&task))?;
-        let Some(worths) = judged.into_iter().collect::<Option<Vec<Worth>>>() else {
+            Task { question: self.code.question, passages: &passages, engine: ranker.engine, limits: self.limits };
+        let scores = self.stages.run(Stage::Score, || ranker.scorer.scores(&task))?;
+        let Some(scores) = scores.into_iter().collect::<Option<Vec<Score>>>() else {
             return Ok(parts);
         };
-        let logarithms = judge.score.log_likelihoods(&worths);
+        let logarithms = ranker.scorer.log_likelihoods(&scores);
         let mut logarithms = &logarithms[..];
         for ((&(i, value), body), blocks) in likely.iter().zip(&bodies).zip(&cuts) {
             let (own, rest) = logarithms.split_at(blocks.len());
             logarithms = rest;
-            let most = self.code.outline.weights[i].0 as f32;
-            let part = |share: f32| self.part(body, blocks, own, value, Tokens((most * share) as usize));
+            let max = self.code.outline.weights[i].0 as f32;
+            let part = |share: f32| self.part(body, blocks, own, value, Tokens((max * share) as usize));
             parts[i] = SHARES.into_iter().filter_map(part).collect();
         }
         Ok(parts)
@@ -71,18 +71,17 @@ impl Choice<'_> {
         likely
     }
 
-    /// The frame of `body` with its best blocks, those that come to at most `most` tokens; none where no block fits.
-    fn part(&self, body: &Body, blocks: &[Lines], logarithms: &[f32], value: f32, most: Tokens) -> Option<Way> {
+    /// The frame of `body` with its best blocks, together at most `max` tokens; none where no block fits.
+    fn part(&self, body: &Body, blocks: &[Lines], logarithms: &[f32], value: f32, max: Tokens) -> Option<Way> {
         let shares = score::likelihoods(logarithms, BLOCK_FLATNESS);
         let mut order: Vec<usize> = (0..blocks.len()).collect();
         order.sort_by(|&a, &b| logarithms[b].total_cmp(&logarithms[a]).then(a.cmp(&b)));
-        let weigh = |lines: Lines| self.code.judge.counter.count(self.code.outline.text(lines));
         let mut lines = body.frame().to_vec();
-        let mut weight: Tokens = lines.iter().map(|&lines| weigh(lines) + SHARED_MARKER).sum();
+        let mut weight: Tokens = lines.iter().map(|&lines| self.tokens(lines) + SHARED_MARKER).sum();
         let mut share = 0.0;
         for block in order {
-            let with = weight + weigh(blocks[block]) + SHARED_MARKER;
-            if with <= most {
+            let with = weight + self.tokens(blocks[block]) + SHARED_MARKER;
+            if with <= max {
                 weight = with;
                 share += shares[block];
                 lines.push(blocks[block]);
@@ -96,7 +95,7 @@ impl Choice<'_> {
 mod tests {
     #![allow(clippy::unwrap_used, reason = "a test that cannot go on should stop")]
 
-    use super::super::{Budget, Code, Judge, Target, prune};
+    use super::super::{Budget, Code, Ranker, Target, prune};
     use crate::base::limits::Limits;
     use crate::base::tokens::Counter;
     use crate::score::lexical::Lexical;
@@ -110,9 +109,9 @@ mod tests {
             format!("def settle():\n{}{asked}{}\ndef other():\n{}", steps("first"), steps("second"), steps("third"));
         let question = "Where does a customer get the refund of an invoice?";
         let code = Code { source: &source, language: Language::Python, question, names: &[], pinned: &[] };
-        let judge = Judge { engine: None, score: &Lexical, best_first: false, counter: Counter::for_model(None) };
+        let ranker = Ranker { engine: None, scorer: &Lexical, counter: Counter::for_model(None) };
         let target = Target { budget: Budget::Ratio(0.3), fine: true };
-        let pruned = prune(judge, &code, target, &Limits::default()).unwrap();
+        let pruned = prune(ranker, &code, target, &Limits::default()).unwrap();
         let stays = |line: usize| pruned.keep.iter().any(|lines| lines.contains(line));
         assert!(stays(0) && (25..28).all(stays), "{:?}", pruned.keep);
         assert!(!(1..52).all(stays), "{:?}", pruned.keep);

@@ -1,14 +1,13 @@
-//! The fine stage of LongCodeZip: units are taken up past the budget and cut to their best blocks.
+//! The fine stage of LongCodeZip: takes units past the budget and cuts them to their best blocks.
 
-use super::gaps::{Stays, mark};
+use super::code::PruneError;
+use super::kept::{KeepReason, KeptLines};
 use super::outline::{Body, Outline};
-use super::reason::Why;
-use super::{Choice, PruneError};
+use super::scored::Choice;
 use crate::base::text::{Lines, Tokens};
 use crate::base::timing::Stage;
-use crate::base::tokens::Counter;
 use crate::engine::Engine;
-use crate::score::Worth;
+use crate::score::Score;
 use crate::score::lines::{self, Surprise};
 use crate::score::longcodezip;
 use crate::select::budget;
@@ -21,32 +20,35 @@ const ROOM: f32 = 1.25;
 const MIN_LINES: usize = 5;
 
 impl Choice<'_> {
-    /// More units than fit are taken up, and those that are not named cut to their shares of the
-    /// budget. Where the deadline leaves no time to look inside, units stay whole, best first, while they fit.
-    pub(super) fn cut_to_shares(&self, engine: &Engine) -> Result<Vec<Option<Why>>, PruneError> {
-        let mut stays = self.pinned();
-        self.keep_shares(engine, &mut stays)?;
-        self.keep_surroundings(&mut stays);
-        Ok(stays)
+    /// Takes more units than fit and cuts those that are not named to their shares of the budget. Where the deadline leaves no
+    /// time to look inside, units are kept whole, best first, while they fit.
+    ///
+    /// # Errors
+    /// When the model fails.
+    pub(super) fn cut_to_shares(&self, engine: &Engine) -> Result<KeptLines, PruneError> {
+        let mut kept = self.pinned();
+        self.keep_shares(engine, &mut kept)?;
+        self.keep_surroundings(&mut kept);
+        Ok(kept)
     }
 
-    fn keep_shares(&self, engine: &Engine, stays: &mut Stays) -> Result<(), PruneError> {
+    fn keep_shares(&self, engine: &Engine, kept: &mut KeptLines) -> Result<(), PruneError> {
         let Outline { units, weights, .. } = &self.code.outline;
         let room = Tokens((self.budget.0 as f32 * ROOM) as usize);
-        let taken = budget::take_best(weights, &self.code.worths, &self.code.named, room);
+        let taken = budget::take_best(weights, &self.code.scores, &self.code.named, room);
         let (whole, shared): (Vec<usize>, Vec<usize>) = taken.into_iter().partition(|&i| self.code.named[i]);
-        whole.iter().for_each(|&i| mark(stays, units[i].lines, Why::Named));
+        whole.iter().for_each(|&i| kept.keep(units[i].lines, KeepReason::Named));
         let spent: Tokens = whole.iter().map(|&i| weights[i]).sum();
         let left = Tokens(self.budget.0.saturating_sub(spent.0));
         let shared_weights: Vec<Tokens> = shared.iter().map(|&i| weights[i]).collect();
-        let shared_worths: Vec<Worth> = shared.iter().map(|&i| self.code.worths[i]).collect();
-        let shares = budget::shares(&shared_weights, &shared_worths, left);
+        let shared_scores: Vec<Score> = shared.iter().map(|&i| self.code.scores[i]).collect();
+        let shares = budget::shares(&shared_weights, &shared_scores, left);
 
         let mut cut = Vec::new();
         for (&i, share) in shared.iter().zip(shares) {
             let unit = &units[i];
             if share >= 1.0 || unit.lines.len() < MIN_LINES || unit.kind == UnitKind::TypeHeader {
-                mark(stays, unit.lines, Why::Chosen);
+                kept.keep(unit.lines, KeepReason::Chosen);
             } else {
                 let tokens = Tokens((weights[i].0 as f32 * share) as usize);
                 cut.push(Share { body: Body::new(unit), tokens });
@@ -55,7 +57,7 @@ impl Choice<'_> {
         let blocks = self.stages.run(Stage::Score, || self.blocks(engine, &cut))?;
         if let Some(blocks) = blocks {
             for (share, blocks) in cut.iter().zip(blocks) {
-                share.keep_best(&self.code.judge.counter, &self.code.outline, &blocks, stays);
+                self.keep_best(share, &blocks, kept);
             }
             return Ok(());
         }
@@ -63,7 +65,7 @@ impl Choice<'_> {
         for &i in &shared {
             if weights[i] <= room {
                 room = Tokens(room.0 - weights[i].0);
-                mark(stays, units[i].lines, Why::Chosen);
+                kept.keep(units[i].lines, KeepReason::Chosen);
             }
         }
         Ok(())
@@ -72,7 +74,7 @@ impl Choice<'_> {
     /// The blocks of each body, cut at spikes of perplexity and scored; `None` when the time is up.
     fn blocks(&self, engine: &Engine, shares: &[Share]) -> Result<Option<Vec<Vec<Block>>>, PruneError> {
         let texts: Vec<&str> = shares.iter().map(|share| self.code.outline.text(share.body.unit.lines)).collect();
-        let Some(surprises) = lines::surprises(engine, "", &texts, self.limits)? else { return Ok(None) };
+        let Some(surprises) = lines::surprises(engine, &texts, self.limits)? else { return Ok(None) };
         let cut = |(Share { body, .. }, lines): (&Share, &Vec<Surprise>)| {
             let first = body.inside.start - body.unit.lines.start;
             let inside = lines[first..].iter().take(body.inside.len());
@@ -81,50 +83,44 @@ impl Choice<'_> {
         };
         let cuts: Vec<Vec<Lines>> = shares.iter().zip(&surprises).map(cut).collect();
         let texts: Vec<&str> = cuts.iter().flatten().map(|&lines| self.code.outline.text(lines)).collect();
-        let worths = longcodezip::gains(engine, self.code.question, &texts, self.limits)?;
-        let Some(worths) = worths.into_iter().collect::<Option<Vec<Worth>>>() else { return Ok(None) };
-        let mut worths = worths.into_iter();
+        let scores = longcodezip::gains(engine, self.code.question, &texts, self.limits)?;
+        let Some(scores) = scores.into_iter().collect::<Option<Vec<Score>>>() else { return Ok(None) };
+        let mut scores = scores.into_iter();
         let mut blocks = Vec::new();
         for cut in cuts {
-            blocks.push(cut.into_iter().zip(worths.by_ref()).map(|(lines, worth)| Block { lines, worth }).collect());
+            blocks.push(cut.into_iter().zip(scores.by_ref()).map(|(lines, score)| Block { lines, score }).collect());
         }
         Ok(Some(blocks))
+    }
+
+    /// Keeps the frame of a body, its blocks that return, and the best of the others that still fit.
+    fn keep_best(&self, share: &Share, blocks: &[Block], kept: &mut KeptLines) {
+        let mut room = share.tokens.0;
+        let (returning, others): (Vec<&Block>, Vec<&Block>) =
+            blocks.iter().partition(|block| starts_with_return(self.code.outline.text(block.lines)));
+        for lines in share.body.frame().into_iter().chain(returning.iter().map(|block| block.lines)) {
+            room = room.saturating_sub(self.tokens(lines).0);
+            kept.keep(lines, KeepReason::Chosen);
+        }
+        let item = |block: &&Block| Item { weight: self.tokens(block.lines), value: block.score.0 };
+        let items: Vec<Item> = others.iter().map(item).collect();
+        for (block, _) in others.iter().zip(knapsack::solve(&items, Tokens(room))).filter(|(_, picked)| *picked) {
+            kept.keep(block.lines, KeepReason::Chosen);
+        }
     }
 }
 
 /// A unit that is to be cut to its share.
 struct Share<'a> {
     body: Body<'a>,
-    /// What may stay of the whole unit.
+    /// Tokens that may stay of the whole unit.
     tokens: Tokens,
 }
 
-/// A block of a body, and what it is worth.
+/// A block of a body, with its score.
 struct Block {
     lines: Lines,
-    worth: Worth,
-}
-
-impl Share<'_> {
-    fn keep_best(&self, counter: &Counter, outline: &Outline, blocks: &[Block], stays: &mut Stays) {
-        let weigh = |lines: Lines| counter.count(outline.text(lines));
-        let mut room = self.tokens.0;
-        for frame in self.body.frame() {
-            room = room.saturating_sub(weigh(frame).0);
-            mark(stays, frame, Why::Chosen);
-        }
-        let (kept, free): (Vec<&Block>, Vec<&Block>) =
-            blocks.iter().partition(|block| starts_with_return(outline.text(block.lines)));
-        for block in kept {
-            room = room.saturating_sub(weigh(block.lines).0);
-            mark(stays, block.lines, Why::Chosen);
-        }
-        let items: Vec<Item> =
-            free.iter().map(|block| Item { weight: weigh(block.lines), value: block.worth.0 }).collect();
-        for (block, _) in free.iter().zip(knapsack::solve(&items, Tokens(room))).filter(|(_, kept)| *kept) {
-            mark(stays, block.lines, Why::Chosen);
-        }
-    }
+    score: Score,
 }
 
 /// Whether a block starts by handing back a result; the reference keeps such blocks.

@@ -1,25 +1,24 @@
-//! A piece of code, cut into units and weighed.
+//! A source text cut into units, with the tokens of each.
 
-use super::gaps::{Stays, mark};
-use super::reason::Why;
+use super::kept::{KeepReason, KeptLines};
 use crate::base::text::{LineIndex, Lines, Tokens};
 use crate::base::tokens::Counter;
 use crate::score::Passage;
 use crate::syntax::{Unit, UnitKind};
 
-/// A source text cut into units, with what each weighs.
+/// A source text cut into units, with the tokens of each.
 pub struct Outline<'a> {
     /// All of it.
     pub source: &'a str,
     index: LineIndex,
-    /// In order.
+    /// The units, in order.
     pub units: Vec<Unit>,
     /// Tokens of each unit in the upstream's vocabulary; 0 for those that are never scored.
     pub weights: Vec<Tokens>,
 }
 
 impl<'a> Outline<'a> {
-    /// Weighs `units`, those of `source`.
+    /// Counts the tokens of `units`, those of `source`.
     pub fn new(source: &'a str, units: Vec<Unit>, counter: &Counter) -> Self {
         let index = LineIndex::new(source);
         let weigh = |unit: &Unit| match unit.kind {
@@ -46,7 +45,7 @@ impl<'a> Outline<'a> {
         self.units[i].code().map(|part| self.text(part)).concat()
     }
 
-    /// Unit `i` as it is judged; `code` is its text without its doc comment.
+    /// Unit `i` as it is scored; `code` is its text without its doc comment.
     pub fn passage<'p>(&'p self, i: usize, code: &'p str) -> Passage<'p> {
         let unit = &self.units[i];
         Passage {
@@ -63,22 +62,21 @@ impl<'a> Outline<'a> {
         self.index.count()
     }
 
-    /// Keeps the head and the last lines of every type around a line that stays, so that it is clear where that line lives.
-    pub fn keep_frames(&self, stays: &mut Stays) {
+    /// Keeps the head and the last lines of every type around a kept line, so that it is clear where that line belongs.
+    pub fn keep_frames(&self, kept: &mut KeptLines) {
         // Children come after their parents, so going backwards a nested type's frame keeps its own parent's.
         for i in (0..self.units.len()).rev() {
             let unit = &self.units[i];
             let Some(parent) = unit.parent else { continue };
-            if unit.kind != UnitKind::Closer && stays[unit.lines.start..unit.lines.end].iter().any(Option::is_some) {
-                mark(stays, self.units[parent].head, Why::Frame);
+            if unit.kind != UnitKind::Closer && kept.any(unit.lines) {
+                kept.keep(self.units[parent].head, KeepReason::Frame);
             }
         }
         for unit in &self.units {
-            if let (UnitKind::Closer, Some(parent)) = (unit.kind, unit.parent) {
-                let header = self.units[parent].lines;
-                if stays[header.start..header.end].iter().any(Option::is_some) {
-                    mark(stays, unit.lines, Why::Frame);
-                }
+            if let (UnitKind::Closer, Some(parent)) = (unit.kind, unit.parent)
+                && kept.any(self.units[parent].lines)
+            {
+                kept.keep(unit.lines, KeepReason::Frame);
             }
         }
     }
@@ -86,12 +84,14 @@ impl<'a> Outline<'a> {
 
 /// A unit that may be cut inside.
 pub struct Body<'a> {
+    /// The whole unit.
     pub unit: &'a Unit,
     /// The lines between the signature and the closing lines.
     pub inside: Lines,
 }
 
 impl<'a> Body<'a> {
+    /// Finds the inside of `unit`.
     pub fn new(unit: &'a Unit) -> Self {
         let end = if unit.tail.is_empty() { unit.lines.end } else { unit.tail.start };
         // A unit without a body of its own, such as a run of statements, is all inside.

@@ -1,181 +1,79 @@
-//! Why a line stays, and what that comes to for the unit it is in.
+//! Says what became of each unit, and why.
 
 use serde::{Deserialize, Serialize};
 
-use crate::base::text::{LineIndex, Lines, Tokens};
-use crate::score;
+use super::code::Budget;
+use super::kept::{KeepReason, KeptLines};
+use crate::base::text::{LineIndex, Lines};
 use crate::syntax::{Unit, UnitKind};
 
-use super::{Budget, JudgedCode};
-
-/// Why a line stays. Of several reasons for a line the first that was found counts; for a unit, the first in this order.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Why {
-    /// The question names its unit.
-    Named,
-    /// It stands between `lopper:keep` and `lopper:end`.
-    Marked,
-    /// The caller needs it: it is near the cursor.
-    Pinned,
-    /// No unit fits the budget, and it is in the best.
-    Best,
-    /// The budget is best spent on it.
-    Chosen,
-    /// It opens or closes a type of which something stays.
-    Frame,
-    /// It is an import of a name that stands in lines that stay.
-    Import,
-    /// It would be no cheaper to leave it out.
-    Cheap,
-}
-
-/// How much of a unit stays.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+/// How much of a unit is kept.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, strum::Display)]
 #[serde(rename_all = "lowercase")]
-pub enum Extent {
+#[strum(serialize_all = "lowercase")]
+pub enum UnitOutcome {
     /// All of it, but for blank lines.
     #[default]
     Whole,
     /// All but its doc comment.
     #[serde(rename = "without doc comment")]
-    Bare,
-    /// What says how it is used or, of a type, how it opens.
+    #[strum(to_string = "without doc comment")]
+    WithoutDoc,
+    /// The lines that say how it is used or, of a type, how it opens.
     Signature,
     /// Some lines.
     #[serde(rename = "in part")]
+    #[strum(to_string = "in part")]
     Part,
     /// Nothing.
     Dropped,
 }
 
-impl Extent {
-    /// As it is written in reports.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Whole => "whole",
-            Self::Bare => "without doc comment",
-            Self::Signature => "signature",
-            Self::Part => "in part",
-            Self::Dropped => "dropped",
-        }
-    }
-}
-
-/// A unit as it was judged.
-#[derive(Debug, Clone, PartialEq)]
-pub struct JudgedUnit {
-    /// What it is.
-    pub unit: Unit,
-    /// Tokens of it in the upstream's vocabulary; 0 for what closes a type, which is never judged.
-    pub tokens: Tokens,
-    /// Its worth and place; `None` where it is never judged.
-    pub standing: Option<Standing>,
-}
-
-/// Where a unit stands among the others.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub struct Standing {
-    /// By the method's own measure.
-    pub worth: score::Worth,
-    /// How likely it is the one that is needed, 0 to 1; those of all units come to 1.
-    pub likelihood: f32,
-    /// Its place by worth, from 1; of equal ones the first in the text is first.
-    pub rank: usize,
-}
-
-impl JudgedCode<'_> {
-    /// The units, in order; each line is in one of them.
-    pub fn units(&self) -> Vec<JudgedUnit> {
-        let outline = &self.outline;
-        let likelihoods = self.likelihoods(1.0);
-        let mut standings: Vec<Option<Standing>> = vec![None; outline.units.len()];
-        for &(i, likelihood) in &likelihoods {
-            standings[i] = Some(Standing { worth: self.worths[i], likelihood, rank: 0 });
-        }
-        let mut order: Vec<usize> = likelihoods.into_iter().map(|(i, _)| i).collect();
-        order.sort_by(|&a, &b| self.worths[b].0.total_cmp(&self.worths[a].0).then(a.cmp(&b)));
-        for (place, i) in order.into_iter().enumerate() {
-            standings[i].iter_mut().for_each(|standing| standing.rank = place + 1);
-        }
-        (outline.units.iter().zip(&outline.weights).zip(standings))
-            .map(|((unit, &tokens), standing)| JudgedUnit { unit: unit.clone(), tokens, standing })
-            .collect()
-    }
-}
-
-impl Why {
-    /// The reason for a person, of a line in a unit of this kind when `budget` was the target.
-    fn reason(self, kind: UnitKind, budget: Budget) -> &'static str {
-        match self {
-            Self::Named => "named in the question",
-            Self::Marked => "lopper:keep",
-            Self::Pinned => "near the cursor",
-            Self::Chosen => match budget {
-                Budget::Coverage(_) => "among the likeliest",
-                Budget::Ratio(_) | Budget::Tokens(_) => "worth its tokens",
-            },
-            Self::Best => "best, though over the budget",
-            Self::Frame if kind == UnitKind::Closer => "end of a kept type",
-            Self::Frame => "head of a kept type",
-            Self::Import => "import that kept code uses",
-            Self::Cheap => "no dearer than its marker",
-        }
-    }
-}
-
-/// What became of a unit, and why.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Fate {
-    /// How much of it stays.
-    pub extent: Extent,
-    /// Why that much, for a person.
-    pub reason: &'static str,
-}
-
-/// What is known of each line of a piece of code once it is chosen from.
+/// The lines of a piece of code after the choice, to tell what became of its units.
 #[derive(Debug, Clone, Copy)]
-pub struct Fates<'a> {
+pub struct Outcomes<'a> {
     /// The code.
     pub source: &'a str,
-    /// Where its lines are.
+    /// Its lines.
     pub index: &'a LineIndex,
-    /// Whether a line stays in the end.
-    pub stays: &'a [bool],
-    /// Why it was chosen, where it was.
-    pub why: &'a [Option<Why>],
+    /// By line, whether it is kept in the end.
+    pub kept: &'a [bool],
+    /// By line, why it was chosen, where it was.
+    pub reasons: &'a KeptLines,
     /// The target of the choice.
     pub budget: Budget,
-    /// Why lines stay that were not chosen; `None`: they are no dearer than their marker.
+    /// Why lines are kept that were not chosen; `None`: they are no dearer than their marker.
     pub otherwise: Option<&'static str>,
 }
 
-impl Fates<'_> {
-    /// What became of `unit`. What becomes of a blank line matters to nobody.
-    pub fn of(&self, unit: &Unit) -> Fate {
-        let lines: Vec<usize> = (unit.lines.start..unit.lines.end).filter(|&line| !self.is_blank(line)).collect();
-        let stays = |line: &usize| self.stays[*line];
-        let is_in = |parts: &[Lines], line: &usize| parts.iter().any(|part| part.contains(*line));
-        let extent = if lines.iter().all(stays) {
-            Extent::Whole
-        } else if !lines.iter().any(stays) {
-            Extent::Dropped
-        } else if lines.iter().all(|line| stays(line) != is_in(&unit.doc, line)) {
-            Extent::Bare
-        } else if lines.iter().filter(|line| stays(line)).all(|line| is_in(&[unit.signature, unit.tail], line)) {
-            Extent::Signature
-        } else {
-            Extent::Part
+impl Outcomes<'_> {
+    /// What became of `unit` but for its blank lines, and why, for a person.
+    pub fn of(&self, unit: &Unit) -> (UnitOutcome, &'static str) {
+        let (kept, lost): (Vec<usize>, Vec<usize>) =
+            (unit.lines.start..unit.lines.end).filter(|&line| !self.is_blank(line)).partition(|&line| self.kept[line]);
+        let are_in = |lines: &[usize], parts: &[Lines]| {
+            lines.iter().filter(|line| parts.iter().any(|part| part.contains(**line))).count()
         };
-        let chosen = lines.iter().filter(|line| stays(line)).filter_map(|&line| self.why[line]).min();
-        let reason = match (extent, chosen) {
-            (Extent::Dropped, _) => match self.budget {
+        let outcome = if lost.is_empty() {
+            UnitOutcome::Whole
+        } else if kept.is_empty() {
+            UnitOutcome::Dropped
+        } else if are_in(&lost, &unit.doc) == lost.len() && are_in(&kept, &unit.doc) == 0 {
+            UnitOutcome::WithoutDoc
+        } else if are_in(&kept, &[unit.signature, unit.tail]) == kept.len() {
+            UnitOutcome::Signature
+        } else {
+            UnitOutcome::Part
+        };
+        let reason = match kept.iter().filter_map(|&line| self.reasons.reason(line)).min() {
+            _ if outcome == UnitOutcome::Dropped => match self.budget {
                 Budget::Coverage(_) => "likely enough without it",
                 Budget::Ratio(_) | Budget::Tokens(_) => "budget",
             },
-            (_, Some(why)) => why.reason(unit.kind, self.budget),
-            (_, None) => self.otherwise.unwrap_or(Why::Cheap.reason(unit.kind, self.budget)),
+            Some(reason) => describe(reason, unit.kind, self.budget),
+            None => self.otherwise.unwrap_or(describe(KeepReason::Cheap, unit.kind, self.budget)),
         };
-        Fate { extent, reason }
+        (outcome, reason)
     }
 
     fn is_blank(&self, line: usize) -> bool {
@@ -183,11 +81,27 @@ impl Fates<'_> {
     }
 }
 
+/// Why a line is kept, for a person: a line in a unit of this kind when `budget` was the target.
+fn describe(reason: KeepReason, kind: UnitKind, budget: Budget) -> &'static str {
+    match reason {
+        KeepReason::Named => "named in the question",
+        KeepReason::Marked => "lopper:keep",
+        KeepReason::Pinned => "near the cursor",
+        KeepReason::Chosen if matches!(budget, Budget::Coverage(_)) => "among the likeliest",
+        KeepReason::Chosen => "worth its tokens",
+        KeepReason::Best => "best, though over the budget",
+        KeepReason::Frame if kind == UnitKind::Closer => "end of a kept type",
+        KeepReason::Frame => "head of a kept type",
+        KeepReason::Import => "import that kept code uses",
+        KeepReason::Cheap => "no dearer than its marker",
+    }
+}
+
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used, reason = "a test that cannot go on should stop")]
 
-    use super::super::{Chosen, Code, Judge, Target, judge};
+    use super::super::{Code, Ranker, Selection, Target, score_units};
     use super::*;
     use crate::base::limits::Limits;
     use crate::base::timing::Stages;
@@ -196,22 +110,22 @@ mod tests {
     use crate::syntax::Language;
 
     /// By unit its name, and what became of it, when the share `ratio` is to stay.
-    fn fates(source: &str, names: &[&str], ratio: f32) -> Vec<(String, &'static str, &'static str)> {
+    fn outcomes(source: &str, names: &[&str], ratio: f32) -> Vec<(String, String, &'static str)> {
         let names: Vec<String> = names.iter().map(|&name| name.to_owned()).collect();
         let question = "Where is an invoice paid by a customer?";
         let code = Code { source, language: Language::Python, question, names: &names, pinned: &[] };
-        let by = Judge { engine: None, score: &Lexical, best_first: false, counter: Counter::for_model(None) };
+        let ranker = Ranker { engine: None, scorer: &Lexical, counter: Counter::for_model(None) };
         let (limits, stages, budget) = (Limits::default(), Stages::default(), Budget::Ratio(ratio));
-        let judged = judge(by, &code, &limits, &stages).unwrap();
-        let Chosen { keep, why } = judged.choose(Target { budget, fine: false }, &limits, &stages).unwrap();
+        let scored = score_units(ranker, &code, &limits, &stages).unwrap();
+        let Selection { keep, reasons } = scored.choose(Target { budget, fine: false }, &limits, &stages).unwrap();
         let index = LineIndex::new(source);
-        let stays: Vec<bool> = (0..index.count()).map(|line| keep.iter().any(|kept| kept.contains(line))).collect();
-        let fates = Fates { source, index: &index, stays: &stays, why: &why, budget, otherwise: None };
-        let told = |judged: JudgedUnit| {
-            let Fate { extent, reason } = fates.of(&judged.unit);
-            (judged.unit.name.unwrap_or_default(), extent.name(), reason)
+        let kept: Vec<bool> = (0..index.count()).map(|line| keep.iter().any(|kept| kept.contains(line))).collect();
+        let outcomes = Outcomes { source, index: &index, kept: &kept, reasons: &reasons, budget, otherwise: None };
+        let outcome = |unit: Unit| {
+            let (outcome, reason) = outcomes.of(&unit);
+            (unit.name.unwrap_or_default(), outcome.to_string(), reason)
         };
-        judged.units().into_iter().map(told).collect()
+        scored.units().into_iter().map(|ranked| outcome(ranked.unit)).collect()
     }
 
     #[test]
@@ -227,25 +141,25 @@ mod tests {
             filler("closed").repeat(4),
             filler("locked"),
         );
-        let told = fates(&source, &["count"], 0.4);
-        let fate = |name: &str| {
-            let (_, extent, reason) = told.iter().find(|(unit, ..)| unit == name).unwrap();
-            (*extent, *reason)
+        let outcomes = outcomes(&source, &["count"], 0.4);
+        let outcome = |name: &str| {
+            let (_, outcome, reason) = outcomes.iter().find(|(unit, ..)| unit == name).unwrap();
+            (outcome.as_str(), *reason)
         };
-        assert_eq!(fate(""), ("in part", "import that kept code uses"), "{told:?}");
-        assert_eq!(fate("pay"), ("whole", "worth its tokens"));
-        assert_eq!(fate("count"), ("whole", "named in the question"));
-        assert_ne!(fate("close").0, "whole");
-        assert_eq!(fate("lock"), ("whole", "lopper:keep"));
-        assert!(fate("Till").1 == "head of a kept type" || fate("Till").1 == "worth its tokens", "{told:?}");
+        assert_eq!(outcome(""), ("in part", "import that kept code uses"), "{outcomes:?}");
+        assert_eq!(outcome("pay"), ("whole", "score its tokens"));
+        assert_eq!(outcome("count"), ("whole", "named in the question"));
+        assert_ne!(outcome("close").0, "whole");
+        assert_eq!(outcome("lock"), ("whole", "lopper:keep"));
+        assert!(outcome("Till").1 == "head of a kept type" || outcome("Till").1 == "score its tokens", "{outcomes:?}");
     }
 
     #[test]
     fn the_best_stays_where_nothing_fits() {
         let body = "    invoice = pay(customer)\n    total = invoice + 1000 * customer\n".repeat(12);
         let source = format!("def paid():\n{body}\n\ndef other():\n{}", body.replace("invoice", "thing"));
-        let told = fates(&source, &[], 0.05);
-        assert_eq!(told[0], ("paid".to_owned(), "whole", "best, though over the budget"));
-        assert_ne!(told[1].1, "whole");
+        let outcomes = outcomes(&source, &[], 0.05);
+        assert_eq!(outcomes[0], ("paid".to_owned(), "whole".to_owned(), "best, though over the budget"));
+        assert_ne!(outcomes[1].1, "whole");
     }
 }

@@ -79,7 +79,7 @@ fn chunks_rank_as_in_the_reference() {
     for run in scored_runs() {
         let texts: Vec<&str> = run.chunks.iter().map(String::as_str).collect();
         let ours = gains(&engine, &run.query, &texts, &Limits::default()).unwrap();
-        let ours: Vec<f32> = ours.into_iter().map(|worth| worth.unwrap().0).collect();
+        let ours: Vec<f32> = ours.into_iter().map(|score| score.unwrap().0).collect();
         let spearman = pearson(&ranks(&ours), &ranks(&run.coarse_gain_ppl));
         println!("{}: spearman {spearman:.4}, pearson {:.4}", run.id, pearson(&ours, &run.coarse_gain_ppl));
         for (ours, theirs) in ours.iter().zip(&run.coarse_gain_ppl) {
@@ -98,7 +98,7 @@ fn lines_are_as_surprising_as_in_the_reference() {
     for run in scored_runs() {
         for segment in &run.segments {
             let text = segment.lines.join("\n");
-            let values = lines::surprises(&engine, "", &[&text], &Limits::default()).unwrap().unwrap().remove(0);
+            let values = lines::surprises(&engine, &[&text], &Limits::default()).unwrap().unwrap().remove(0);
             let values: Vec<Option<f32>> = values.into_iter().map(lines::Surprise::log2_perplexity).collect();
             // The reference counts the empty piece after a last line break as a line.
             assert_eq!(values.len(), text.lines().count());

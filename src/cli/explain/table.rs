@@ -6,7 +6,7 @@ use crate::base::reason::Reason;
 use crate::base::text::Tokens;
 use crate::cli::format::change;
 use crate::pipeline::explain::{At, Block, Explanation, Kind, Unit};
-use crate::select::Extent;
+use crate::select::UnitOutcome;
 
 /// Columns of a line, at most.
 const WIDTH: usize = 100;
@@ -104,7 +104,7 @@ fn table(block: &Block, units: &[&Unit], style: &Look) -> String {
     let mut text = style.bold(&line(&HEAD.map(str::to_owned), &widths)) + "\n";
     for (unit, row) in units.iter().zip(&rows) {
         let line = line(row, &widths);
-        text += &if unit.decision == Extent::Dropped { style.dim(&line) } else { line };
+        text += &if unit.decision == UnitOutcome::Dropped { style.dim(&line) } else { line };
         text += "\n";
     }
     text
@@ -125,7 +125,7 @@ fn row(unit: &Unit, block: &Block) -> [String; COLUMNS] {
         unit.tokens.to_string(),
         number(unit.worth.map(|worth| format!("{worth:.2}"))),
         number(unit.rank.map(|rank| rank.to_string())),
-        unit.decision.name().to_owned(),
+        unit.decision.to_string(),
         unit.reason.clone(),
     ]
 }

@@ -112,15 +112,20 @@ fn check_units(block: &Block, kept: &BTreeSet<usize>) -> Result<(), TestCaseErro
         next = unit.last + 1;
         let stays: Vec<bool> =
             (unit.first..=unit.last).filter(|&line| !is_blank(line)).map(|line| kept.contains(&line)).collect();
-        prop_assert_eq!(unit.decision == Extent::Whole, !stays.contains(&false), "{:?}", unit);
-        prop_assert_eq!(unit.decision == Extent::Dropped, !stays.is_empty() && !stays.contains(&true), "{:?}", unit);
+        prop_assert_eq!(unit.decision == UnitOutcome::Whole, !stays.contains(&false), "{:?}", unit);
+        prop_assert_eq!(
+            unit.decision == UnitOutcome::Dropped,
+            !stays.is_empty() && !stays.contains(&true),
+            "{:?}",
+            unit
+        );
         prop_assert_eq!(
             unit.reason == "budget" || unit.reason == "likely enough without it",
-            unit.decision == Extent::Dropped
+            unit.decision == UnitOutcome::Dropped
         );
         prop_assert!(unit.reason != "decided before");
         let is_named = matches!(unit.kind, Kind::Function | Kind::Type) && block.names.contains(&unit.name);
-        prop_assert!(!is_named || unit.decision == Extent::Whole, "{:?}", unit);
+        prop_assert!(!is_named || unit.decision == UnitOutcome::Whole, "{:?}", unit);
     }
     prop_assert_eq!(next, block.first_line + block.lines);
     Ok(())
