@@ -1,13 +1,13 @@
-//! What a pruned text looks like: kept lines verbatim, one marker line where something was left out.
+//! Writes a pruned text: kept lines verbatim, and one marker line where something was left out.
 
 use crate::base::text::{LineIndex, Lines, Span};
 use crate::syntax::Language;
 
-/// How every marker begins, after the comment sign. No code says this by chance, and a model that copies it into an
-/// edit can be told.
+/// The beginning of every marker, after the comment sign. No code has it by chance, and a model that copies it into an edit is
+/// noticed.
 pub const MARKER_PREFIX: &str = "[lopper: line";
 
-/// A run of lines left out, and what stands for it.
+/// A run of lines left out, and the marker for it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Gap {
     /// The lines of the source that are left out.
@@ -33,7 +33,7 @@ pub fn render(source: &str, keep: &[Lines], language: Language, first_line: usiz
     rendered
 }
 
-/// What is left out of `source` when only the lines `keep` (sorted, disjoint, counted from 0) stay.
+/// The gaps of `source` when only the lines `keep` (sorted, disjoint, counted from 0) stay.
 ///
 /// `first_line` is the number that the source's first line has in its file, from 1; `path` names that file in the
 /// markers. Lines outside `keep` stay nevertheless where a marker would not be shorter than they are, blank lines

@@ -7,7 +7,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::likelihoods;
+use super::scorer::likelihoods;
 use crate::config::Method;
 use crate::engine::ModelInfo;
 

@@ -2,7 +2,7 @@
 
 use std::collections::HashSet;
 
-use super::{Passage, Score};
+use super::scorer::{Passage, Score};
 
 /// The best units that count as callers.
 const CALLERS: usize = 3;

@@ -8,7 +8,8 @@
 
 use super::associations::Associations;
 use super::lexical::Matches;
-use super::{Passage, Score, Scorer, Task, callees, perplexity, standardized};
+use super::scorer::{Passage, Score, Scorer, Task, standardized};
+use super::{callees, perplexity};
 use crate::engine::EngineError;
 
 /// Features of a unit besides the model's gain: shared words, words in its name, words that go with the question's, its length,

@@ -8,8 +8,8 @@
 use std::collections::HashMap;
 
 use super::associations::{Associated, Associations};
+use super::scorer::{Passage, Score, Scorer, Task, standardized};
 use super::terms::for_each_term;
-use super::{Passage, Score, Scorer, Task, standardized};
 use crate::engine::EngineError;
 
 const K1: f32 = 1.2;

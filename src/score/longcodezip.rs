@@ -4,7 +4,7 @@
 
 use super::lines::Surprise;
 use super::perplexity::{Reading, read};
-use super::{Score, Scorer, Task};
+use super::scorer::{Score, Scorer, Task};
 use crate::base::limits::Limits;
 use crate::engine::{Engine, EngineError};
 

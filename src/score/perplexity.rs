@@ -3,7 +3,7 @@
 //! score(c) = mean over t ≥ 2 of NLL(q_t | q_<t) − NLL(q_t | c, q_<t), in nats. The question's first token is left out: it
 //! says more about the seam between text and question than about either.
 
-use super::{Score, Scorer, Task};
+use super::scorer::{Score, Scorer, Task};
 use crate::base::limits::Limits;
 use crate::base::text::Tokens;
 use crate::engine::{Engine, EngineError, Forks, Token};

@@ -1,11 +1,11 @@
-//! What tells the languages apart: one table, one row a language, in the words of its tree-sitter grammar.
+//! The table of languages: one row each, in the terms of its tree-sitter grammar.
 
-use super::Language;
+use super::language::Language;
 
 /// Makes the parser's tables; a function since they can't be made in a constant.
 pub(super) type Parser = fn() -> tree_sitter::Language;
 
-/// Everything Lopper knows about one language. Lists hold node kinds of the grammar unless said otherwise.
+/// Settings of one language. Lists hold node kinds of the grammar unless said otherwise.
 pub(super) struct Grammar {
     pub language: Language,
     /// As people write it.
@@ -14,7 +14,7 @@ pub(super) struct Grammar {
     pub tags: &'static [&'static str],
     /// Without the dot, in lower case.
     pub extensions: &'static [&'static str],
-    /// Whole file names that say the language without an extension.
+    /// Whole names of files that have no extension to tell the language.
     pub file_names: &'static [&'static str],
     /// Starts a comment that ends with the line.
     pub line_comment: &'static str,
@@ -38,17 +38,17 @@ pub(super) struct Grammar {
     pub closures: &'static [&'static str],
     /// A function of one of these kinds, or named through one, is a method wherever it stands.
     pub methods: &'static [&'static str],
-    /// Classes and the like: what stands in them are methods and fields. One that is a constant too is a field in a type.
+    /// Classes and the like: they hold methods and fields. One that is a constant too is a field in a type.
     pub types: &'static [&'static str],
-    /// Of these, those that are only mentioned, not defined, where they have no body.
+    /// Types that are only mentioned, not defined, where they have no body.
     pub mentions: &'static [&'static str],
-    /// Namespaces and the like: what stands in them is as at top level. Nothing special where no definition stands in them.
+    /// Namespaces and the like: they are split as the top level is. Nothing special where they hold no definition.
     pub scopes: &'static [&'static str],
-    /// What a definition may be wrapped in: exports, decorators, assignments.
+    /// Wrappers of a definition: exports, decorators, assignments.
     pub wrappers: &'static [&'static str],
-    /// What may hold a definition's members or statements, besides its field `body`.
+    /// Nodes that may hold a definition's members or statements, besides its field `body`.
     pub bodies: &'static [&'static str],
-    /// Kinds whose children count as standing in their place.
+    /// Kinds whose children take their place.
     pub flattened: &'static [&'static str],
     /// Fields that lead from a definition to its name, the first that is there.
     pub names: &'static [&'static str],
@@ -63,11 +63,11 @@ pub(super) struct Grammar {
 /// Tokens that close a body.
 pub(super) const CLOSERS: [&str; 6] = ["}", "end", ")", "]", "#endif", "end_marker"];
 
-/// What may be missing in clean code: forgotten, it moves no boundary. (`extern "C" {` in an `#ifdef` of its own lacks
+/// Tokens that may be missing in clean code, since they move no boundary. (`extern "C" {` in an `#ifdef` of its own lacks
 /// its `#endif` to the parser.)
 pub(super) const OPTIONAL: [&str; 2] = [";", "#endif"];
 
-/// What holds a callback: the name of the call around it is not its own.
+/// Holds a callback: the name of the call around it is not its own.
 pub(super) const ARGUMENTS: &str = "arguments";
 
 /// The row of `language`.

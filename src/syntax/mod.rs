@@ -1,61 +1,29 @@
-//! What code is made of: a source text cut into units (imports, type headers, functions) along its syntax tree.
+//! Splits source texts into units (imports, type headers, functions) along their syntax trees.
 
-mod blocks;
+mod bindings;
+mod cuts;
 mod grammar;
-mod imports;
-mod outline;
+mod language;
+mod layout;
 mod parse;
-mod units;
+mod splitter;
+mod unit;
 
-pub use imports::{Import, names};
-
-use grammar::Grammar;
+pub use bindings::{Import, names};
+pub use language::Language;
+pub use parse::{Parsed, SyntaxError};
+use strum::VariantArray;
 use tree_sitter::{Node, Tree};
+pub use unit::{Unit, UnitKind};
 
 use crate::base::text::Lines;
 
-/// A programming language Lopper can cut into units.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-#[allow(missing_docs, reason = "each variant is the name of a language")]
-pub enum Language {
-    Python,
-    TypeScript,
-    Tsx,
-    JavaScript,
-    Rust,
-    Go,
-    Java,
-    C,
-    Cpp,
-    CSharp,
-    Ruby,
-    Php,
-    Kotlin,
-    Swift,
-    Scala,
-    Bash,
-}
-
 impl Language {
     /// Every language, in the order of the grammar table.
-    pub const ALL: [Language; 16] = [
-        Self::Python,
-        Self::TypeScript,
-        Self::Tsx,
-        Self::JavaScript,
-        Self::Rust,
-        Self::Go,
-        Self::Java,
-        Self::C,
-        Self::Cpp,
-        Self::CSharp,
-        Self::Ruby,
-        Self::Php,
-        Self::Kotlin,
-        Self::Swift,
-        Self::Scala,
-        Self::Bash,
-    ];
+    pub const ALL: [Self; grammar::TABLE.len()] = match Self::VARIANTS.first_chunk() {
+        Some(all) => *all,
+        None => unreachable!(),
+    };
 
     /// The name people write, such as `C++`.
     pub fn name(self) -> &'static str {
@@ -89,38 +57,22 @@ impl Language {
         Self::from_tag(interpreter.trim_end_matches(|c: char| c.is_ascii_digit() || c == '.'))
     }
 
-    /// What starts a comment that ends with the line: `#` or `//`.
+    /// The start of a comment that ends with the line: `#` or `//`.
     pub fn line_comment(self) -> &'static str {
         grammar::row(self).line_comment
     }
 }
 
-/// A source text that parses cleanly.
-pub struct Parsed<'s> {
-    source: &'s str,
-    grammar: &'static Grammar,
-    tree: Tree,
-}
-
-impl<'s> Parsed<'s> {
-    /// Parses `source`.
-    ///
-    /// # Errors
-    /// Where the text is empty, too long to be parsed, or not clean code in `language`.
-    pub fn new(source: &'s str, language: Language) -> Result<Self, SyntaxError> {
-        let grammar = grammar::row(language);
-        Ok(Self { source, grammar, tree: parse::parse_clean(source, grammar)? })
-    }
-
+impl Parsed<'_> {
     /// Its units: in order, each line in one of them.
     pub fn units(&self) -> Vec<Unit> {
-        units::units(self)
+        splitter::units(self)
     }
 
     /// Its imports in order, also those in namespaces and conditions, but not those in functions and types. Imports that
     /// share one statement, such as Go's `import ( … )`, are one.
     pub fn imports(&self) -> Vec<Import> {
-        imports::imports(self)
+        bindings::imports(self)
     }
 
     /// The lines of each range in `inside`, such as the body of a function, cut into blocks at the boundaries of
@@ -129,7 +81,7 @@ impl<'s> Parsed<'s> {
     /// The blocks of a range are in order and hold each of its lines once. They have 3 to 10 lines wherever a boundary
     /// allows it; a statement of at most 10 lines is never cut. Comments and blank lines go with the statement after them.
     pub fn blocks(&self, inside: &[Lines]) -> Vec<Vec<Lines>> {
-        blocks::blocks(self, inside)
+        cuts::blocks(self, inside)
     }
 }
 
@@ -162,92 +114,4 @@ pub fn preorder(tree: &Tree) -> impl Iterator<Item = Node<'_>> {
         }
         Some(cursor.node())
     })
-}
-
-/// What role a unit plays in its file.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum UnitKind {
-    /// License, imports, constants and simple declarations.
-    Preamble,
-    /// The head of a class, trait, namespace and the like, fields included, up to its first member; or a whole type that has
-    /// no member with a body.
-    TypeHeader,
-    /// A function outside a type.
-    Function,
-    /// A function that belongs to a type.
-    Method,
-    /// A run of other statements, or of fields between the members of a type.
-    Statement,
-    /// The lines that close the body of a type.
-    Closer,
-}
-
-/// A run of whole lines that is kept, shortened or dropped as one.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Unit {
-    /// What it is.
-    pub kind: UnitKind,
-    /// The identifier it defines; none for preambles, statements, closers and what has no name.
-    pub name: Option<String>,
-    /// Its lines; blank lines and comments before it belong to it.
-    pub lines: Lines,
-    /// A prefix of `lines`: doc comment, attributes and signature, up to and including the line that opens the body; in
-    /// Python the docstring too. Empty for preambles, statements and closers.
-    pub signature: Lines,
-    /// The part of `signature` without doc comments, attributes and docstring.
-    pub head: Lines,
-    /// What `signature` has beside attributes and `head`: comments and blank lines above, and the docstring. Either may be
-    /// empty.
-    pub doc: [Lines; 2],
-    /// A suffix of `lines` that does not overlap `signature`: the lines that close the body, such as `}` or `end`. Empty
-    /// where the language has none; all lines of a closer.
-    pub tail: Lines,
-    /// Index of the type header it stands in.
-    pub parent: Option<usize>,
-}
-
-impl Unit {
-    /// Its lines without those of its doc comment.
-    pub fn code(&self) -> [Lines; 2] {
-        let [above, docstring] = self.doc;
-        [Lines::new(above.end, docstring.start), Lines::new(docstring.end, self.lines.end)]
-    }
-
-    /// Whether it is a function, in a type or outside.
-    pub fn is_function(&self) -> bool {
-        matches!(self.kind, UnitKind::Function | UnitKind::Method)
-    }
-}
-
-/// Why a text was not cut into units. It is then left as it is.
-#[derive(Debug, Clone, PartialEq, thiserror::Error)]
-pub enum SyntaxError {
-    /// Nothing but white space.
-    #[error("there is no code in the text")]
-    Empty,
-    /// The text is longer than the parser is given.
-    #[error("{bytes} bytes of code are more than the {limit} that are parsed in one piece")]
-    TooLarge {
-        /// Length of the text, in bytes.
-        bytes: usize,
-        /// The most that is parsed, in bytes.
-        limit: usize,
-    },
-    /// The parser took more steps, or more time, than a text of this length is allowed.
-    #[error("parsing was given up: the text is too ambiguous for its grammar, or full of mistakes")]
-    TooHard,
-    /// A here-document ends with a word that the parser can't hold.
-    #[error("a here-document in the text ends with a word that is too long to be parsed")]
-    LongHeredoc,
-    /// The text ends in an annotation, which the parser can't leave.
-    #[error("the last line of the text has an annotation and no line break: it can't be parsed")]
-    OpenAnnotation,
-    /// The text is not, or not only, code in this language.
-    #[error("the text does not parse cleanly: first error in line {line}, {:.1} % of it in error", error_share * 100.0)]
-    NotClean {
-        /// Share of the bytes that lie in error nodes, 0 to 1.
-        error_share: f32,
-        /// Line of the first error, from 1.
-        line: usize,
-    },
 }

@@ -1,4 +1,4 @@
-//! Whether a text is clean code: a bounded parse, and a look at what the parser could not read.
+//! Parses a text within limits and checks that it is clean code.
 
 use std::cell::Cell;
 use std::ops::ControlFlow;
@@ -6,8 +6,8 @@ use std::time::{Duration, Instant};
 
 use tree_sitter::{Node, ParseOptions, ParseState, Parser, Tree};
 
-use super::grammar::{Grammar, OPTIONAL};
-use super::{Language, SyntaxError};
+use super::grammar::{self, Grammar, OPTIONAL};
+use super::language::Language;
 use crate::base::timing;
 
 /// The longest text that is parsed, in bytes. Longer ones are data or generated code.
@@ -30,38 +30,51 @@ const BYTES_PER_STALL: usize = 1024;
 
 /// How long the parser may work on a text of any length, and for each of its bytes on top. Real code takes about half a
 /// microsecond a byte, tables of literals up to 1.1. The counts above bound how often the parser tries; what one mistake costs it
-/// can grow with the mistakes before, up to a second, and of these it tells nobody. That is why the core has this one clock,
-/// which stands while others have the processor.
+/// can grow with the mistakes before, up to a second, without a call in between. That is why the core has this one clock,
+/// which counts only the thread's own time.
 const BASE_TIME: Duration = Duration::from_millis(500);
 const TIME_PER_BYTE: Duration = Duration::from_micros(5);
 
-/// How much of the text the parser is given at a time, in bytes.
+/// Bytes of text that the parser is given at a time.
 const CHUNK: usize = 1024;
 
 /// How often the parser may ask for each chunk, on average; real code has it ask ten times at most. Where a comment or
 /// string never ends, it runs to the end of the text again from every place it might start at.
 const READS_PER_CHUNK: usize = 32;
 
-/// The longest word that ends a here-document, in characters. The scanner of Ruby's grammar keeps its length in a byte, and
-/// where it does not fit it ends the process.
+/// The longest word that ends a here-document, in characters. The scanner of Ruby's grammar keeps its length in a byte and
+/// ends the process where it does not fit.
 const MAX_HEREDOC_WORD: usize = 255;
 
 /// The largest share of bytes in error that is still clean: a macro or a new keyword the grammar does not know, but not a
 /// text in another language.
 const MAX_ERROR_SHARE: f32 = 0.01;
 
-/// Parses `source` by the row of its language, or says why it can't be cut.
-pub(super) fn parse_clean(source: &str, grammar: &Grammar) -> Result<Tree, SyntaxError> {
-    if source.trim().is_empty() {
-        return Err(SyntaxError::Empty);
+/// A source text that parses cleanly.
+pub struct Parsed<'s> {
+    pub(super) source: &'s str,
+    pub(super) grammar: &'static Grammar,
+    pub(super) tree: Tree,
+}
+
+impl<'s> Parsed<'s> {
+    /// Parses `source`.
+    ///
+    /// # Errors
+    /// Where the text is empty, too long to be parsed, or not clean code in `language`.
+    pub fn new(source: &'s str, language: Language) -> Result<Self, SyntaxError> {
+        if source.trim().is_empty() {
+            return Err(SyntaxError::Empty);
+        }
+        let grammar = grammar::row(language);
+        let tree = parse_bounded(source, grammar)?;
+        let errors = Errors::of(&tree, grammar);
+        let error_share = errors.bytes as f32 / source.len() as f32;
+        if errors.fatal || error_share > MAX_ERROR_SHARE {
+            return Err(SyntaxError::NotClean { error_share, line: errors.first_row.unwrap_or(0) + 1 });
+        }
+        Ok(Self { source, grammar, tree })
     }
-    let tree = parse_bounded(source, grammar)?;
-    let errors = Errors::of(&tree, grammar);
-    let error_share = errors.bytes as f32 / source.len() as f32;
-    if errors.fatal || error_share > MAX_ERROR_SHARE {
-        return Err(SyntaxError::NotClean { error_share, line: errors.first_row.unwrap_or(0) + 1 });
-    }
-    Ok(tree)
 }
 
 /// Parses `source` within the limits of work; the tree may hold mistakes.
@@ -78,6 +91,39 @@ pub(super) fn parse_bounded(source: &str, grammar: &Grammar) -> Result<Tree, Syn
     parse(source, grammar).ok_or(SyntaxError::TooHard)
 }
 
+/// Why a text was not split into units. It is then left as it is.
+#[derive(Debug, Clone, PartialEq, thiserror::Error)]
+pub enum SyntaxError {
+    /// Nothing but white space.
+    #[error("there is no code in the text")]
+    Empty,
+    /// The text is longer than the parser is given.
+    #[error("{bytes} bytes of code are more than the {limit} that are parsed in one piece")]
+    TooLarge {
+        /// Length of the text, in bytes.
+        bytes: usize,
+        /// The most that is parsed, in bytes.
+        limit: usize,
+    },
+    /// The parser took more steps, or more time, than a text of this length is allowed.
+    #[error("parsing was given up: the text is too ambiguous for its grammar, or full of mistakes")]
+    TooHard,
+    /// A here-document ends with a word that the parser can't hold.
+    #[error("a here-document in the text ends with a word that is too long to be parsed")]
+    LongHeredoc,
+    /// The text ends in an annotation, which the parser can't leave.
+    #[error("the last line of the text has an annotation and no line break: it can't be parsed")]
+    OpenAnnotation,
+    /// The text is not, or not only, code in this language.
+    #[error("the text does not parse cleanly: first error in line {line}, {:.1} % of it in error", error_share * 100.0)]
+    NotClean {
+        /// Share of the bytes that lie in error nodes, 0 to 1.
+        error_share: f32,
+        /// Line of the first error, from 1.
+        line: usize,
+    },
+}
+
 /// Whether anything that may be the head of a here-document, such as `<<~END` or `<<"a b"`, has a word that is too long.
 fn has_long_heredoc(source: &str) -> bool {
     source.match_indices("<<").any(|(at, _)| {
@@ -92,8 +138,8 @@ fn has_long_heredoc(source: &str) -> bool {
     })
 }
 
-/// Whether the last line has what may be an annotation, such as `@Test(`, and no line break. The scanner of Kotlin's grammar looks
-/// for the white space behind one beyond the end of the text, and never comes back.
+/// Whether the last line may have an annotation, such as `@Test(`, and has no line break: the scanner of Kotlin's grammar looks
+/// for white space behind it beyond the end of the text, and never returns.
 fn ends_in_annotation(source: &str) -> bool {
     source.rsplit('\n').next().is_some_and(|line| line.contains('@'))
 }
@@ -142,13 +188,13 @@ fn parse(source: &str, grammar: &Grammar) -> Option<Tree> {
     (reads_left.get() > 0).then_some(tree)
 }
 
-/// What a parse could not read.
+/// The parts of a text that a parse could not read.
 #[derive(Default)]
 struct Errors {
     bytes: usize,
     /// From 0.
     first_row: Option<usize>,
-    /// Whether one makes the outline of the text doubtful, however small it is.
+    /// Whether one makes the units of the text doubtful, however small it is.
     fatal: bool,
 }
 

@@ -1,6 +1,6 @@
-//! How the parts of a file become units: what shares a line is joined, what is nested is laid out in a row.
+//! Turns the nested parts of a file into a list of units; parts that share a line become one.
 
-use super::{Unit, UnitKind};
+use super::unit::{Unit, UnitKind};
 use crate::base::text::Lines;
 
 /// Rows of one unit without the blank lines before it. Row ends are exclusive.
@@ -8,7 +8,7 @@ pub(super) struct Leaf {
     pub kind: UnitKind,
     pub name: Option<String>,
     pub start: usize,
-    /// The row of the first attribute or, where there is none, of the definition: what is above is its doc comment.
+    /// The row of the first attribute or, where there is none, of the definition: above is its doc comment.
     pub attributes: usize,
     /// The rows of the signature alone, without doc comments, attributes and docstrings.
     pub head: Lines,
@@ -18,6 +18,7 @@ pub(super) struct Leaf {
 }
 
 impl Leaf {
+    /// A run of statements or declarations, without a signature.
     pub(super) fn run(kind: UnitKind, start: usize, end: usize) -> Self {
         let head = Lines::new(start, start);
         Self { kind, name: None, start, attributes: start, head, signature_end: start, tail_start: end, end }
@@ -77,7 +78,7 @@ pub(super) fn push(pieces: &mut Vec<Piece>, piece: Piece) {
     }
     let end = last.end().max(piece.end());
     let start = last.start();
-    // Statements before a definition on the same line are not what the line is about.
+    // Statements before a definition on the same line belong to the definition.
     let mut joined = if last.is_run() && !piece.is_run() { piece.into_leaf(end) } else { last.into_leaf(end) };
     joined.start = start;
     if joined.kind == UnitKind::Preamble || joined.kind == UnitKind::Statement {
@@ -89,18 +90,19 @@ pub(super) fn push(pieces: &mut Vec<Piece>, piece: Piece) {
     pieces.push(Piece::Leaf(joined));
 }
 
-/// Units in the making, with the parents of each.
-pub(super) struct Outline {
+/// The units found so far, with the parent of each.
+pub(super) struct Layout {
     leaves: Vec<(Leaf, Option<usize>)>,
     line_count: usize,
 }
 
-impl Outline {
-    /// Of a text with so many lines.
+impl Layout {
+    /// For a text with so many lines.
     pub(super) fn new(line_count: usize) -> Self {
         Self { leaves: Vec::new(), line_count }
     }
 
+    /// Adds `piece` and its members.
     pub(super) fn add(&mut self, piece: Piece, parent: Option<usize>) {
         match piece {
             Piece::Leaf(leaf) => {
@@ -120,7 +122,7 @@ impl Outline {
 
     /// Adds `leaf` and says at which index. Two headers, or two closers, that share a line become one.
     fn add_leaf(&mut self, leaf: Leaf, parent: Option<usize>) -> usize {
-        // What the parser missed at the end of a broken text has no line.
+        // A token that the parser found missing at the end of a broken text has no line.
         if leaf.start >= self.line_count && !self.leaves.is_empty() {
             return self.leaves.len() - 1;
         }

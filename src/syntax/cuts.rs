@@ -1,13 +1,13 @@
-//! Where the body of a function can be cut into blocks of a few lines, and which of these cuts are the best.
+//! Cuts the body of a function into blocks of a few lines, at the best boundaries between statements.
 
 use tree_sitter::Node;
 
-use super::Parsed;
 use super::grammar::Grammar;
-use super::units::rows;
+use super::parse::Parsed;
+use super::splitter::rows;
 use crate::base::text::{LineIndex, Lines};
 
-/// The fewest lines of a block: to leave out less saves little more than the line that says so.
+/// The fewest lines of a block: leaving out fewer saves little more than the marker costs.
 const MIN_BLOCK: usize = 3;
 
 /// The most lines of a block, and of a statement that is not taken apart.
@@ -16,10 +16,10 @@ const MAX_BLOCK: usize = 10;
 /// The most lines of a block that a short neighbour has joined.
 const MAX_JOINED: usize = MAX_BLOCK + MIN_BLOCK - 1;
 
-/// What a line short of `MIN_BLOCK` counts in lines above `MAX_BLOCK`.
+/// Penalty for a line short of `MIN_BLOCK`, in lines above `MAX_BLOCK`.
 const SHORT_LINE: usize = 2;
 
-/// What a block that holds the end of one statement and the start of another counts, in cuts between statements.
+/// Penalty for a block that holds the end of one statement and the start of another, in cuts between statements.
 const CROSSING: usize = 2;
 
 /// Words that start a further part of a statement, in any language.
@@ -102,16 +102,16 @@ impl Cuts {
 #[derive(Debug, Clone, Copy)]
 struct Edge {
     row: usize,
-    /// How many statements it is inside of, of those that are taken apart.
+    /// Number of statements around it, of those that are taken apart.
     depth: usize,
 }
 
-/// What a way to cut is judged by, the weightier first.
+/// Cost of a way to cut, the weightier part first.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord)]
 struct Cost {
-    /// Lines that blocks are too short or too long by.
+    /// Lines by which blocks are too short or too long.
     misfit: usize,
-    /// How many cuts there are, those inside of statements counted more than once.
+    /// Number of cuts, those inside of statements counted more than once.
     cuts: usize,
 }
 

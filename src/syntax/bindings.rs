@@ -1,10 +1,11 @@
-//! What a file imports: which lines do it, and which names they bind.
+//! Finds the imports of a file and the names they bind.
 
 use tree_sitter::Node;
 
 use super::grammar::Grammar;
-use super::units::rows;
-use super::{Language, Parsed};
+use super::language::Language;
+use super::parse::Parsed;
+use super::splitter::rows;
 use crate::base::text::Lines;
 
 /// Kinds of import, in any language.
@@ -22,11 +23,11 @@ const IMPORTS: [&str; 11] = [
     "namespace_use_declaration",
 ];
 
-/// Of the words that grammars name, those that bring in another file without binding a name.
+/// Those of the grammars' import words that bring in another file without binding a name.
 const LOADS: [&str; 9] =
     ["require", "require_relative", "require_once", "load", "autoload", "include", "include_once", "source", "."];
 
-/// How the kinds end, in any language, that may hold imports besides scopes and bodies: `try` and `if` around them.
+/// Endings of the kinds, in any language, that may hold imports besides scopes and bodies: `try` and `if` around them.
 const HOLDERS: [&str; 4] = ["statement", "block", "clause", "then"];
 
 /// An import, use, include or require statement.
@@ -133,10 +134,10 @@ struct Names {
     bound: Vec<String>,
     /// The words of the item that is being read, such as of `a::b as c`.
     item: Vec<String>,
-    /// The last word before each bracket that is open, which is what `self` in it stands for.
+    /// The last word before each open bracket, which `self` in it stands for.
     outer: Vec<Option<String>>,
     renamed: bool,
-    /// Whether what follows binds nothing, such as the module after JavaScript's `from`.
+    /// Whether the rest binds nothing, such as the module after JavaScript's `from`.
     over: bool,
 }
 
@@ -151,7 +152,7 @@ impl Names {
         }
         let kind = leaf.kind();
         match text {
-            // What stands before these words is no name: Python's module, Rust's visibility, Swift's attributes.
+            // Words before these are no names: Python's module, Rust's visibility, Swift's attributes.
             "import" | "use" | "using" | "extern" if !leaf.is_named() => {
                 self.item.clear();
                 self.bound.clear();

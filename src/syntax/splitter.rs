@@ -1,10 +1,11 @@
-//! Where the units of a source text begin and end.
+//! Splits a source text into units along its syntax tree.
 
 use tree_sitter::Node;
 
 use super::grammar::{ARGUMENTS, CLOSERS, Grammar};
-use super::outline::{Leaf, Outline, Piece, push};
-use super::{Parsed, Unit, UnitKind};
+use super::layout::{Layout, Leaf, Piece, push};
+use super::parse::Parsed;
+use super::unit::{Unit, UnitKind};
 use crate::base::text::{LineIndex, Lines};
 
 /// The fewest lines of a lambda or accessor that make it a function; shorter ones are values or fields.
@@ -24,27 +25,27 @@ pub(super) fn units(&Parsed { source, grammar, ref tree }: &Parsed) -> Vec<Unit>
     let splitter = Splitter { source, grammar };
     let mut pieces = splitter.pieces(tree.root_node(), Place { in_type: false, depth: 0, opening: 0 });
     let lines = LineIndex::new(source).count();
-    // Nothing that the grammar has a name for, such as a semicolon: lines all the same.
+    // Only tokens that the grammar has no name for, such as a semicolon.
     if pieces.is_empty() {
         pieces.push(Piece::Leaf(Leaf::run(UnitKind::Statement, 0, lines)));
     }
-    let mut outline = Outline::new(lines);
+    let mut layout = Layout::new(lines);
     for piece in pieces {
-        outline.add(piece, None);
+        layout.add(piece, None);
     }
-    outline.into_units()
+    layout.into_units()
 }
 
-/// Where a list of pieces stands.
+/// The place of a list of pieces in the file.
 #[derive(Clone, Copy)]
 struct Place {
     in_type: bool,
     depth: usize,
-    /// Comments before this row stand beside the line that opens the list, and belong to that.
+    /// Comments before this row are on the line that opens the list, and belong to that.
     opening: usize,
 }
 
-/// The rows above what is defined that belong to it.
+/// The rows above a definition that belong to it.
 #[derive(Clone, Copy)]
 struct Above {
     /// The first, of a comment, an attribute or the definition itself.
@@ -53,7 +54,7 @@ struct Above {
     attributes: usize,
 }
 
-/// What defines something, found in its wrappers.
+/// A definition found in its wrappers.
 struct Definition<'t> {
     role: Role,
     /// From the outermost wrapper to the definition.
@@ -112,7 +113,7 @@ impl<'s> Splitter<'s> {
                 push(&mut pieces, piece);
             }
         }
-        // What stands before a closing token goes with it.
+        // Comments before a closing token go with it.
         if let Some(rest) = leading.filter(|_| closing_row(list).is_none()) {
             push(&mut pieces, Piece::Leaf(Leaf::run(UnitKind::Statement, rest.start, rest.end)));
         }
@@ -277,7 +278,7 @@ impl<'s> Splitter<'s> {
         head_end
     }
 
-    /// What holds the statements or members of `node`.
+    /// The node that holds the statements or members of `node`.
     fn body<'t>(&self, node: Node<'t>) -> Option<Node<'t>> {
         let is_body = |node: &Node| self.grammar.bodies.contains(&node.kind());
         if is_body(&node) && self.grammar.closures.contains(&node.kind()) {
@@ -308,7 +309,7 @@ impl<'s> Splitter<'s> {
         Some(body)
     }
 
-    /// The name found on the way from the outermost wrapper to the definition, and whether it is said to be a method's.
+    /// The name found on the way from the outermost wrapper to the definition, and whether it is marked as a method's.
     fn name(&self, path: &[Node]) -> (Option<String>, bool) {
         let is_method = |node: Node| self.grammar.methods.contains(&node.kind());
         let mut method = path.last().copied().is_some_and(is_method);
