@@ -8,8 +8,8 @@ use crate::base::tokens::Counter;
 use crate::conversation::identifiers;
 use crate::engine::{Engine, EngineError};
 use crate::score::calibration::{self, Calibration};
-use crate::score::{Scorer, Task, Score};
-use crate::select::{Budget, Ranker, Pruned, Target};
+use crate::score::{Score, Scorer, Task};
+use crate::select::{Budget, Pruned, Ranker, Target};
 
 /// The recalls in the table.
 const RECALLS: [f64; 3] = [0.8, 0.9, 0.95];

@@ -5,7 +5,7 @@ use strum::VariantArray;
 
 use crate::config::Method;
 use crate::engine::EngineError;
-use crate::score::{self, Scorer, Task, Score};
+use crate::score::{self, Score, Scorer, Task};
 
 /// A method of Lopper's or a baseline.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -12,8 +12,8 @@ use crate::base::tokens::Counter;
 use crate::conversation::identifiers;
 use crate::engine::{Engine, EngineError};
 use crate::render;
-use crate::score::{Scorer, Task, Score};
-use crate::select::{self, Budget, Code, Ranker, PruneError, Pruned, Target};
+use crate::score::{Score, Scorer, Task};
+use crate::select::{self, Budget, Code, PruneError, Pruned, Ranker, Target};
 
 /// Measures one case with one contender at each ratio (share of tokens to keep, 0 to 1). Units are scored once; that
 /// time counts for every ratio.
