@@ -10,7 +10,7 @@ use crate::config::{self, Config};
 use crate::engine::{ChatModel, Engine};
 use crate::ledger::{Ledger, LedgerConfig};
 use crate::observe::{self, admin::AdminConfig};
-use crate::pipeline::{Compressor, Most, Scorer, Settings};
+use crate::pipeline::{CodeLimits, Compressor, Scorer, Settings};
 use crate::proxy::{ApiKey, ClientKeys, Embedded, HttpUpstream, ProxyConfig, Rates, Tls, Upstream, UpstreamConfig};
 
 /// The parts of a proxy.
@@ -133,7 +133,7 @@ pub fn settings(config: &Config, engine: Option<&Engine>) -> anyhow::Result<Sett
         deadline: Duration::from_millis(config.scorer.deadline_ms),
         rules: config.rules.clone(),
         holdout_percent: compression.mode.holdout_percent,
-        most: Most {
+        limits: CodeLimits {
             nesting: config.limits.nesting,
             blocks: config.limits.blocks,
             tokens: config.limits.score_tokens,

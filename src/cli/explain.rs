@@ -15,7 +15,7 @@ use crate::app::assemble;
 use crate::app::scorer::{explain_words_alone, load_scorer};
 use crate::config::{self, Config, Flags};
 use crate::ledger::{Ledger, LedgerConfig};
-use crate::pipeline::explain::Explanation;
+use crate::pipeline::explanation::Explanation;
 use crate::pipeline::{Cancel, Compressor, Scorer};
 
 #[derive(Args)]

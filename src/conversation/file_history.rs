@@ -34,12 +34,12 @@ impl History {
     }
 
     /// Code of this file was shown.
-    pub fn saw(&mut self, path: &str) {
+    pub fn add_shown(&mut self, path: &str) {
         remember(&mut self.read, path);
     }
 
     /// A tool call was to change this file.
-    pub fn edits(&mut self, path: &str) {
+    pub fn add_edited(&mut self, path: &str) {
         remember(&mut self.edited, path);
     }
 
@@ -52,7 +52,7 @@ impl History {
     }
 
     /// The assistant said `text`, or sent it as a call's arguments: pins the files of the markers in it.
-    pub fn heard(&mut self, text: &str) {
+    pub fn pin_markers(&mut self, text: &str) {
         for (at, _) in text.match_indices(MARKER_PREFIX) {
             self.pin(file_of_marker(&text[at..]));
         }
@@ -114,9 +114,9 @@ mod tests {
     fn what_came_before_keeps_a_file_whole() {
         let mut history = History::default();
         assert_eq!(history.veto(Some("a.rs")), None);
-        history.saw("/w/a.rs");
+        history.add_shown("/w/a.rs");
         assert_eq!(history.veto(Some("a.rs")), Some(Reason::ReadBefore));
-        history.edits("a.rs");
+        history.add_edited("a.rs");
         assert_eq!(history.veto(Some("/w/a.rs")), Some(Reason::EditedBefore));
         assert_eq!((history.veto(Some("b.rs")), history.veto(None)), (None, None));
         history.pin(None);
@@ -126,11 +126,12 @@ mod tests {
     #[test]
     fn a_marker_in_an_answer_pins_its_file() {
         let mut history = History::default();
-        history
-            .heard("{\"new\":\"x\\n    # [lopper: lines 3-9 of src/a.py left out; read again before editing]\\ny\"}");
+        history.pin_markers(
+            "{\"new\":\"x\\n    # [lopper: lines 3-9 of src/a.py left out; read again before editing]\\ny\"}",
+        );
         assert_eq!(history.veto(Some("/w/src/a.py")), Some(Reason::Pinned));
         assert_eq!(history.veto(Some("b.py")), None);
-        history.heard("// [lopper: lines 3-9 left out; read again before editing]");
+        history.pin_markers("// [lopper: lines 3-9 left out; read again before editing]");
         assert_eq!(history.veto(Some("b.py")), Some(Reason::Pinned));
     }
 }

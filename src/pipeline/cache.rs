@@ -1,11 +1,10 @@
-//! What was found out about a text that is sent again with every turn: how many tokens it has, where code is in it.
+//! Caches the tokens of a text and the places of its code: clients send each text again with every turn.
 //!
-//! Nothing of a text is kept but its hash, numbers and places.
+//! Only a text's hash, numbers and places are kept.
 
 use std::sync::Arc;
 
 use moka::policy::EvictionPolicy;
-use moka::sync::Cache;
 
 use crate::base::text::{Span, Tokens};
 use crate::base::tokens::Counter;
@@ -13,20 +12,19 @@ use crate::detect::tools::Effect;
 use crate::detect::{self, Context, Region, Source};
 use crate::ledger::Key;
 
-/// How many counts are kept, at about 200 bytes each: those of some dozens of long conversations.
+/// Cached counts, at about 200 bytes each: those of some dozens of long conversations.
 const COUNTS: u64 = 1 << 15;
 
 /// Memory for the places of code, in bytes.
 const REGIONS_BYTES: u64 = 8 << 20;
 
-/// Remembers what depends on nothing but a text and what stands around it; what was not asked for in a long time is
-/// forgotten first. Shared by all requests.
-pub struct Known {
-    counts: Cache<Key, Tokens>,
-    regions: Cache<Key, Arc<Vec<Found>>>,
+/// Caches values that depend only on a text and its context; the least recently used go first. Shared by all requests.
+pub struct Cache {
+    counts: moka::sync::Cache<Key, Tokens>,
+    regions: moka::sync::Cache<Key, Arc<Vec<Found>>>,
 }
 
-/// A text and its hash, which takes as long as all else that is done with a text that is known.
+/// A text and its hash. Hashing takes as long as all else that is done with a text in the cache.
 #[derive(Clone, Copy)]
 pub struct Hashed<'a> {
     text: &'a str,
@@ -39,31 +37,35 @@ impl<'a> From<&'a str> for Hashed<'a> {
     }
 }
 
-/// A piece of code without its path, and where that stands.
+/// A piece of code without its path, and the place of that.
 struct Found {
     region: Region,
     path: Option<Place>,
 }
 
-/// A part of one of the texts that are looked through, by its number among them.
+/// A part of one of the [`texts`], by its number among them.
 #[derive(Clone, Copy)]
 struct Place {
     text: usize,
     span: Span,
 }
 
-impl Known {
-    /// Nothing is known yet.
+impl Cache {
+    /// An empty cache.
     pub fn new() -> Self {
         const OVERHEAD: usize = 200;
         let size = |_: &Key, found: &Arc<Vec<Found>>| {
             u32::try_from(OVERHEAD + found.len() * size_of::<Found>()).unwrap_or(u32::MAX)
         };
-        // The newest is always taken in, as in the ledger.
+        // LRU always admits the newest, as in the ledger.
         let lru = EvictionPolicy::lru;
         Self {
-            counts: Cache::builder().max_capacity(COUNTS).eviction_policy(lru()).build(),
-            regions: Cache::builder().max_capacity(REGIONS_BYTES).weigher(size).eviction_policy(lru()).build(),
+            counts: moka::sync::Cache::builder().max_capacity(COUNTS).eviction_policy(lru()).build(),
+            regions: moka::sync::Cache::builder()
+                .max_capacity(REGIONS_BYTES)
+                .weigher(size)
+                .eviction_policy(lru())
+                .build(),
         }
     }
 
@@ -73,7 +75,7 @@ impl Known {
         self.counts.get_with(key, || counter.count(text.text))
     }
 
-    /// The pieces of code in `text`, as [`detect::regions`] finds them with this around it.
+    /// The pieces of code in `text`, as [`detect::regions`] finds them in this context.
     pub fn regions(&self, text: Hashed, before: Hashed, source: Source, path: Option<&str>) -> Vec<Region> {
         let around = format!("{source:?} {path:?}");
         let key = Key::new(&[text.hash.as_bytes(), before.hash.as_bytes(), around.as_bytes()]);
@@ -83,7 +85,7 @@ impl Known {
             return found.iter().map(|found| found.with_path(&texts)).collect();
         }
         let regions = detect::regions(text, context);
-        // A path that stands nowhere as it is would have to be kept itself.
+        // A path that stands in none of the texts would have to be kept itself.
         if let Some(found) = regions.iter().map(|region| Found::new(region, &texts)).collect() {
             self.regions.insert(key, Arc::new(found));
         }
@@ -91,7 +93,7 @@ impl Known {
     }
 }
 
-/// Where a path in `text` may be from, the shortest first.
+/// The texts in which a path may stand, the shortest first.
 fn texts<'a>(text: &'a str, context: Context<'a>) -> Vec<&'a str> {
     let read = match context.source {
         Source::Tool(Some(Effect::Read { paths, .. })) => &paths[..],
@@ -130,25 +132,25 @@ mod tests {
     use crate::ledger::{Ledger, LedgerConfig};
     use crate::pipeline::{Cancel, Compressor, Overrides, Settings, Status};
 
-    fn regions(known: &Known, text: &str, Context { before, source, path }: Context) -> Vec<Region> {
-        known.regions(text.into(), before.into(), source, path)
+    fn regions(cache: &Cache, text: &str, Context { before, source, path }: Context) -> Vec<Region> {
+        cache.regions(text.into(), before.into(), source, path)
     }
 
     #[test]
     fn counts_are_the_counters() {
-        let known = Known::new();
+        let cache = Cache::new();
         // The vocabularies differ on it.
         let text = "这个函数为什么慢";
         let [old, new] = [Some("gpt-4"), None].map(Counter::for_model);
         assert_ne!(old.count(text), new.count(text));
         for counter in [old, new, old, new] {
-            assert_eq!(known.count(counter, text.into()), counter.count(text));
+            assert_eq!(cache.count(counter, text.into()), counter.count(text));
         }
     }
 
     #[test]
     fn paths_come_back_from_where_they_stand() {
-        let known = Known::new();
+        let cache = Cache::new();
         let read = |path: &str| Effect::Read { paths: vec![path.to_owned()], ranged: false };
         let (one, other, edit) =
             (read("src/a.py"), read("src/b.py"), Effect::Edit { paths: vec!["src/a.py".to_owned()] });
@@ -167,12 +169,12 @@ mod tests {
             (code, result(None), None),
         ];
         for (text, context, path) in [texts, texts].concat() {
-            let regions = regions(&known, text, context);
+            let regions = regions(&cache, text, context);
             assert_eq!(regions, detect::regions(text, context));
             assert_eq!(regions.first().and_then(|region| region.path.as_deref()), path);
         }
-        known.regions.run_pending_tasks();
-        assert_eq!(known.regions.entry_count(), texts.len() as u64);
+        cache.regions.run_pending_tasks();
+        assert_eq!(cache.regions.entry_count(), texts.len() as u64);
     }
 
     #[test]
@@ -207,12 +209,12 @@ mod tests {
             path in prop::option::of("e.py(:3-9)?"),
             is_result: bool,
         ) {
-            let known = Known::new();
+            let cache = Cache::new();
             let source = if is_result { Source::Tool(None) } else { Source::Words };
             let context = Context { before: &before, source, path: path.as_deref() };
             let found = detect::regions(&text, context);
-            prop_assert_eq!(&regions(&known, &text, context), &found);
-            prop_assert_eq!(&regions(&known, &text, context), &found);
+            prop_assert_eq!(&regions(&cache, &text, context), &found);
+            prop_assert_eq!(&regions(&cache, &text, context), &found);
         }
     }
 }

@@ -1,5 +1,6 @@
 //! Handles one request: admits it, routes it, compresses its body, forwards it, and taps the response.
 
+use std::ops::ControlFlow;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -155,15 +156,21 @@ async fn compress(
     let (is_encoded, captures) = (!codings.is_empty(), log.captures());
     let started = Instant::now();
     // A small body without code is not worth another thread.
-    if !is_encoded && let Some(outcome) = blocking::catch_panic(|| compressor.glance(&original, &overrides)).flatten() {
+    let begin = || compressor.clone().begin(original.clone(), overrides.clone());
+    let begun = (!is_encoded).then(|| blocking::catch_panic(begin)).flatten();
+    if let Some(ControlFlow::Break(outcome)) = begun {
         log.captured = captures.then(|| original.clone());
         log.compression = Some(Compression { outcome, is_counted: true, took: started.elapsed() });
         return Ok(RequestBody::Whole(original));
     }
+    let rest = begun.and_then(ControlFlow::continue_value);
     let (encoded, limit) = (original.clone(), limits.decoded_bytes);
     let work = move |cancel: &Cancel| {
         let body = encoding::decode(&encoded, &codings, limit)?;
-        let outcome = compressor.compress(&body, &overrides, cancel);
+        let outcome = match rest {
+            Some(rest) => rest(cancel),
+            None => compressor.compress(&body, &overrides, cancel),
+        };
         let captured = captures.then(|| if is_encoded { Bytes::from(body.into_owned()) } else { encoded.clone() });
         Ok((outcome, captured))
     };

@@ -1,28 +1,29 @@
 //! The compressor, upstream and settings as they are now. Each request takes one snapshot and keeps it to its end, whatever
 //! is reloaded meanwhile.
 
+use std::ops::ControlFlow;
 use std::sync::Arc;
+
+use bytes::Bytes;
 
 use super::access::rates::Rates;
 use super::upstream::Upstream;
 use crate::base::limits::Cancel;
 use crate::config::{Limits, Mode};
-use crate::pipeline::{Compressor, Outcome, Overrides};
+use crate::pipeline::{Compressor, Outcome, Overrides, Work};
 
 /// Compresses request bodies.
 pub(crate) trait Compress: Send + Sync {
-    /// The outcome for a body, where it is known at once; never one with a smaller body.
-    fn glance(&self, _body: &[u8], _overrides: &Overrides) -> Option<Outcome> {
-        None
-    }
+    /// Begins with a body: returns its outcome where that is known at once, never with a smaller body; else the work left.
+    fn begin(self: Arc<Self>, body: Bytes, overrides: Overrides) -> ControlFlow<Outcome, Work>;
 
     /// Compresses a body. Blocks, perhaps for seconds.
     fn compress(&self, body: &[u8], overrides: &Overrides, cancel: &Cancel) -> Outcome;
 }
 
 impl Compress for Compressor {
-    fn glance(&self, body: &[u8], overrides: &Overrides) -> Option<Outcome> {
-        Self::glance(self, body, overrides)
+    fn begin(self: Arc<Self>, body: Bytes, overrides: Overrides) -> ControlFlow<Outcome, Work> {
+        Self::begin(self, body, overrides)
     }
 
     fn compress(&self, body: &[u8], overrides: &Overrides, cancel: &Cancel) -> Outcome {
@@ -30,7 +31,11 @@ impl Compress for Compressor {
     }
 }
 
-impl<F: Fn(&[u8], &Overrides, &Cancel) -> Outcome + Send + Sync> Compress for F {
+impl<F: Fn(&[u8], &Overrides, &Cancel) -> Outcome + Send + Sync + 'static> Compress for F {
+    fn begin(self: Arc<Self>, body: Bytes, overrides: Overrides) -> ControlFlow<Outcome, Work> {
+        ControlFlow::Continue(Box::new(move |cancel| self(&body, &overrides, cancel)))
+    }
+
     fn compress(&self, body: &[u8], overrides: &Overrides, cancel: &Cancel) -> Outcome {
         self(body, overrides, cancel)
     }

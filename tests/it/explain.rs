@@ -7,7 +7,7 @@ use std::process::{Output, Stdio};
 use crate::support::model;
 use crate::support::process::{INVENTORY, Lopper, client, command};
 use crate::support::upstream::Upstream;
-use lopper::pipeline::explain::{Block, Explanation};
+use lopper::pipeline::explanation::{Block, Explanation};
 use lopper::render;
 use serde_json::{Value, json};
 use tempfile::TempDir;

@@ -5,7 +5,7 @@ use std::time::Duration;
 use anyhow::{Context, bail};
 
 use crate::cli::admin::Admin;
-use crate::pipeline::explain::Explanation;
+use crate::pipeline::explanation::Explanation;
 
 /// An explanation may take as long as scoring does.
 const TIMEOUT: Duration = Duration::from_secs(600);

@@ -5,7 +5,7 @@ use anstyle::Style;
 use crate::base::reason::Reason;
 use crate::base::text::Tokens;
 use crate::cli::format::change;
-use crate::pipeline::explain::{At, Block, Explanation, Kind, Unit};
+use crate::pipeline::explanation::{At, Block, Explanation, Kind, Unit};
 use crate::select::UnitOutcome;
 
 /// Columns of a line, at most.

@@ -1,4 +1,4 @@
-//! What is told of a request is what is done with it.
+//! Explanations agree with what is done.
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on should stop")]
 
 use std::collections::BTreeSet;
@@ -8,7 +8,9 @@ use serde_json::json;
 
 use super::*;
 use crate::config::{Fine, Mode};
+use crate::pipeline::explanation::{Block, Kind};
 use crate::pipeline::{Cancel, Compressor, Dropped, Overrides, Settings, tests};
+use crate::select::UnitOutcome;
 
 const FILES: [(&str, &str); 4] = [
     ("a.py", include_str!("../../../tests/fixtures/inventory.py")),
