@@ -1,25 +1,25 @@
-//! What happened to a file earlier in a conversation, and so whether a piece of its code must stay whole (rule R4).
+//! Remembers which files were shown and edited: their code must stay whole then ("file history").
 //!
-//! All that is asked here is about what came before: nothing that comes later may change how a piece of code was sent.
+//! Only earlier messages count: later ones must not change how a piece of code was sent.
 
 use crate::base::reason::Reason;
 use crate::render::MARKER_PREFIX;
 
-/// What the conversation up to here says about files.
+/// Files in the conversation so far.
 #[derive(Debug, Default)]
 pub struct History {
-    /// Files of which code was shown.
+    /// Files that were shown.
     read: Vec<String>,
-    /// Files that a tool call was to change.
+    /// Files that a tool call edits.
     edited: Vec<String>,
-    /// Files of which an edit failed or in which a marker was written.
+    /// Files of failed edits, or in which a marker was written.
     pinned: Vec<String>,
-    /// Whether an edit failed, or a marker was written, that does not tell its file.
+    /// Whether an edit failed, or a marker was written, without a path.
     all_pinned: bool,
 }
 
 impl History {
-    /// Why code of the file at `path` has to stay whole. Code of no known file is held against failed edits only.
+    /// Why code of the file at `path` must stay whole. Without a path, only edits that failed without one count.
     pub fn veto(&self, path: Option<&str>) -> Option<Reason> {
         let among = |files: &[String]| path.is_some_and(|path| files.iter().any(|file| same_file(file, path)));
         if self.all_pinned || among(&self.pinned) {
@@ -33,25 +33,25 @@ impl History {
         }
     }
 
-    /// Code of this file was shown.
+    /// Adds a file that was shown.
     pub fn add_shown(&mut self, path: &str) {
-        remember(&mut self.read, path);
+        add(&mut self.read, path);
     }
 
-    /// A tool call was to change this file.
+    /// Adds a file that a tool call edits.
     pub fn add_edited(&mut self, path: &str) {
-        remember(&mut self.edited, path);
+        add(&mut self.edited, path);
     }
 
-    /// An edit of this file failed; without a path, it may be any file.
+    /// Keeps a file whole from now on; without a path, all files.
     pub fn pin(&mut self, path: Option<&str>) {
         match path {
-            Some(path) => remember(&mut self.pinned, path),
+            Some(path) => add(&mut self.pinned, path),
             None => self.all_pinned = true,
         }
     }
 
-    /// The assistant said `text`, or sent it as a call's arguments: pins the files of the markers in it.
+    /// Pins the files of the markers that the assistant wrote in `text`.
     pub fn pin_markers(&mut self, text: &str) {
         for (at, _) in text.match_indices(MARKER_PREFIX) {
             self.pin(file_of_marker(&text[at..]));
@@ -59,7 +59,7 @@ impl History {
     }
 }
 
-/// Whether two paths name one file: equal, or one ends with the other, as absolute and relative paths do.
+/// Whether two paths name one file: they are equal, or one ends with the other, as absolute and relative paths do.
 pub fn same_file(one: &str, other: &str) -> bool {
     let (one, other) = (bare(one), bare(other));
     let ends = |long: &str, short: &str| {
@@ -68,14 +68,14 @@ pub fn same_file(one: &str, other: &str) -> bool {
     ends(one, other) || ends(other, one)
 }
 
-/// The path without what clients put before it.
+/// The path without the prefixes that clients use.
 fn bare(path: &str) -> &str {
     let path = path.trim().trim_start_matches('@');
     let path = path.strip_prefix("file://").unwrap_or(path);
     path.strip_prefix("./").unwrap_or(path)
 }
 
-/// The path in a marker, which begins `text`.
+/// The path in the marker at the beginning of `text`.
 fn file_of_marker(text: &str) -> Option<&str> {
     let line = text.lines().next()?;
     let (_, rest) = line.split_once(" of ")?;
@@ -83,7 +83,7 @@ fn file_of_marker(text: &str) -> Option<&str> {
     Some(rest[..end].trim_end_matches(',')).filter(|path| !path.is_empty())
 }
 
-fn remember(files: &mut Vec<String>, path: &str) {
+fn add(files: &mut Vec<String>, path: &str) {
     if !files.iter().any(|file| file == path) {
         files.push(path.to_owned());
     }

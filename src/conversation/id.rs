@@ -1,16 +1,15 @@
-//! Which conversation a request is a turn of: told by what the user said first, which every turn repeats.
+//! Identifies the conversation of a request by the user's first words, which every turn repeats.
 
 use crate::wire::{Api, Chat, Role};
 
-/// A conversation, by a hash of what its user said before the model first answered. Two that begin with the same words are
-/// taken for one.
+/// A conversation, by a hash of the user's words before the first answer. Two that begin alike are taken for one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Conversation(pub u64);
 
 impl Conversation {
-    /// The conversation of a request; `None` where nobody has said anything, as in completions.
+    /// The conversation of a request; `None` where there are no user's words, as in completions.
     ///
-    /// Not the first message alone: that is often the same for all conversations of a client.
+    /// The first message alone would not do: it is often the same for all conversations of a client.
     pub fn of(chat: &Chat) -> Option<Self> {
         if chat.api == Api::Completions {
             return None;
@@ -27,7 +26,7 @@ impl Conversation {
         first.filter(|_| !is_empty).map(Self)
     }
 
-    /// Whether it is among the `percent` of all conversations that are held out.
+    /// Whether it is among the `percent` (0 to 100) of all conversations that are held out.
     pub fn is_held_out(self, percent: u8) -> bool {
         self.0 % 100 < u64::from(percent)
     }

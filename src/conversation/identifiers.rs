@@ -1,4 +1,4 @@
-//! The names of code that a question gives.
+//! Finds the identifiers that a question names.
 
 use crate::syntax::Language;
 

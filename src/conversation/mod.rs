@@ -1,4 +1,4 @@
-//! What a conversation holds besides code: questions, files seen, tool calls, its identity.
+//! Reads a conversation: its questions, tool calls, files, and identity.
 
 pub mod file_history;
 pub mod id;

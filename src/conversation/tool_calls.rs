@@ -1,4 +1,4 @@
-//! What a conversation holds before anything of it is cut: its tool calls, its pieces of code, its orders.
+//! Reads tool calls, and orders that concern the whole request.
 
 use std::collections::HashMap;
 
@@ -8,52 +8,59 @@ use crate::detect::veto;
 use crate::wire::{Call, Chat, Message, Origin, Role, Slot};
 
 /// The tool calls of a conversation by their ids.
-pub struct Calls<'a>(HashMap<&'a str, Vec<Made<'a>>>);
+pub struct Calls<'a>(HashMap<&'a str, Vec<ToolCall<'a>>>);
 
-/// A tool call, and what it does.
-pub struct Made<'a> {
+/// A tool call with its effect.
+struct ToolCall<'a> {
     message: usize,
-    /// The call.
-    pub call: &'a Call,
-    /// What it does.
-    pub does: Effect,
+    call: &'a Call,
+    effect: Effect,
 }
 
 impl<'a> Calls<'a> {
-    /// Those of `chat`.
+    /// Calls in `chat`.
     pub fn new(chat: &'a Chat) -> Self {
-        let mut calls: HashMap<&str, Vec<Made>> = HashMap::new();
+        let mut calls: HashMap<&str, Vec<ToolCall>> = HashMap::new();
         for (message, said) in chat.messages.iter().enumerate() {
             for call in &said.calls {
-                let does = call::read(&call.name, &call.fields, &call.arguments);
-                calls.entry(&call.id).or_default().push(Made { message, call, does });
+                let effect = call::read(&call.name, &call.fields, &call.arguments);
+                calls.entry(&call.id).or_default().push(ToolCall { message, call, effect });
             }
         }
         Self(calls)
     }
 
-    /// The call that a text is the result of: of those with its id the last one before it, for some clients count anew
-    /// at every turn.
-    pub fn of(&self, slot: &Slot) -> Option<&Made<'a>> {
+    /// The call that a text is the result of: the last one before it with its id, as some clients count from 1 again at
+    /// every turn.
+    pub fn call_of(&self, slot: &Slot) -> Option<&'a Call> {
+        Some(self.of(slot)?.call)
+    }
+
+    /// The effect of that call on files.
+    pub fn effect_of(&self, slot: &Slot) -> Option<&Effect> {
+        Some(&self.of(slot)?.effect)
+    }
+
+    /// The effect of a call on files.
+    pub fn effect(&self, call: &Call) -> Option<&Effect> {
+        let made = self.0.get(call.id.as_str())?.iter().find(|made| std::ptr::eq(made.call, call))?;
+        Some(&made.effect)
+    }
+
+    fn of(&self, slot: &Slot) -> Option<&ToolCall<'a>> {
         let Origin::Result { call, .. } = &slot.origin else { return None };
         self.0.get(call.as_str())?.iter().rev().find(|made| made.message < slot.message)
     }
-
-    /// What a call does.
-    pub fn does(&self, call: &Call) -> Option<&Effect> {
-        let made = self.0.get(call.id.as_str())?.iter().find(|made| std::ptr::eq(made.call, call))?;
-        Some(&made.does)
-    }
 }
 
-/// Why the orders of a conversation forbid to touch its code (rule R2), from which message on.
+/// Orders that forbid touching any code ("whole-request orders"), with the message from which they hold.
 pub struct Orders(Vec<(usize, Reason)>);
 
 impl Orders {
-    /// Those of `chat`.
+    /// Orders in `chat`.
     pub fn new(chat: &Chat) -> Self {
         let speaks = |message: &Message| match message.role {
-            // What an agent is told about its tools is not an order for this file.
+            // An agent's system prompt is about its tools, not about this file.
             Role::System | Role::Developer => chat.tools.is_empty(),
             role => role == Role::User,
         };
@@ -65,8 +72,8 @@ impl Orders {
         Self(spoken.filter_map(|(index, message)| Some((index, vetoes(message)?))).take(1).collect())
     }
 
-    /// The veto for code whose question is asked in message `asked_in`. What comes later does not count: it must not
-    /// change how the code was sent before.
+    /// The veto for code whose question is asked in message `asked_in`. Later orders don't count: they must not change how
+    /// the code was sent before.
     pub fn veto(&self, asked_in: usize) -> Option<Reason> {
         self.0.first().filter(|(index, _)| *index <= asked_in).map(|&(_, reason)| reason)
     }

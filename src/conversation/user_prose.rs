@@ -1,17 +1,19 @@
-//! Which words of a message are the person's own, and not its client's.
+//! Tells the user's own words in a message from those of the client.
 
-use super::question::{end_of, is_result};
 use crate::base::text::Span;
-use crate::detect::framing::{fences, headings, tags};
+use crate::detect::framing::{envelopes, fences, headings, tags};
 use crate::wire::{Message, Origin, Role, Slot};
 
-/// Blocks of at most this many lines belong to the question they stand in; longer ones are what it is about.
+/// Characters of a question, at most: about 300 tokens. Every piece of code costs one pass over the question.
+pub const MAX_CHARS: usize = 1200;
+
+/// Blocks of at most this many lines are part of the question; longer ones are its subject.
 pub(super) const SHORT_BLOCK_LINES: usize = 12;
 
-/// Fewer words than this are no question: a lone `Files:` is a heading.
+/// Fewer words are no question: a lone `Files:` is a heading.
 const MIN_WORDS: usize = 2;
 
-/// How lines begin that clients put over the files they attach.
+/// Beginnings of lines that clients put above the files they attach.
 const BOILERPLATE: [&str; 17] = [
     "I have *added these files to the chat*",
     "*Trust this message as the true content",
@@ -32,7 +34,7 @@ const BOILERPLATE: [&str; 17] = [
     "<type>file</type>",
 ];
 
-/// How the rules begin that clients append to the person's words. All that follows is theirs.
+/// Beginnings of the rules that clients append to the user's words. All that follows is the client's.
 const RULES: [&str; 6] = [
     "# *SEARCH/REPLACE block* Rules:",
     "# File editing rules:",
@@ -42,16 +44,16 @@ const RULES: [&str; 6] = [
     "You can execute bash commands and edit files to implement the necessary changes.",
 ];
 
-/// How the lines begin of an outline of the repository, as aider sends it.
+/// Beginnings of the lines of aider's repository map.
 const OUTLINE: [char; 2] = ['⋮', '│'];
 
-/// Lines between which OpenHands puts the person's words below an example of its own, where tools are text.
+/// Lines between which OpenHands puts the user's words below its own example, where tools are text.
 pub(super) const TASK: [&str; 2] = [
     "--------------------- NEW TASK DESCRIPTION ---------------------",
     "--------------------- END OF NEW TASK DESCRIPTION ---------------------",
 ];
 
-/// Tags whose content is not the person's words.
+/// Tags whose content is not the user's words.
 const ATTACHED: [&str; 17] = [
     "environment_details",
     "environment_context",
@@ -72,15 +74,15 @@ const ATTACHED: [&str; 17] = [
     "reminderInstructions",
 ];
 
-/// What a person says in a message, at most [`MAX_CHARS`](super::MAX_CHARS) characters of it. `code` gives the pieces of code in
-/// a text of the message, by slot. `None` where nobody says anything.
+/// The last [`MAX_CHARS`] characters of the user's words in a message. `code` gives the pieces of code in a text of the
+/// message, by slot. `None` if there are no words.
 pub fn of(message: &Message, code: impl Fn(usize) -> Vec<Span>) -> Option<String> {
     if message.role != Role::User {
         return None;
     }
     let said = message.slots.iter().enumerate().filter(|(_, slot)| is_said(slot));
     let parts: Vec<Words> = said.map(|(index, slot)| Words::read(&slot.text, &code(index))).collect();
-    // Where a client marks the person's words, the rest of the message is the client's.
+    // Where a client marks the user's words, the rest of the message is the client's.
     let marked = parts.iter().any(|words| words.marked);
     let spoken: Vec<&Words> = parts.iter().filter(|words| words.marked == marked).collect();
     if spoken.iter().map(|words| words.count).sum::<usize>() < MIN_WORDS {
@@ -94,13 +96,33 @@ fn is_said(slot: &Slot) -> bool {
     matches!(slot.origin, Origin::Said | Origin::Prompt) && !is_result(slot)
 }
 
-/// What a person says in one text.
+/// Whether a text is the result of a tool, in a message of its own or in a user message.
+pub(super) fn is_result(slot: &Slot) -> bool {
+    matches!(slot.origin, Origin::Result { .. }) || envelopes::is_result(&slot.text)
+}
+
+/// The last [`MAX_CHARS`] characters of `text`, from the beginning of a word.
+pub(super) fn end_of(text: &str) -> &str {
+    tail(text, MAX_CHARS)
+}
+
+/// The last `max` characters of `text`, from the beginning of a word.
+pub(super) fn tail(text: &str, max: usize) -> &str {
+    let Some((start, _)) = text.char_indices().rev().nth(max - 1) else { return text };
+    if start == 0 {
+        return text;
+    }
+    let end = &text[start..];
+    end.find(char::is_whitespace).map_or(end, |blank| end[blank..].trim_start())
+}
+
+/// The user's words in one text.
 struct Words {
-    /// Their words, with the short pieces of code among them.
+    /// The words, with the short pieces of code among them.
     text: String,
-    /// How many words there are outside of code, paths left out.
+    /// Number of words outside of code, without paths.
     count: usize,
-    /// Whether a tag says that these are the person's words.
+    /// Whether a tag marks them as the user's words.
     marked: bool,
 }
 
@@ -114,7 +136,7 @@ impl Words {
         let shown = fences::prose(text, &long);
         let prose = fences::prose(&shown, &short);
 
-        // No rules begin in a blanked block: what is between them is less to search.
+        // No rules begin in a blanked block: search only between them.
         let blanks: Vec<Span> = blocks.iter().map(|block| block.outer).collect();
         let between = without(&[Span { start: 0, end: prose.len() }], &blanks);
         let rules = |span: &Span| {
@@ -162,7 +184,7 @@ impl Words {
     }
 }
 
-/// The task that a client marks with lines.
+/// The task that OpenHands marks with lines.
 fn task(prose: &str) -> Option<Span> {
     let [opening, closing] = TASK;
     let start = prose.find(opening)? + opening.len();
@@ -170,8 +192,8 @@ fn task(prose: &str) -> Option<Span> {
     Some(Span { start, end })
 }
 
-/// What a token of prose adds to the count of words: none if it is a path, a tag or punctuation; scripts without
-/// blanks between words have about two characters in one.
+/// Words in a token of prose: none if it is a path, a tag or punctuation; scripts without spaces have about two characters
+/// a word.
 fn weight(token: &str) -> usize {
     let bare = token.trim_matches(|c: char| !c.is_alphanumeric());
     if bare.is_empty() || headings::is_path(bare) || (token.starts_with('<') && token.ends_with('>')) {
@@ -181,7 +203,7 @@ fn weight(token: &str) -> usize {
     if bare.is_ascii() { usize::from(letters() > 0) } else { letters().div_ceil(2) }
 }
 
-/// One span of every element of these names, in order.
+/// A span of each element with one of these names, in order.
 fn spans(prose: &str, names: &[&str], of: impl Fn(&tags::Element) -> Span) -> Vec<Span> {
     if !prose.contains('<') {
         return Vec::new();
@@ -191,7 +213,7 @@ fn spans(prose: &str, names: &[&str], of: impl Fn(&tags::Element) -> Span) -> Ve
     spans
 }
 
-/// What of `spans` is not in `holes`, in order and without overlaps. Both are in order of their starts.
+/// The parts of `spans` outside of `holes`, in order and without overlaps. Both are in order of their starts.
 fn without(spans: &[Span], holes: &[Span]) -> Vec<Span> {
     let mut rest = Vec::new();
     let mut done = 0;

@@ -33,7 +33,7 @@ pub fn job<'c>(
     if let Some(reason) = orders.veto(slot.message).or(region.veto).or_else(|| history.veto(path)) {
         return Err(Verdict::Vetoed(reason));
     }
-    let call = context.calls.of(slot).map(|made| made.call);
+    let call = context.calls.call_of(slot);
     let effective = effective(context, path, region.language, call);
     if effective.mode == Mode::Off {
         return Err(Verdict::Skipped(if effective.asked_for { Reason::Rule } else { Reason::Off }));

@@ -16,7 +16,7 @@ use crate::wire::Slot;
 pub fn block(context: &Context, slot: &Slot, region: &Region, verdict: &Verdict, job: Option<&Job>) -> Block {
     let source = &slot.text[region.span.range()];
     let shown = Shown::new(slot, region, context.count(source));
-    let call = context.calls.of(slot).map(|made| made.call);
+    let call = context.calls.call_of(slot);
     let effective =
         job.map_or_else(|| effective(context, region.path.as_deref(), region.language, call), |job| job.effective);
     let question = job.map(|job| job.question.clone()).or_else(|| context.questions.of(slot.message, call));

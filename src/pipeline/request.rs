@@ -265,7 +265,7 @@ fn regions(message: &Message, texts: &[Hashed], calls: &Calls, cache: &Cache) ->
         let source = match &slot.origin {
             Origin::Said if message.role == Role::User => Some(Source::Words),
             Origin::Prompt if message.slots.iter().all(|slot| slot.origin != Origin::Suffix) => Some(Source::Words),
-            Origin::Result { .. } => Some(Source::Tool(calls.of(slot).map(|made| &made.does))),
+            Origin::Result { .. } => Some(Source::Tool(calls.effect_of(slot))),
             _ => None,
         };
         let regions = source.map(|source| cache.regions(text, before, source, slot.path.as_deref()));
@@ -297,7 +297,7 @@ fn remember_reply(calls: &Calls, history: &mut History, role: Role, slot: &Slot)
     if role == Role::Assistant {
         history.pin_markers(&slot.text);
     } else if let Some(path) = result::failed_edit(&slot.text).filter(|_| role != Role::System) {
-        let by_call = match calls.of(slot).map(|made| &made.does) {
+        let by_call = match calls.effect_of(slot) {
             Some(Effect::Edit { paths }) if !paths.is_empty() => Some(paths),
             _ => None,
         };
@@ -313,12 +313,12 @@ fn remember_reply(calls: &Calls, history: &mut History, role: Role, slot: &Slot)
 fn remember_files(calls: &Calls, history: &mut History, message: &Message, regions: &[Vec<Region>]) {
     regions.iter().flatten().filter_map(|region| region.path.as_deref()).for_each(|path| history.add_shown(path));
     for slot in &message.slots {
-        if let Some(Effect::Read { paths, .. }) = calls.of(slot).map(|made| &made.does) {
+        if let Some(Effect::Read { paths, .. }) = calls.effect_of(slot) {
             paths.iter().for_each(|path| history.add_shown(path));
         }
     }
     for call in &message.calls {
-        if let Some(Effect::Edit { paths }) = calls.does(call) {
+        if let Some(Effect::Edit { paths }) = calls.effect(call) {
             paths.iter().for_each(|path| history.add_edited(path));
         }
         history.pin_markers(&call.arguments);
@@ -373,7 +373,7 @@ impl Changes {
         if !result::is_unchanged_stub(&slot.text) {
             return None;
         }
-        let Effect::Read { paths, .. } = &context.calls.of(slot)?.does else { return None };
+        let Effect::Read { paths, .. } = context.calls.effect_of(slot)? else { return None };
         let is_read = |dropped: &Dropped| {
             dropped.path.as_ref().is_some_and(|path| paths.iter().any(|read| same_file(read, path)))
         };

@@ -1,8 +1,8 @@
-//! Which words of a conversation are the question.
+//! Questions in conversations of several clients.
 
 use proptest::prelude::*;
 
-use super::super::user_prose::{SHORT_BLOCK_LINES, TASK};
+use super::super::user_prose::{MAX_CHARS, SHORT_BLOCK_LINES, TASK};
 use super::*;
 
 fn said(role: Role, texts: &[&str]) -> Message {
