@@ -6,8 +6,7 @@ use std::collections::HashSet;
 use super::identifiers;
 use super::user_prose::{self, end_of, is_result, tail};
 use crate::base::text::Span;
-use crate::detect::framing::envelopes;
-use crate::wire::{Call, Message, Origin, Role, Slot};
+use crate::wire::{Call, Message, Role};
 
 /// Characters that an assistant's words and a call add to a question, each at most.
 const MAX_TURN_CHARS: usize = 300;

@@ -4,6 +4,7 @@ use proptest::prelude::*;
 
 use super::super::user_prose::{MAX_CHARS, SHORT_BLOCK_LINES, TASK};
 use super::*;
+use crate::wire::{Origin, Slot};
 
 fn said(role: Role, texts: &[&str]) -> Message {
     let slot = |text: &&str| Slot {
