@@ -2,6 +2,7 @@
 
 use clap::ValueEnum;
 
+use crate::base::reason;
 use crate::{config, proxy};
 
 /// A generated file.
@@ -21,9 +22,9 @@ impl Generated {
         match self {
             Self::Settings => config::settings_file(),
             Self::Configuration => config::configuration_page(),
-            Self::Headers => {
-                include_str!("headers-and-status.md").replace("{{headers}}\n", &proxy::headers::markdown_table())
-            }
+            Self::Headers => include_str!("headers-and-status.md")
+                .replace("{{headers}}\n", &proxy::headers::markdown_table())
+                .replace("{{reasons}}\n", &reason::markdown_table()),
         }
     }
 }
