@@ -8,11 +8,10 @@ use toml::de::{DeTable, DeValue};
 use super::key::{Key, Table};
 use super::kind::Raw;
 use super::loaded::{Draft, Origin, shown_name};
-use super::price::PRICE;
-use super::problem::{any_of, did_you_mean, nearest};
-use super::rule::{RULE, setting_keys};
+use super::price::{PRICE, Price};
+use super::problem::{Problem, any_of, did_you_mean, nearest};
+use super::rule::{RULE, Rule, setting_keys};
 use super::settings::{self, REMOVED, SECTIONS, removed};
-use super::{Price, Problem, Rule};
 use crate::base::text::LineIndex;
 
 /// Applies the `text` of the file at `path`, which may be anything.

@@ -93,7 +93,8 @@ macro_rules! table {
         }
 
         pub(super) static $TABLE: $crate::config::key::Table<$Root> = {
-            use $crate::config::{key, kind::Field};
+            use $crate::config::key;
+            use $crate::config::kind::Field;
 
             fn part(root: &$Root) -> &$Struct {
                 &(*root)$(.$section)?

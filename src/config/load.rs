@@ -3,12 +3,12 @@
 use std::path::{Path, PathBuf};
 
 use super::file;
+use super::folders::project_dirs;
 use super::key::{Key, variable};
 use super::kind::Raw;
 use super::loaded::{Draft, Loaded, Origin};
-use super::problem::{did_you_mean, nearest};
+use super::problem::{ConfigErrors, Problem, did_you_mean, nearest};
 use super::settings::{self, Config, REMOVED, removed};
-use super::{ConfigErrors, Problem, project_dirs};
 
 const FILE: &str = "lopper.toml";
 const PREFIX: &str = "LOPPER_";

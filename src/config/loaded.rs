@@ -7,7 +7,8 @@ use std::path::{Path, PathBuf};
 use super::key::Key;
 use super::kind::Raw;
 use super::settings::{self, Config};
-use super::{ConfigErrors, Problem, Rule};
+use super::problem::{ConfigErrors, Problem};
+use super::rule::{self, Rule};
 
 /// A complete configuration.
 #[derive(Debug, Clone, PartialEq)]
@@ -68,7 +69,7 @@ impl Loaded {
 
     /// The place of `rule`, which must be one of `self.config.rules`, such as `rule 2 at lopper.toml:31`.
     pub fn rule_place(&self, rule: &Rule) -> String {
-        super::place(&self.config.rules, rule)
+        rule::place(&self.config.rules, rule)
     }
 }
 

@@ -13,7 +13,8 @@ use super::kind::{
     PATH, REPOSITORY, SHA256, SHARE, SOME_TIME, SOME_TOKENS, TOKENS, VARIABLE, choice, count, integer,
 };
 use super::values::{Fine, Method, Mode, ModeSetting, Preset};
-use super::{Price, Rule};
+use super::price::Price;
+use super::rule::Rule;
 use crate::base::text::Tokens;
 
 /// Every setting; a field is a section of `lopper.toml`, its fields are the section's keys. `rules` and `prices` come on top.
