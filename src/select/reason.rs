@@ -147,11 +147,11 @@ mod tests {
             (outcome.as_str(), *reason)
         };
         assert_eq!(outcome(""), ("in part", "import that kept code uses"), "{outcomes:?}");
-        assert_eq!(outcome("pay"), ("whole", "score its tokens"));
+        assert_eq!(outcome("pay"), ("whole", "worth its tokens"));
         assert_eq!(outcome("count"), ("whole", "named in the question"));
         assert_ne!(outcome("close").0, "whole");
         assert_eq!(outcome("lock"), ("whole", "lopper:keep"));
-        assert!(outcome("Till").1 == "head of a kept type" || outcome("Till").1 == "score its tokens", "{outcomes:?}");
+        assert!(outcome("Till").1 == "head of a kept type" || outcome("Till").1 == "worth its tokens", "{outcomes:?}");
     }
 
     #[test]
