@@ -1,4 +1,4 @@
-//! `lopper bench`: how fast the model scores here, held against what the hardware can do.
+//! `lopper bench`: speed of scoring on this machine, compared with raw prefill.
 
 use std::path::PathBuf;
 
@@ -8,15 +8,15 @@ use crate::app::scorer::load_engine;
 use crate::config::{self, Config, Flags};
 use crate::engine::{Engine, EngineError, Forks, Speed, Token};
 
-/// Tokens that each speed is measured on in a round.
+/// Tokens of each measurement in a round.
 const TOKENS: usize = 4096;
-/// Rounds; what is measured takes turns, and the median of the rounds counts.
+/// Rounds; the measurements take turns, and the median of the rounds counts.
 const ROUNDS: usize = 5;
 /// Tokens of the question.
 const QUESTION: usize = 20;
 /// Tokens of the contexts.
 const CONTEXTS: [usize; 2] = [30, 300];
-/// Tokens of code in the measurement of a second question, and of each unit of it.
+/// Tokens of code, and of each of its units, for the second question.
 const CODE: (usize, usize) = (10_000, 125);
 
 #[derive(Args)]
@@ -44,9 +44,9 @@ pub fn run(arguments: Arguments) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Scoring at each length of context against raw prefill, every token that goes through the model counted.
+/// Prints the speed of scoring with each length of context, and of raw prefill, in tokens decoded per second.
 fn speeds(engine: &Engine) -> Result<(), EngineError> {
-    // Tokens of the question that go through the model, all with logits: its last predicts nothing.
+    // The question's tokens that are decoded, all with logits; its last token predicts nothing.
     let outputs = |context: usize| QUESTION as f64 / (context + QUESTION - 1) as f64;
     engine.prefill_speed(TOKENS / 4, 0.0)?;
     let mut raw = Vec::new();
@@ -71,14 +71,14 @@ fn speeds(engine: &Engine) -> Result<(), EngineError> {
     Ok(())
 }
 
-/// How fast the model scores a question after a context, both of so many tokens, again and again up to `tokens` in all.
+/// The speed of scoring a question after a context, both of so many tokens, repeated up to `tokens` in all.
 fn scoring_speed(engine: &Engine, tokens: usize, context: usize, question: usize) -> Result<Speed, EngineError> {
     let text = text(engine, context + question);
     let forks = Forks::one(text[..context].to_vec(), text[context..].to_vec());
     engine.scoring_speed(vec![forks; tokens / (context + question)])
 }
 
-/// What a second question about the same code costs.
+/// Prints the cost of a first and of a second question about the same code.
 fn second_question(engine: &Engine, kept: u64) -> Result<(), EngineError> {
     let (code, unit) = CODE;
     let text = text(engine, code + 2 * QUESTION);
@@ -86,7 +86,7 @@ fn second_question(engine: &Engine, kept: u64) -> Result<(), EngineError> {
         let forks = text[..code].chunks(unit).map(|unit| Forks::one(unit.to_vec(), question.to_vec()));
         engine.scoring_speed(forks.collect())
     };
-    println!("\n{code} tokens of code in units of {unit}, questions of {QUESTION}; {kept} MiB keep what was read:");
+    println!("\n{code} tokens of code in units of {unit}, questions of {QUESTION}; cache of {kept} MiB:");
     for (name, at) in [("first", code), ("second", code + QUESTION)] {
         let Speed { tokens, seconds } = ask(&text[at..at + QUESTION])?;
         println!("{name:<8} question  {tokens:6} tokens decoded, {seconds:6.2} s");
@@ -94,7 +94,7 @@ fn second_question(engine: &Engine, kept: u64) -> Result<(), EngineError> {
     Ok(())
 }
 
-/// So many tokens of something like code.
+/// So many tokens of generated code.
 fn text(engine: &Engine, tokens: usize) -> Vec<Token> {
     let line = |i: usize| format!("    let total_{i} = items.iter().map(|item| item.price * {i}).sum::<f64>();\n");
     let mut text = Vec::new();

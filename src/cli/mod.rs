@@ -1,7 +1,7 @@
 //! The command line: one file a verb.
 
 mod admin;
-pub(crate) mod bench;
+mod bench;
 mod check;
 mod completions;
 mod compress;

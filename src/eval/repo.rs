@@ -178,7 +178,7 @@ impl File<'_> {
         };
         let above = (unit.signature.start..unit.head.start).filter(is_comment);
         let docstring = unit.head.end..unit.signature.end;
-        // A body that is nothing but its docstring is no answer.
+        // A body of a docstring alone is no answer.
         let has_body = unit.signature.end < unit.lines.end;
         above.chain(docstring.filter(|_| has_body)).collect()
     }
