@@ -52,12 +52,7 @@ mod tests {
     fn models_map_to_vocabularies() {
         let vocabulary = |model| Counter::for_model(Some(model)).vocabulary;
         for model in [
-            "gpt-4",
-            "gpt-4-turbo",
-            "openai/gpt-4-0613",
-            "GPT-3.5-turbo",
-            "ft:gpt-3.5-turbo:me::x",
-            "gpt-35-turbo",
+            "gpt-4", "gpt-4-turbo", "openai/gpt-4-0613", "GPT-3.5-turbo", "ft:gpt-3.5-turbo:me::x", "gpt-35-turbo",
             "text-embedding-3-small",
         ] {
             assert_eq!(vocabulary(model), Vocabulary::Cl100k, "{model}");

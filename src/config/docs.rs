@@ -4,10 +4,10 @@ use strum::VariantArray;
 
 use super::key::{Key, Table};
 use super::load::OTHER_VARIABLES;
-use super::settings::SECTIONS;
 use super::price::{self, Price};
 use super::rule::{self, Rule};
 use super::settings::Config;
+use super::settings::SECTIONS;
 use super::values::Preset;
 
 /// The hand-written part of the page; a line `{{NAME}}` stands for a table.

@@ -204,14 +204,7 @@ mod tests {
         assert_eq!(first.path.as_ref().unwrap().patterns(), ["**/tests/**", "*_test.go"]);
         let shown: Vec<_> = RULE.keys.iter().filter_map(|key| (key.get)(second)).collect();
         let expected = [
-            "[\"*mini*\"]",
-            "[\"py\"]",
-            "[\"read*\"]",
-            "[\"chat\", \"messages\"]",
-            "\"audit\"",
-            "1000",
-            "0",
-            "\"auto\"",
+            "[\"*mini*\"]", "[\"py\"]", "[\"read*\"]", "[\"chat\", \"messages\"]", "\"audit\"", "1000", "0", "\"auto\"",
         ];
         assert_eq!(shown, expected);
         let inline = applied("rule = [{ mode = 'off' }]");
@@ -268,35 +261,11 @@ mod tests {
     /// A line that a settings file is made of, or one that it is not.
     fn line() -> impl Strategy<Value = String> {
         const VALUES: &[&str] = &[
-            "'on'",
-            "0.5",
-            "-1",
-            "0",
-            "9999999999999999999999",
-            "nan",
-            "true",
-            "['a', \"*\"]",
-            "[]",
-            "{ a = 1 }",
-            "'a['",
-            "'{'",
-            "1979-05-27",
-            "'*.py'",
-            "'chat'",
-            "'1h'",
-            "'18446744073709551615h'",
-            "''",
-            "'''",
+            "'on'", "0.5", "-1", "0", "9999999999999999999999", "nan", "true", "['a', \"*\"]", "[]", "{ a = 1 }",
+            "'a['", "'{'", "1979-05-27", "'*.py'", "'chat'", "'1h'", "'18446744073709551615h'", "''", "'''",
         ];
         const HEADS: &[&str] = &[
-            "[[rule]]",
-            "[compression]",
-            "[server]",
-            "[ledger]",
-            "[sidecar]",
-            "[rule]",
-            "[[server]]",
-            "[[rule.path]]",
+            "[[rule]]", "[compression]", "[server]", "[ledger]", "[sidecar]", "[rule]", "[[server]]", "[[rule.path]]",
         ];
         let names = RULE.keys.iter().map(|key| key.name);
         let names: Vec<&str> =

@@ -6,9 +6,9 @@ use std::path::{Path, PathBuf};
 
 use super::key::Key;
 use super::kind::Raw;
-use super::settings::{self, Config};
 use super::problem::{ConfigErrors, Problem};
 use super::rule::{self, Rule};
+use super::settings::{self, Config};
 
 /// A complete configuration.
 #[derive(Debug, Clone, PartialEq)]

@@ -12,9 +12,9 @@ use super::kind::{
     ADDRESS, ADDRESS_OR_OFF, ANY_TEXT, BASE_URL, BOOLEAN, COLLECTOR_URL, DURATION, EMBEDDED, MODE, MODEL_FILE, NUMBER,
     PATH, REPOSITORY, SHA256, SHARE, SOME_TIME, SOME_TOKENS, TOKENS, VARIABLE, choice, count, integer,
 };
-use super::values::{Fine, Method, Mode, ModeSetting, Preset};
 use super::price::Price;
 use super::rule::Rule;
+use super::values::{Fine, Method, Mode, ModeSetting, Preset};
 use crate::base::text::Tokens;
 
 /// Every setting; a field is a section of `lopper.toml`, its fields are the section's keys. `rules` and `prices` come on top.

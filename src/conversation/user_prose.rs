@@ -55,23 +55,9 @@ pub(super) const TASK: [&str; 2] = [
 
 /// Tags whose content is not the user's words.
 const ATTACHED: [&str; 17] = [
-    "environment_details",
-    "environment_context",
-    "system-reminder",
-    "attachments",
-    "attachment",
-    "attached_files",
-    "context",
-    "files",
-    "file_content",
-    "file",
-    "content",
-    "code_selection",
-    "document",
-    "documents",
-    "selected_files",
-    "editorContext",
-    "reminderInstructions",
+    "environment_details", "environment_context", "system-reminder", "attachments", "attachment", "attached_files",
+    "context", "files", "file_content", "file", "content", "code_selection", "document", "documents", "selected_files",
+    "editorContext", "reminderInstructions",
 ];
 
 /// The last [`MAX_CHARS`] characters of the user's words in a message. `code` gives the pieces of code in a text of the

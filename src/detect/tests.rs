@@ -47,14 +47,8 @@ fn the_code_ends_with_its_last_line_break() {
 #[test]
 fn other_fences_are_no_regions() {
     for text in [
-        "```json\n{}\n```",
-        "```diff\n-a\n+b\n```",
-        "```text src/a.py\nx\n```",
-        "config.yaml\n```\na: 1\n```",
-        "```\njust text\n```",
-        "```python\nx = 1\n",
-        "    ```python\nx = 1\n    ```",
-        "```python\n```",
+        "```json\n{}\n```", "```diff\n-a\n+b\n```", "```text src/a.py\nx\n```", "config.yaml\n```\na: 1\n```",
+        "```\njust text\n```", "```python\nx = 1\n", "    ```python\nx = 1\n    ```", "```python\n```",
         "say ```python\nx = 1\n``` now",
     ] {
         assert_eq!(regions(text, Context::default()), [], "{text}");

@@ -98,16 +98,8 @@ const WORKED_EXAMPLES: [(&str, &str); 1] = [(" START OF EXAMPLE ", " END OF EXAM
 
 /// Phrases of apply prompts, in this spelling.
 const APPLY_MARKERS: [&str; 10] = [
-    "ORIGINAL CODE:",
-    "ORIGINAL_FILE",
-    "<USERDOCUMENT>",
-    "<DOCUMENTPREFIX>",
-    "<DOCUMENTSUFFIX>",
-    "<USERSELECTION>",
-    "$SELECTION_PLACEHOLDER$",
-    "<SELECTION>",
-    "<rewrite_this>",
-    "<insert_here>",
+    "ORIGINAL CODE:", "ORIGINAL_FILE", "<USERDOCUMENT>", "<DOCUMENTPREFIX>", "<DOCUMENTSUFFIX>", "<USERSELECTION>",
+    "$SELECTION_PLACEHOLDER$", "<SELECTION>", "<rewrite_this>", "<insert_here>",
 ];
 
 /// Phrases of apply prompts, in lower case.
@@ -129,16 +121,7 @@ fn asks_for_whole_file(prose: &str) -> bool {
     const BEFORE: [&str; 8] = ["me", "us", "the", "a", "back", "with", "out", "only"];
     const WHOLE: [&str; 4] = ["entire", "full", "complete", "whole"];
     const KINDS: [&str; 11] = [
-        "updated",
-        "modified",
-        "new",
-        "rewritten",
-        "source",
-        "corrected",
-        "fixed",
-        "resulting",
-        "final",
-        "revised",
+        "updated", "modified", "new", "rewritten", "source", "corrected", "fixed", "resulting", "final", "revised",
         "edited",
     ];
     const THINGS: [&str; 9] =

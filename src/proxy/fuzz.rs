@@ -37,21 +37,8 @@ const EVENTS: [&str; 12] = [
 ];
 
 const WORDS: [&str; 16] = [
-    "data:",
-    "data: ",
-    "\n\n",
-    "\r\n",
-    "[lopper: line",
-    "[lopper: lines 3-9 of a.py left out",
-    " left out",
-    "\\u005b",
-    "\\ud800",
-    "{\"usage\":",
-    "18446744073709551615",
-    "1e999",
-    "\"index\":",
-    "\"delta\":{\"content\":\"",
-    "[[[[[[[[",
+    "data:", "data: ", "\n\n", "\r\n", "[lopper: line", "[lopper: lines 3-9 of a.py left out", " left out", "\\u005b",
+    "\\ud800", "{\"usage\":", "18446744073709551615", "1e999", "\"index\":", "\"delta\":{\"content\":\"", "[[[[[[[[",
     "}]}",
 ];
 
@@ -187,22 +174,8 @@ fn fields(dice: &mut Dice) -> Vec<u8> {
     const NAMES: [&str; 6] =
         ["x-lopper-mode", "x-lopper-ratio", "x-lopper-budget", "x-lopper-deadline-ms", "x-lopper-other", "x"];
     const VALUES: [&str; 16] = [
-        "on",
-        "AUDIT",
-        "0.5",
-        "1e-46",
-        "1e-320",
-        "4294967296",
-        "4294967295",
-        "+1",
-        "-0",
-        "inf",
-        "NaN",
-        "0x10",
-        "",
-        " 7 ",
-        "\u{e9}",
-        "0.99999999999999999999",
+        "on", "AUDIT", "0.5", "1e-46", "1e-320", "4294967296", "4294967295", "+1", "-0", "inf", "NaN", "0x10", "",
+        " 7 ", "\u{e9}", "0.99999999999999999999",
     ];
     let mut text = Vec::new();
     for _ in 0..=dice.below(5) {

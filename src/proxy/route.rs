@@ -76,20 +76,9 @@ mod tests {
     #[test]
     fn all_else_passes_through() {
         for path in [
-            "/v1/messages/count_tokens",
-            "/v1/messages/batches",
-            "/v1/responses/compact",
-            "/v1/responses/resp_1",
-            "/v1/responses/resp_1/cancel",
-            "/v1/threads/t_1/messages",
-            "/v1/embeddings",
-            "/v1/files",
-            "/v1/audio/transcriptions",
-            "/v1/xcompletions",
-            "/v1/compress/",
-            "/v1",
-            "/",
-            "*",
+            "/v1/messages/count_tokens", "/v1/messages/batches", "/v1/responses/compact", "/v1/responses/resp_1",
+            "/v1/responses/resp_1/cancel", "/v1/threads/t_1/messages", "/v1/embeddings", "/v1/files",
+            "/v1/audio/transcriptions", "/v1/xcompletions", "/v1/compress/", "/v1", "/", "*",
         ] {
             assert_eq!(Route::of(&Method::POST, path), Route::Through, "{path}");
         }

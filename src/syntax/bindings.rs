@@ -10,16 +10,8 @@ use crate::base::text::Lines;
 
 /// Kinds of import, in any language.
 const IMPORTS: [&str; 11] = [
-    "import_statement",
-    "import_from_statement",
-    "future_import_statement",
-    "import_alias",
-    "import_declaration",
-    "import",
-    "use_declaration",
-    "extern_crate_declaration",
-    "using_directive",
-    "using_declaration",
+    "import_statement", "import_from_statement", "future_import_statement", "import_alias", "import_declaration",
+    "import", "use_declaration", "extern_crate_declaration", "using_directive", "using_declaration",
     "namespace_use_declaration",
 ];
 
@@ -268,14 +260,7 @@ def f():
     import q
 ";
         let expected = [
-            "2-2: annotations",
-            "3-3: c d",
-            "4-4: e",
-            "5-5: g",
-            "6-9: i k",
-            "10-10:",
-            "12-12: m",
-            "14-14: m",
+            "2-2: annotations", "3-3: c d", "4-4: e", "5-5: g", "6-9: i k", "10-10:", "12-12: m", "14-14: m",
             "16-16: P",
         ];
         assert_eq!(read(source, Language::Python), expected);

@@ -121,12 +121,7 @@ mod tests {
     #[test]
     fn other_bodies_are_errors() {
         for body in [
-            "",
-            "[]",
-            "{}",
-            r#"{"query":"x"}"#,
-            r#"{"messages":"x"}"#,
-            r#"{"messages":[],"messages":[]}"#,
+            "", "[]", "{}", r#"{"query":"x"}"#, r#"{"messages":"x"}"#, r#"{"messages":[],"messages":[]}"#,
             r#"{"messages":[]} x"#,
         ] {
             assert!(parse(body.as_bytes()).is_err(), "{body}");

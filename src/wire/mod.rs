@@ -20,15 +20,7 @@ use read::{Body, elements, fields, string, tool_name};
 
 /// The keys of a request that are read, of any API.
 const KEYS: [&str; 10] = [
-    "model",
-    "messages",
-    "input",
-    "prompt",
-    "suffix",
-    "system",
-    "instructions",
-    "anthropic_version",
-    "tools",
+    "model", "messages", "input", "prompt", "suffix", "system", "instructions", "anthropic_version", "tools",
     "functions",
 ];
 

@@ -278,19 +278,9 @@ mod tests {
         let many = format!("[{}]", vec![r#"{"text":"a\n"}"#; MAX_TEXTS + 1].join(","));
         let deep = r#"{"a":{"b":{"c":{"text":"a\nb"}}}}"#;
         for text in [
-            "",
-            "{",
-            "fn a() {\n}",
-            "{\"output\":\"a\\nb\"} and more",
-            r#"{"output":"one line"}"#,
-            r#"{"output":5}"#,
-            r#"{"source":"a\nb"}"#,
-            r#"["a\nb"]"#,
-            r#""a\nb""#,
-            r#"{"output":"a\nb","output":"c\nd"}"#,
-            r#"{"output":"\ud800\n"}"#,
-            deep,
-            &many,
+            "", "{", "fn a() {\n}", "{\"output\":\"a\\nb\"} and more", r#"{"output":"one line"}"#, r#"{"output":5}"#,
+            r#"{"source":"a\nb"}"#, r#"["a\nb"]"#, r#""a\nb""#, r#"{"output":"a\nb","output":"c\nd"}"#,
+            r#"{"output":"\ud800\n"}"#, deep, &many,
         ] {
             assert_eq!(unfolded(text), [ok(text, None)], "{text}");
         }

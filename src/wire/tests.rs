@@ -70,27 +70,8 @@ fn deep_nesting_is_no_harm() {
 fn json() -> impl Strategy<Value = serde_json::Value> {
     use serde_json::Value;
     const KEYS: &[&str] = &[
-        "role",
-        "content",
-        "type",
-        "text",
-        "output",
-        "input",
-        "tool_use_id",
-        "call_id",
-        "id",
-        "name",
-        "arguments",
-        "tool_calls",
-        "function",
-        "result",
-        "path",
-        "query",
-        "success",
-        "metadata",
-        "exit_code",
-        "error",
-        "action",
+        "role", "content", "type", "text", "output", "input", "tool_use_id", "call_id", "id", "name", "arguments",
+        "tool_calls", "function", "result", "path", "query", "success", "metadata", "exit_code", "error", "action",
         "command",
     ];
     const WORDS: &[&str] = &[

@@ -204,22 +204,8 @@ const MOST_BYTES: usize = 1 << 17;
 
 /// Bytes that texts should be proof against, whatever they are.
 const ODD: [&[u8]; 16] = [
-    b"\0",
-    b"\xff",
-    b"\xc3",
-    b"\xed\xa0\x80",
-    b"\xef\xbb\xbf",
-    b"\r\n",
-    b"\r",
-    b"\t",
-    b" \t ",
-    b"\\",
-    b"\"",
-    b"\xe2\x80\xa8",
-    b"\xcc\x81",
-    b"\xf0\x9f\x98\x80",
-    b"99999999999999999999",
-    b"\n",
+    b"\0", b"\xff", b"\xc3", b"\xed\xa0\x80", b"\xef\xbb\xbf", b"\r\n", b"\r", b"\t", b" \t ", b"\\", b"\"",
+    b"\xe2\x80\xa8", b"\xcc\x81", b"\xf0\x9f\x98\x80", b"99999999999999999999", b"\n",
 ];
 
 /// Changes `text` in up to eight places, some of them by a word of `words` or by a piece of `other`.

@@ -97,12 +97,8 @@ async fn a_length_beside_chunks_does_not_count_and_ends_the_connection() {
 async fn broken_chunks_reach_no_upstream_as_a_whole_body() {
     let (mut upstream, lopper) = pair().await;
     for body in [
-        "3\nabc\r\n0\r\n\r\n",
-        "3\r\nabcd\r\n0\r\n\r\n",
-        "-1\r\n\r\n",
-        "0x3\r\nabc\r\n0\r\n\r\n",
-        "fffffffffffffffff\r\n",
-        "3;a\nb\r\nabc\r\n0\r\n\r\n",
+        "3\nabc\r\n0\r\n\r\n", "3\r\nabcd\r\n0\r\n\r\n", "-1\r\n\r\n", "0x3\r\nabc\r\n0\r\n\r\n",
+        "fffffffffffffffff\r\n", "3;a\nb\r\nabc\r\n0\r\n\r\n",
     ] {
         let answer = raw(&lopper, &with_another("Transfer-Encoding: chunked", body)).await;
         assert!(!answer.starts_with("HTTP/1.1 2"), "{body:?}: {answer}");

@@ -59,18 +59,9 @@ fn closed(line: &str) -> Option<&'static str> {
 
 fn is_footer(line: &str) -> bool {
     const STARTS: [&str; 13] = [
-        "(File has ",
-        "(End of file",
-        "(Open file: ",
-        "(Current directory: ",
-        "(Output capped",
-        "(Output truncated",
-        "(Showing lines ",
-        "(Use 'offset'",
-        "[The command completed with exit code ",
-        "[Command finished with exit code ",
-        "[Current working directory: ",
-        "[Python interpreter: ",
+        "(File has ", "(End of file", "(Open file: ", "(Current directory: ", "(Output capped", "(Output truncated",
+        "(Showing lines ", "(Use 'offset'", "[The command completed with exit code ",
+        "[Command finished with exit code ", "[Current working directory: ", "[Python interpreter: ",
         "--- End of content ---",
     ];
     STARTS.iter().any(|start| line.starts_with(start)) || is_window(line) || line == "bash-$" || line == "---"
@@ -80,18 +71,9 @@ fn is_footer(line: &str) -> bool {
 fn is_cut(text: &str) -> bool {
     const LAST_LINES: usize = 6;
     const MARKS: [&str; 12] = [
-        " tokens truncated…",
-        " chars truncated…",
-        " lines truncated…",
-        "[output truncated",
-        "[Output truncated",
-        "... [truncated",
-        "[... omitted ",
-        " lines omitted ...",
-        " lines omitted]",
-        "<response clipped>",
-        "<elided_chars>",
-        "[... Observation truncated",
+        " tokens truncated…", " chars truncated…", " lines truncated…", "[output truncated", "[Output truncated",
+        "... [truncated", "[... omitted ", " lines omitted ...", " lines omitted]", "<response clipped>",
+        "<elided_chars>", "[... Observation truncated",
     ];
     let is_part = |line: &str| {
         let shown = line.strip_prefix("(Showing lines ");

@@ -6,13 +6,8 @@ use crate::detect::framing::headings;
 pub fn is_unchanged_stub(text: &str) -> bool {
     const MAX_BYTES: usize = 600;
     const WORDS: [&str; 7] = [
-        "unchanged since last read",
-        "unchanged since the last read",
-        "unchanged since it was last read",
-        "unchanged since you last read",
-        "not changed since",
-        "hasn't changed since",
-        "not been modified since",
+        "unchanged since last read", "unchanged since the last read", "unchanged since it was last read",
+        "unchanged since you last read", "not changed since", "hasn't changed since", "not been modified since",
     ];
     let text = text.trim();
     text.len() <= MAX_BYTES && {

@@ -69,13 +69,7 @@ impl<'a> Script<'a> {
     fn add(&mut self, node: Node, line: &'a str) {
         /// Kinds with parts of their own that are looked at as such.
         const SIMPLE: [&str; 8] = [
-            "program",
-            "list",
-            "pipeline",
-            "redirected_statement",
-            "command_name",
-            "concatenation",
-            "string",
+            "program", "list", "pipeline", "redirected_statement", "command_name", "concatenation", "string",
             "simple_expansion",
         ];
         let text = &line[node.byte_range()];
@@ -284,30 +278,10 @@ mod tests {
     #[test]
     fn commands_that_do_something_else() {
         for line in [
-            "",
-            "rg x",
-            "cat a.rs b.rs",
-            "cat a.rs; ls",
-            "cat a.rs && ls",
-            "cat a.rs || true",
-            "cat a.rs | grep x",
-            "cat a.rs | sed s/a/b/",
-            "cat a.rs | head | wc",
-            "cat a.rs &",
-            "(cat a.rs)",
-            "cat $F",
-            "cat \"$F\"",
-            "cat *.rs",
-            "cat `ls`",
-            "cat < a.rs",
-            "cat 'a.rs",
-            "bat -r 1:9 a.rs",
-            "bat --line-range=1:9 a.rs",
-            "git diff",
-            "cargo test 2>&1",
-            "rg apply_patch src",
-            "rg 'sed -i' docs",
-            "head -n 20",
+            "", "rg x", "cat a.rs b.rs", "cat a.rs; ls", "cat a.rs && ls", "cat a.rs || true", "cat a.rs | grep x",
+            "cat a.rs | sed s/a/b/", "cat a.rs | head | wc", "cat a.rs &", "(cat a.rs)", "cat $F", "cat \"$F\"",
+            "cat *.rs", "cat `ls`", "cat < a.rs", "cat 'a.rs", "bat -r 1:9 a.rs", "bat --line-range=1:9 a.rs",
+            "git diff", "cargo test 2>&1", "rg apply_patch src", "rg 'sed -i' docs", "head -n 20",
         ] {
             assert_eq!(read(&[line]), Effect::Other, "{line}");
         }
