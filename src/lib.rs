@@ -1,9 +1,8 @@
 //! Lopper: an OpenAI-compatible proxy that compresses the code in requests to a language model.
 //!
-//! A request's way: [`proxy`] takes its bytes, [`wire`] finds the texts in them, [`detect`] the code in the texts,
-//! [`syntax`] the units of the code; [`score`] says what each is worth, [`select`] which stay, [`render`] what that
-//! looks like; [`wire`] puts it back and [`proxy`] forwards it; [`observe`] tells of it. [`pipeline`] joins them for a request, [`select`] for one
-//! piece of code. A room uses rooms below it in this list of the street, never above.
+//! The life of a request: [`proxy`] takes its bytes, [`wire`] finds the texts in them, [`detect`] the code in the texts, [`syntax`]
+//! splits the code into units, [`score`] scores them, [`select`] chooses which stay, [`render`] writes the result, [`wire`] puts it
+//! back, and [`proxy`] forwards it. [`pipeline`] joins these steps. `docs/architecture.md` says which room may use which.
 
 pub mod app;
 pub mod base;

@@ -1,4 +1,4 @@
-//! What became of a request, in a word: the header `x-lopper-status`, metrics, logs.
+//! The outcome of a request in a word: for the header `x-lopper-status`, metrics and logs.
 
 use std::fmt;
 

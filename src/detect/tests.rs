@@ -1,4 +1,4 @@
-//! Which pieces of code are found in whole texts.
+//! Tests: the pieces of code that are found in whole texts.
 
 use super::*;
 use proptest::prelude::*;

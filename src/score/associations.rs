@@ -1,6 +1,6 @@
 //! Associations of words of code with words of prose: `len` and `count` with "number", `pop` and `discard` with "removes".
 //!
-//! Learned from functions of public packages and the first sentences of their doc comments (`lopper learn`). For a term q of
+//! Learned from functions of public packages and the first sentences of their doc comments (`lopper-lab learn`). For a term q of
 //! prose and a term d of code, t(q | d) is how often q is in the comment of a function that has d, P(q) how often it is in
 //! any. A unit's score for q is ln(½·t/P(q) + ½) for the d of it whose t is highest, in nats; the sum over the question's
 //! terms is a translation model of the question (Berger and Lafferty, "Information Retrieval as Statistical Translation",

@@ -4,7 +4,7 @@
 //! words, words that go with them, the name, the length, being a function, and the gain of the model; z(x) = (x − mean) / deviation
 //! over the request's units. The weights are those under which the functions that were asked for in cases from public
 //! packages are likeliest (conditional logit: McFadden, "Conditional logit analysis of qualitative choice behavior", 1974),
-//! found by `lopper learn`. Then callees of the best get half of their caller's score.
+//! found by `lopper-lab learn`. Then callees of the best get half of their caller's score.
 
 use super::associations::Associations;
 use super::lexical::Matches;

@@ -1,4 +1,4 @@
-//! What random request bodies are made of: conversations in every API, and the requests of real assistants.
+//! Random request bodies: conversations in every API, and the requests of real assistants.
 
 use std::fs;
 use std::path::Path;

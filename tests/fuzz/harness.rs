@@ -1,4 +1,4 @@
-//! How a fuzz target runs: on its saved inputs, then on random ones.
+//! Runs a fuzz target: on its saved inputs, then on random ones.
 //!
 //! `cargo test` runs a fixed number of random inputs. Three variables change that: `FUZZ_SECONDS` runs them for that long,
 //! holds each to a bound on its time and reports what was run; `FUZZ_EXECUTIONS` ends that earlier; `FUZZ_FILE` runs the

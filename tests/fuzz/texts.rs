@@ -1,4 +1,4 @@
-//! What random texts are made of: real files, in the forms in which assistants send them.
+//! Random texts: real files, in the forms in which assistants send them.
 
 use lopper::syntax::Language;
 

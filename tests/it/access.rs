@@ -1,4 +1,4 @@
-//! Who may use the proxy, and how much of it: keys, TLS, limits and rates, as a client sees them.
+//! Access to the proxy as a client sees it: keys, TLS, limits and rates.
 
 use std::io::{Read, Write};
 use std::net::TcpStream;

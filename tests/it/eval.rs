@@ -1,4 +1,4 @@
-//! What `lopper eval` measures, on cases made here, with a real model.
+//! `lopper eval`, on cases made here, with a real model.
 
 use std::process::Output;
 

@@ -1,4 +1,4 @@
-//! What goes wrong inside: a model that is none, a ledger and a log that can't be written. Requests go on, and it is told.
+//! Faults inside: no usable model, a ledger and a log that cannot be written. Requests go on, and the fault is reported.
 #![cfg(target_os = "linux")]
 
 use std::fs;

@@ -1,4 +1,4 @@
-//! What a user sees, on the real binary with real sockets: one file a capability, all linked into one program.
+//! Tests of everything a user sees, on the real binary with real sockets: one file a capability, all linked into one program.
 #![allow(clippy::unwrap_used, missing_docs, reason = "a test that cannot go on should stop")]
 
 mod support;

@@ -1,4 +1,4 @@
-//! What the model's thread promises to everything that scores, with a real model.
+//! The engine's promises to everything that scores, on a real model.
 
 use lopper::base::limits::{Cancel, Limits};
 use lopper::engine::{Engine, EngineOptions, Forks};

@@ -1,4 +1,4 @@
-//! What of odd targets and odd framing reaches the upstream: nothing, or one plain request to the upstream of the settings.
+//! Odd targets and odd framing: nothing of them reaches the upstream, or one plain request to the upstream of the settings.
 
 use std::io::{Read, Write};
 use std::net::TcpStream;

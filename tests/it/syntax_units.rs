@@ -1,4 +1,4 @@
-//! Whether each language is cut where a reader would cut it, and whether what is cut is still all there.
+//! Each language is split where a reader would split it, and nothing is lost.
 
 use std::fmt::Write;
 

@@ -1,4 +1,4 @@
-//! What the vetoes catch, and what they must leave.
+//! Tests: what the vetoes catch, and what they must leave.
 
 use super::*;
 use proptest::prelude::*;

@@ -1,4 +1,4 @@
-//! Where things stand in the bytes of a request's body: texts in JSON, texts in JSON in such texts, and messages.
+//! Places in the bytes of a request body: texts in JSON, texts in JSON inside such texts, and messages.
 
 use std::collections::BTreeMap;
 

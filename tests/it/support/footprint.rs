@@ -1,4 +1,4 @@
-//! What a running Lopper holds: open files and sockets, threads, and jobs that wait for the model. Linux tells.
+//! The footprint of a running Lopper on Linux: open files and sockets, threads, and jobs that wait for the model.
 
 use std::time::{Duration, Instant};
 

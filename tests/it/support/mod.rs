@@ -1,4 +1,4 @@
-//! What the tests share: the model, the binary started as a user would, an upstream for it, and a look into bodies.
+//! Shared by the tests: the model, the binary started as a user would, an upstream for it, and a look into bodies.
 
 pub mod body;
 pub mod faulty;

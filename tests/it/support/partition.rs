@@ -1,4 +1,4 @@
-//! What holds for code that is cut into units and blocks, whatever the code.
+//! Properties of code that is split into units and blocks, whatever the code.
 
 use lopper::base::text::{LineIndex, Lines};
 use lopper::syntax::{Language, Parsed, Unit, UnitKind};
