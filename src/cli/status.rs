@@ -61,7 +61,7 @@ fn describe(summary: &Summary) -> String {
             reasons.iter().map(|ReasonCount { reason, count }| format!("{reason} {count}")).collect();
         text += &format!(
             "\nWARNING: of the last {requests} requests with code none was compressed: {}.\nWhat these words mean is \
-             in the README, \"What the headers say\".\n",
+             in docs/headers-and-status.md.\n",
             reasons.join(", ")
         );
     }
