@@ -92,6 +92,7 @@ macro_rules! table {
             }
         }
 
+        #[allow(clippy::needless_update, reason = "a key may have every option")]
         pub(super) static $TABLE: $crate::config::key::Table<$Root> = {
             use $crate::config::key;
             use $crate::config::kind::Field;
