@@ -34,11 +34,13 @@ pub fn run(arguments: Arguments) -> anyhow::Result<()> {
     let mut config = Config::load(arguments.config.as_deref(), config::environment(), flags)?.config;
     let kept = config.scorer.kv_cache_mb;
     config.scorer.kv_cache_mb = 0;
-    let engine = load_engine(&config)?;
-    let info = engine.info();
-    println!("{} ({}), {} threads\n", info.name, info.format, info.threads);
-    speeds(&engine)?;
-    drop(engine);
+    {
+        // Its memory is free before the next one is loaded.
+        let engine = load_engine(&config)?;
+        let info = engine.info();
+        println!("{} ({}), {} threads\n", info.name, info.format, info.threads);
+        speeds(&engine)?;
+    }
     config.scorer.kv_cache_mb = kept;
     second_question(&load_engine(&config)?, kept)?;
     Ok(())

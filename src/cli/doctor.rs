@@ -58,9 +58,10 @@ fn examine(loaded: &Loaded, report: &mut Report) -> anyhow::Result<()> {
         Some(file) => report.say(Finding::Ok, "settings", format!("{} is valid", file.display()))?,
         None => report.say(Finding::Ok, "settings", "no file; defaults and the environment are valid")?,
     }
-    let engine = model(config, report)?;
-    recall(config, engine.as_ref(), report)?;
-    drop(engine);
+    {
+        let engine = model(config, report)?;
+        recall(config, engine.as_ref(), report)?;
+    }
     ports(config, report)?;
     upstream(config, report)?;
     ledger(config, report)
