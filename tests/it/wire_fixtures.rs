@@ -65,8 +65,20 @@ struct Passed {
 #[tokio::test]
 #[cfg_attr(not(feature = "llama"), ignore = "needs the model")]
 async fn every_assistants_requests_change_only_where_they_may() {
+    // What the model finds equally good differs in the last bits from one processor to another: no snapshots.
+    send_all(&[("LOPPER_SCORER_THREADS", "2")], false).await;
+}
+
+#[tokio::test]
+async fn by_words_every_assistants_requests_are_pruned_as_recorded() {
+    send_all(&[("LOPPER_SCORER_METHOD", "lexical")], true).await;
+}
+
+/// Sends every fixture, with all its turns, through a proxy with this environment, and checks what arrives; where
+/// `is_recorded`, against the snapshots as well.
+async fn send_all(environment: &[(&str, &str)], is_recorded: bool) {
     let mut upstream = Upstream::start().await;
-    let lopper = Lopper::configured(&upstream.url("/v1"), "", &[("LOPPER_SCORER_THREADS", "2")]);
+    let lopper = Lopper::configured(&upstream.url("/v1"), "", environment);
     let manifest = manifest();
     let mut failed = Vec::new();
     for (number, fixture) in manifest.fixture.iter().enumerate() {
@@ -85,7 +97,7 @@ async fn every_assistants_requests_change_only_where_they_may() {
         }
         let whole = passed.remove(&usize::MAX).expect("it was sent");
         let checked = catch_unwind(AssertUnwindSafe(|| {
-            check(fixture, &sent, &whole);
+            check(fixture, &sent, &whole, is_recorded);
             for (cut, turn) in &passed {
                 check_turn(&whole.arrived, *cut, &turn.arrived);
             }
@@ -139,8 +151,8 @@ async fn send(lopper: &Lopper, upstream: &mut Upstream, path: &str, body: &str) 
     }
 }
 
-/// Holds what arrived against what was sent and what the manifest allows.
-fn check(fixture: &Fixture, sent: &str, passed: &Passed) {
+/// Holds what arrived against what was sent and what the manifest allows and, where `is_recorded`, against the snapshot.
+fn check(fixture: &Fixture, sent: &str, passed: &Passed, is_recorded: bool) {
     assert_eq!(passed.target, fixture.path);
     assert!(passed.status.starts_with(&fixture.status), "{}, not {}", passed.status, fixture.status);
     serde_json::from_str::<&RawValue>(&passed.arrived).expect("what arrives is JSON");
@@ -182,7 +194,7 @@ fn check(fixture: &Fixture, sent: &str, passed: &Passed) {
         block.check(&gaps[index], keeps);
         shown += &format!("{code} at {}\n{}", at.join(" "), block.show(&gaps[index]));
     }
-    if !shown.is_empty() {
+    if is_recorded && !shown.is_empty() {
         insta::assert_snapshot!(fixture.name.as_str(), shown);
     }
 }

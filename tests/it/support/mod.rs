@@ -17,7 +17,8 @@ pub fn model() -> PathBuf {
         || PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("models/SmolLM2-135M-Instruct.Q8_0.gguf"),
         PathBuf::from,
     );
-    assert!(path.is_file(), "no model at {}; run scripts/fetch-model", path.display());
+    // A build without the engine reads none.
+    assert!(!cfg!(feature = "llama") || path.is_file(), "no model at {}; run scripts/fetch-model", path.display());
     path
 }
 
