@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from upstream import Call, Text
 
 EDITED = "warehouse/inventory.py"
-OTHER = "src/select/knapsack.rs"
-THIRD = "src/syntax/units.rs"
+OTHER = "src/pipeline/block.rs"
+THIRD = "src/syntax/splitter.rs"
 
 WHY = (
     "Why can ship fail although the pieces were reserved before? "

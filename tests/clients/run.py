@@ -25,8 +25,8 @@ ROOT = HERE.parents[1]
 # Where each file of the small repository comes from.
 FILES = {
     play.EDITED: "tests/fixtures/inventory.py",
-    play.OTHER: "src/select/knapsack.rs",
-    play.THIRD: "src/syntax/units.rs",
+    play.OTHER: "src/pipeline/block.rs",
+    play.THIRD: "src/syntax/splitter.rs",
     "warehouse/ledger.py": "tests/fixtures/reference/ledger.py",
 }
 # A long file is read; the edit has to apply. Shorter ones would show nothing.
