@@ -170,7 +170,7 @@ fn terms(text: &str) -> BTreeSet<String> {
     terms
 }
 
-/// How often two terms occur together.
+/// Counts of terms that occur together.
 #[derive(Default)]
 struct Together {
     functions: u32,

@@ -106,7 +106,7 @@ pub fn explain_words_alone(config: &Config, error: &EngineError) {
 const KNOWN_MODELS: [(&str, &str); 1] =
     [("SmolLM2-135M-Instruct.Q4_1.gguf", "b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53")];
 
-/// How much of a block to keep: by `compression.recall`, else by `budget_tokens`, else by `ratio`.
+/// The budget of a block: by `compression.recall`, else by `budget_tokens`, else by `ratio`.
 ///
 /// # Errors
 /// When `recall` is set and the scorer (with `engine`, or by words) is not calibrated for it.

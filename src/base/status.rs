@@ -6,7 +6,7 @@ use strum::IntoStaticStr;
 
 use super::reason::Reason;
 
-/// What became of a request.
+/// The outcome of a request.
 #[derive(Debug, Clone, PartialEq, Eq, Default, IntoStaticStr)]
 #[strum(serialize_all = "lowercase")]
 pub enum Status {

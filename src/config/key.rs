@@ -16,9 +16,9 @@ pub(super) struct Key<T: 'static> {
     pub name: &'static str,
     /// Lines of documentation.
     pub about: &'static [&'static str],
-    /// Which values it takes, in words.
+    /// The values it takes, in words.
     pub takes: fn() -> String,
-    /// Which of them, such as "above 0"; empty where all are right.
+    /// Their range, such as "above 0"; empty where all are right.
     pub range: &'static str,
     /// The value as a file would have it; none where there is none.
     pub get: fn(&T) -> Option<String>,
@@ -29,7 +29,7 @@ pub(super) struct Key<T: 'static> {
     pub options: Options,
 }
 
-/// What is said of some settings only.
+/// Properties that only some settings have.
 pub(super) struct Options {
     /// For a key without a default: a value to show how one looks.
     pub example: &'static str,

@@ -17,7 +17,7 @@ pub struct Loaded {
     pub config: Config,
     /// The file that was read, if there is one.
     pub file: Option<PathBuf>,
-    /// What is set in vain.
+    /// Settings without effect.
     pub warnings: Vec<Problem>,
     origins: Origins,
 }
@@ -25,7 +25,7 @@ pub struct Loaded {
 /// By section and key; what is not in it has its default.
 type Origins = BTreeMap<(&'static str, &'static str), Origin>;
 
-/// Where a value came from, the weakest first.
+/// The origin of a value, the weakest first.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Origin {
     /// Nothing set it.
@@ -49,7 +49,7 @@ pub struct Setting<'a> {
     pub name: &'static str,
     /// The value as a file would have it; none where there is none.
     pub value: Option<String>,
-    /// Where the value came from.
+    /// The origin of the value.
     pub origin: &'a Origin,
     /// Whether a change counts only once Lopper is started again.
     pub at_start: bool,
@@ -174,7 +174,7 @@ impl Draft {
         }
     }
 
-    /// How strong the source of a key of `[compression]` is.
+    /// The strength of the source of a key of `[compression]` is.
     fn strength(&self, name: &'static str) -> u8 {
         self.origins.get(&(COMPRESSION, name)).map_or(0, Origin::strength)
     }

@@ -64,7 +64,7 @@ min_tokens = 1000
 fine = "auto"
 "#;
 
-/// What is known about a piece of code. A matcher for what is not known does not match.
+/// The properties of a piece of code that rules match on. A matcher for what is not known does not match.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Subject<'a> {
     /// The model as the request names it.

@@ -59,7 +59,7 @@ pub enum Fine {
     Off,
 }
 
-/// How code is scored.
+/// The method by which code is scored.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, EnumString, AsRefStr, IntoStaticStr, VariantArray, VariantNames)]
 #[strum(serialize_all = "lowercase")]
 pub enum Method {
@@ -73,7 +73,7 @@ pub enum Method {
     Hybrid,
 }
 
-/// How boldly code is compressed.
+/// A set of settings, by how boldly code is compressed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, EnumString, AsRefStr, IntoStaticStr, VariantArray, VariantNames)]
 #[strum(serialize_all = "lowercase")]
 pub enum Preset {

@@ -36,11 +36,11 @@ pub struct Region {
     pub ranged: bool,
     /// Why it must be left alone, if it must.
     pub veto: Option<Reason>,
-    /// How its lines are numbered, if they are; the numbers are within the span.
+    /// The numbering of its lines, if they have one; the numbers are within the span.
     pub numbering: Option<Numbering>,
 }
 
-/// What is known of a text from outside of it.
+/// The surroundings of a text.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Context<'a> {
     /// The text before it in the same message, which may end with a heading; empty if there is none.

@@ -78,7 +78,7 @@ pub fn prune(ranker: Ranker, code: &Code, target: Target) -> Result<Result<Prune
     }
 }
 
-/// How much of a case is kept.
+/// The shares of a case that are kept.
 pub struct Kept {
     /// Share of the code's tokens, markers included, 0 to 1.
     pub share: f32,

@@ -3,7 +3,7 @@
 use crate::base::reason::Reason;
 use crate::base::text::Lines;
 
-/// What was decided about a piece of code.
+/// A decision about a piece of code.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Decision {
     /// These lines stay: in order, apart, counted from 0.

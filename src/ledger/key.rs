@@ -35,9 +35,9 @@ pub struct DecisionKey<'a> {
     pub method: &'a str,
     /// BLAKE3 hash of the model's file; zeros where code is scored without a model.
     pub model: [u8; 32],
-    /// How tokens are counted.
+    /// The vocabulary in which tokens are counted.
     pub counter: &'a str,
-    /// How much stays: `ratio`, `tokens` or `coverage`, and the amount.
+    /// The budget: `ratio`, `tokens` or `coverage`, and the amount.
     pub budget: (&'a str, String),
     /// Whether functions may be cut.
     pub fine: bool,

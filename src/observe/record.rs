@@ -20,7 +20,7 @@ pub struct Record {
     pub model: Option<String>,
     /// HTTP status of the answer.
     pub status: u16,
-    /// What became of it.
+    /// Its outcome.
     pub outcome: Status,
     /// Tokens of the request's texts as they came and as they were sent; `None` where they were not counted.
     pub tokens: Option<(usize, usize)>,

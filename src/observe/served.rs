@@ -33,7 +33,7 @@ pub struct About {
     pub model: Option<String>,
     /// `on`, `off`, `audit` or `holdout:N`.
     pub mode: String,
-    /// How much stays, such as `ratio 0.4`.
+    /// The budget, such as `ratio 0.4`.
     pub amount: String,
     pub preset: String,
 }

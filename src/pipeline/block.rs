@@ -148,7 +148,7 @@ fn refusal(context: &Context, progress: &mut Progress, size: Tokens) -> Option<R
     allowance.is_some_and(|allowance| !allowance.take(size)).then_some(Reason::Rate)
 }
 
-/// What becomes of the code when the lines `keep` of its source stay.
+/// The outcome for the code when the lines `keep` of its source stay.
 pub fn apply(context: &Context, job: &Job, keep: &[Lines]) -> Verdict {
     let Job { slot, region, size, effective, lines, .. } = job;
     let inside = keep.iter().filter(|kept| kept.start < *lines);

@@ -63,7 +63,7 @@ impl Compressor {
         Self { engine: Arc::new(engine), ..self.with_settings(settings) }
     }
 
-    /// How much of a block stays where no rule says otherwise, such as `ratio 0.4`.
+    /// The budget of a block where no rule says otherwise, such as `ratio 0.4`.
     pub fn amount(&self) -> String {
         self.settings.describe(self.settings.budget)
     }

@@ -22,7 +22,7 @@ use crate::select::Target;
 use crate::wire::splice::TextEdit;
 use crate::wire::{Chat, Slot};
 
-/// What became of a request.
+/// The outcome of a request.
 #[derive(Debug, Default)]
 pub struct Outcome {
     /// In a word.
@@ -39,7 +39,7 @@ pub struct Outcome {
     pub api: Option<&'static str>,
     /// The model that the request names.
     pub model: Option<String>,
-    /// How long each stage took.
+    /// The time of each stage.
     pub stages: StageTimes,
     /// Pieces of code with a decision in the ledger.
     pub ledger_hits: usize,
@@ -68,7 +68,7 @@ pub struct Dropped {
     pub marker: String,
 }
 
-/// What became of one piece of code.
+/// The outcome for one piece of code.
 pub enum Verdict {
     /// Lines are left out.
     Smaller(Cut),
@@ -98,7 +98,7 @@ pub struct Cut {
 pub struct Job<'c> {
     /// The text that it is in.
     pub slot: &'c Slot,
-    /// Where it is there.
+    /// Its place in that text.
     pub region: Cow<'c, Region>,
     /// The code without line numbers; for a completion, the whole file.
     pub source: Cow<'c, str>,
@@ -106,7 +106,7 @@ pub struct Job<'c> {
     pub lines: usize,
     /// Tokens of the region.
     pub size: Tokens,
-    /// What it is scored by.
+    /// The question it is scored by.
     pub question: Question,
     /// The settings for it.
     pub effective: Effective<'c>,
@@ -121,7 +121,7 @@ pub struct Effective<'a> {
     pub mode: Mode,
     /// Whether a rule or the request itself asks for this mode.
     pub asked_for: bool,
-    /// How much stays, and whether functions may be cut.
+    /// The budget, and whether functions may be cut.
     pub target: Target,
     /// Code of fewer tokens is left alone.
     pub min_tokens: Tokens,
@@ -129,7 +129,7 @@ pub struct Effective<'a> {
     pub rule: Option<&'a Rule>,
 }
 
-/// What all decisions about one request depend on.
+/// The inputs that all decisions about one request share.
 pub struct Context<'a> {
     pub compressor: &'a Compressor,
     pub overrides: &'a Overrides,

@@ -20,7 +20,7 @@ pub struct Explanation {
     pub tokens_before: usize,
     /// Tokens of the texts as they are sent, or, in an audit, as they would be.
     pub tokens_after: usize,
-    /// How long each stage took, without the explanation itself.
+    /// The time of each stage, without the explanation itself.
     pub stages_ms: StageTimes,
     /// The pieces of code that were found, in order.
     pub blocks: Vec<Block>,
@@ -57,7 +57,7 @@ pub struct Block {
     pub rule: Option<String>,
     /// Whether it is compressed: `on`, `off` or `audit`.
     pub mode: String,
-    /// How much of it stays, such as `ratio 0.4`, `4000 tokens` or `recall 0.9`.
+    /// The budget, such as `ratio 0.4`, `4000 tokens` or `recall 0.9`.
     pub amount: String,
     /// Whether functions may be cut.
     pub fine: bool,
@@ -95,7 +95,7 @@ pub struct Unit {
     pub likelihood: Option<f32>,
     /// Its rank by score, from 1.
     pub rank: Option<usize>,
-    /// How much of it stays.
+    /// The part of it that stays.
     pub decision: UnitOutcome,
     /// Why that much.
     pub reason: String,

@@ -7,12 +7,12 @@ use crate::base::text::Tokens;
 use crate::config::{Fine, Method, Mode, Rule};
 use crate::select::Budget;
 
-/// How requests are compressed.
+/// The settings by which requests are compressed.
 #[derive(Debug, Clone)]
 pub struct Settings {
     /// Whether they are.
     pub mode: Mode,
-    /// How much of a block to keep.
+    /// The budget of a block.
     pub budget: Budget,
     /// The recall that `budget` is calibrated for, if it is.
     pub recall: Option<f64>,
@@ -22,9 +22,9 @@ pub struct Settings {
     pub min_saving: f32,
     /// Whether functions may be cut to their best blocks.
     pub fine: Fine,
-    /// How code is scored.
+    /// The method by which code is scored.
     pub method: Method,
-    /// How long scoring may take for one request.
+    /// The time that scoring may take for one request.
     pub deadline: Duration,
     /// Settings for some of the code; the first rule that matches counts.
     pub rules: Vec<Rule>,
@@ -82,7 +82,7 @@ impl CodeLimits {
         Self { nesting: usize::MAX, blocks: usize::MAX, tokens: Tokens(usize::MAX), queue: usize::MAX };
 }
 
-/// What holds for one request: its own wishes, which override rules and settings, and its client's allowance.
+/// Settings of one request: its own wishes, which override rules and settings, and its client's allowance.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Overrides {
     /// Whether it is compressed.
@@ -91,7 +91,7 @@ pub struct Overrides {
     pub ratio: Option<f32>,
     /// Tokens of a block to keep, instead of the share.
     pub budget: Option<Tokens>,
-    /// How long scoring may take.
+    /// The time that scoring may take.
     pub deadline: Option<Duration>,
     /// Limits how much of its code may be scored; `None`: no limit.
     pub allowance: Option<Allowance>,

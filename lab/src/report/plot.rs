@@ -34,7 +34,7 @@ pub fn needle(records: &[Record<Measured>], path: &Path) -> anyhow::Result<()> {
     figure.draw(path)
 }
 
-/// How much worse the judge predicts the next lines than with all of the code, against the share of tokens kept.
+/// Plots the loss of the judge on the next lines, compared with all of the code, against the share of tokens kept.
 ///
 /// # Errors
 /// When the file can't be written.

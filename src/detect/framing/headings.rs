@@ -2,7 +2,7 @@
 
 use crate::syntax::Language;
 
-/// What a heading says about a piece of code.
+/// A heading, and what it says about the code below it.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Heading {
     /// The first word of a fence's info string, unless that is a path.

@@ -1,6 +1,6 @@
 //! Recognizes line numbers before each line of a text, and removes them.
 
-/// How the lines of a text are numbered.
+/// The style in which the lines of a text are numbered.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Numbering {
     style: Style,
